@@ -11,6 +11,12 @@ import select
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    import keras
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _FLAGS = (
@@ -28,7 +34,7 @@ _FLAGS = (
 _PATIENCE = 180.0
 
 
-def find_browser():
+def find_browser() -> str | None:
     """The path of a Chromium, or None."""
     return next((path for name in NAMES if (path := shutil.which(name))), None)
 
@@ -42,10 +48,14 @@ class Page:
         dialogs: texts of the dialogs that opened.
     """
 
-    def __init__(self, profile):
+    def __init__(self, profile: Path) -> None:
         """Start a browser with a profile in the new folder `profile`."""
-        self.requests, self.complaints, self.dialogs = [], [], []
-        self._number, self._answers, self._events, self._rest = 0, {}, set(), b""
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        self.dialogs: list[str] = []
+        self._number, self._rest = 0, b""
+        self._answers: dict[int, dict[str, Any]] = {}
+        self._events: set[str] = set()
         pipes = [os.pipe(), os.pipe()]
         # Copies that are out of the way of 3 and 4, which the protocol reads from and writes to.
         theirs = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (pipes[0][0], pipes[1][1])]
@@ -55,7 +65,7 @@ class Page:
                 "bash",
                 "-c",
                 f'exec "$0" "$@" 3<&{theirs[0]} 4>&{theirs[1]}',
-                find_browser(),
+                find_browser(),  # type: ignore[list-item]
                 *_FLAGS,
                 f"--user-data-dir={profile}",
                 "about:blank",
@@ -75,33 +85,35 @@ class Page:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.wait()
         os.close(self._write)
         os.close(self._read)
 
-    def open(self, path):
+    def open(self, path: Path) -> None:
         """Load a file and wait until it is there."""
         self.visit(path.resolve().as_uri())
 
-    def visit(self, url):
+    def visit(self, url: str) -> None:
         """Load an address and wait until it is there."""
         self._events.discard("Page.loadEventFired")
         self.call("Page.navigate", url=url)
         self._wait(lambda: "Page.loadEventFired" in self._events)
 
-    def show(self, *, width, height=900, dark=False, media="screen"):
+    def show(
+        self, *, width: int, height: int = 900, dark: bool = False, media: str = "screen"
+    ) -> None:
         """Give the window a size and a colour scheme."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1}
         self.call("Emulation.setDeviceMetricsOverride", mobile=width < 600, **size)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", media=media, features=[scheme])
 
-    def evaluate(self, expression):
+    def evaluate(self, expression: str) -> Any:
         """The value of a JavaScript expression."""
         found = self.call(
             "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
@@ -109,14 +121,14 @@ class Page:
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
-    def screenshot(self, path):
+    def screenshot(self, path: Path) -> None:
         """Save a picture of the whole page."""
         size = self.call("Page.getLayoutMetrics")["cssContentSize"]
         clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
         found = self.call("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)
         path.write_bytes(base64.b64decode(found["data"]))
 
-    def call(self, method, **parameters):
+    def call(self, method: str, **parameters: Any) -> "keras.KerasTensor":
         """Call a method of the protocol; its result."""
         self._number += 1
         number = self._number
@@ -129,7 +141,7 @@ class Page:
         assert "error" not in answer, (method, answer["error"])
         return answer["result"]
 
-    def _wait(self, is_done):
+    def _wait(self, is_done: Callable[[], bool]) -> None:
         end = time.monotonic() + _PATIENCE
         while not is_done():
             ready, _, _ = select.select([self._read], [], [], max(0, end - time.monotonic()))
@@ -140,7 +152,7 @@ class Page:
             for message in messages:
                 self._take(json.loads(message))
 
-    def _take(self, message):
+    def _take(self, message: Any) -> None:
         if "id" in message:
             self._answers[message["id"]] = message
             return

@@ -16,7 +16,7 @@ DX = "1.2.840.10008.5.1.4.1.1.1.1"
 def dataset(pixels: npt.NDArray[Any], *, bits: int = 12, **elements: Any) -> FileDataset:
     """A digital radiograph of these stored values, with more elements by keyword."""
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = DX
+    meta.MediaStorageSOPClassUID = DX  # type: ignore[assignment]
     meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=["rust_tuner"])
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     file = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)

@@ -12,7 +12,7 @@ class SameProcess(concurrent.futures.Executor):
         # As the executors of the standard library name it.
         self._max_workers = num_workers
 
-    def submit(self, function: Any, *arguments: Any) -> Any:
+    def submit(self, function: Any, *arguments: Any) -> Any:  # type: ignore[override]
         self.calls += 1
         future: concurrent.futures.Future[Any] = concurrent.futures.Future()
         _fill(future, function, arguments)
@@ -27,7 +27,7 @@ class LastFirst(SameProcess):
         self._pending: list[tuple[Any, Any, Any]] = []
         self.order: list[str] = []
 
-    def submit(self, function: Any, *arguments: Any) -> Any:
+    def submit(self, function: Any, *arguments: Any) -> Any:  # type: ignore[override]
         self.calls += 1
         future = _Asked(self)
         self._pending.append((future, function, arguments))

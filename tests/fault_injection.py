@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
@@ -18,17 +19,27 @@ class Killed(BaseException):
 class Killer:
     """Counts the writes and removals below a folder, and strikes at one of them."""
 
-    def __init__(self, folder, monkeypatch, strike=None, moment="before"):
+    def __init__(
+        self,
+        folder: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        strike: int | None = None,
+        moment: str = "before",
+    ) -> None:
         self.folder = str(folder)
         self.strike = strike
         self.moment = moment
-        self.writes = []
+        self.writes: list[str] = []
         self.dead = False
         self._replace, self._unlink = os.replace, os.unlink
         monkeypatch.setattr(os, "replace", self.replace)
         monkeypatch.setattr(os, "unlink", self.unlink)
 
-    def replace(self, source, target):
+    def replace(
+        self,
+        source: str | os.PathLike[str],
+        target: str | os.PathLike[str],
+    ) -> None:
         if self.dead:
             return
         if not str(target).startswith(self.folder) or Path(target).name.startswith(".lock"):
@@ -43,7 +54,7 @@ class Killer:
         if self._is_now("after"):
             self._die()
 
-    def unlink(self, path, **kwargs):
+    def unlink(self, path: str | os.PathLike[str], **kwargs: Any) -> None:
         if self.dead:
             return
         if not str(path).startswith(self.folder) or Path(path).name.startswith(".lock"):
@@ -55,15 +66,15 @@ class Killer:
         if self._is_now("during") or self._is_now("after"):
             self._die()
 
-    def _count(self, name, moment):
+    def _count(self, name: str, moment: str) -> None:
         self.writes.append(name)
         if self._is_now(moment):
             self._die()
 
-    def _is_now(self, moment):
+    def _is_now(self, moment: str) -> bool:
         return len(self.writes) - 1 == self.strike and self.moment == moment and not self.dead
 
-    def _die(self):
+    def _die(self) -> NoReturn:
         self.dead = True
         raise Killed
 

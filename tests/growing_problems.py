@@ -123,7 +123,7 @@ def open_growing(
     oracle = kind(keras_tuner.Objective("val_auroc", "max"), **options)
     oracle._set_project_dir(str(folder), "project")
 
-    class Hyper(keras_tuner.HyperModel):
+    class Hyper(keras_tuner.HyperModel):  # type: ignore[misc]
         def build(self, hp: Any) -> object:
             return build(hp)
 

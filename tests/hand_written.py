@@ -1,8 +1,13 @@
 """k-fold cross-validation as a Keras user writes it by hand, with the seeds of a search."""
 
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
 import keras
 import keras_tuner
 import numpy as np
+import numpy.typing as npt
 from sklearn.datasets import load_iris
 from sklearn.model_selection import StratifiedKFold
 
@@ -15,13 +20,13 @@ from rust_tuner.progress import Silent
 SPLITTER = StratifiedKFold(3, shuffle=True, random_state=0)
 
 
-def iris(rows=90):
+def iris(rows: int = 90) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     x, y = load_iris(return_X_y=True)
     chosen = np.random.default_rng(0).permutation(len(x))[:rows]
     return x[chosen].astype("float32"), y[chosen]
 
 
-def classifier(optimizer="sgd"):
+def classifier(optimizer: str = "sgd") -> keras.Model:
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
     model.compile(
         keras.optimizers.get({"class_name": optimizer, "config": {"learning_rate": 0.1}}),
@@ -33,7 +38,17 @@ def classifier(optimizer="sgd"):
     return model
 
 
-def searched(folder, build, x, y, *, cv=SPLITTER, name="val_loss", kind="min", **options):
+def searched(
+    folder: Path,
+    build: object,
+    x: Any,
+    y: Any,
+    *,
+    cv: int = SPLITTER,
+    name: str = "val_loss",
+    kind: str = "min",
+    **options: Any,
+) -> CrossValidationTuner:
     said = options.pop("progress", None) or Silent()
     tuner = CrossValidationTuner(
         build,
@@ -48,21 +63,21 @@ def searched(folder, build, x, y, *, cv=SPLITTER, name="val_loss", kind="min", *
     return tuner
 
 
-def curves(tuner):
+def curves(tuner: CrossValidationTuner) -> dict[str, npt.NDArray[np.float64]]:
     table = tuner.history().query("split == 'validation'")
     return {
-        name: part.pivot(index="fold", columns="epoch", values="value").to_numpy()
+        str(name): part.pivot(index="fold", columns="epoch", values="value").to_numpy()
         for name, part in table.groupby("metric")
     }
 
 
-def assert_equal(tuner, expected):
+def assert_equal(tuner: CrossValidationTuner, expected: dict[str, npt.NDArray[np.float64]]) -> None:
     found = curves(tuner)
     for name, values in expected.items():
         np.testing.assert_allclose(found[name], values, atol=1e-6, rtol=0, err_msg=name)
 
 
-def taken(data, rows):
+def taken(data: Any, rows: npt.NDArray[np.int64] | slice) -> Any:
     """The rows of an array, or of the arrays in a dict or list."""
     if isinstance(data, dict):
         return {name: taken(part, rows) for name, part in data.items()}
@@ -72,15 +87,25 @@ def taken(data, rows):
 
 
 def by_hand(
-    build, x, y, folds, *, epochs, batch_size, seed, sample_weight=None, class_weight=None,
-    prepare=None, shuffle=True,
-):  # fmt: skip
+    build: Callable[[], keras.Model],
+    x: Any,
+    y: Any,
+    folds: Iterable[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]],
+    *,
+    epochs: int,
+    batch_size: int,
+    seed: int,
+    sample_weight: npt.NDArray[np.float64] | None = None,
+    class_weight: Callable[[npt.NDArray[Any]], dict[int, float]] | None = None,
+    prepare: Callable[[Any, Any, Any], tuple[Any, Any]] | None = None,
+    shuffle: bool = True,
+) -> dict[str, npt.NDArray[np.float64]]:
     """Validation metrics, each (folds, epochs), of one model in plain calls of `fit`.
 
     `class_weight` maps the training targets of a fold to Keras's argument; `prepare` maps training
     inputs, their targets, and validation inputs to the inputs that the model gets.
     """
-    curves = {}
+    curves: dict[str, Any] = {}
     for fold, (training, validation) in enumerate(folds):
         place = FoldPlace(seed, 0, fold)
         x_training, x_validation = taken(x, training), taken(x, validation)
@@ -98,7 +123,7 @@ def by_hand(
             order = np.arange(len(training))
             if shuffle:
                 order = place.generator(epoch, "order").permutation(len(training))
-            options = {}
+            options: dict[str, Any] = {}
             if sample_weight is not None:
                 options["sample_weight"] = sample_weight[training][order]
             if class_weight is not None:
@@ -123,7 +148,7 @@ def by_hand(
     return {name: np.array(values) for name, values in curves.items()}
 
 
-def outcome_of(tuner):
+def outcome_of(tuner: CrossValidationTuner) -> tuple[str, str, list[bytes], list[str]]:
     """Everything that a search leaves, to compare with what it leaves after a kill."""
     assert tuner.project.problems == ()
     folder = tuner.project_folder

@@ -58,7 +58,7 @@ def main() -> None:
         if child == 0:
             status = 1
             try:
-                TASKS[task.pop("do")](**task)
+                TASKS[task.pop("do")](**task)  # type: ignore[operator]
                 status = 0
             except BaseException:
                 traceback.print_exc()

@@ -63,7 +63,7 @@ def write_export(root: Path, phantoms: Path) -> Path:
             text = PngInfo()
             text.add_text("Patient", f"Oberhuber, Quintessa, {patient}, born 1954-03-02")
             Image.fromarray(pixels).save(folder / name, pnginfo=text)
-        table.loc[row, ["image", "patient_id", "visit"]] = [name, patient, date]  # type: ignore[index]
+        table.loc[row, ["image", "patient_id", "visit"]] = [name, patient, date]
     table.to_csv(folder / MANIFEST, index=False)
     return folder / MANIFEST
 

@@ -4,9 +4,13 @@ A builder takes `Tables` and gives a figure; `FIGURES` names them all.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.lines import Line2D
 from report_studies import make_predictions, write_baselines, write_regime_1, write_regime_2
 
 from rust_tuner.analysis.assessment import POOLED, as_predictions, reliability_bins
@@ -59,7 +63,7 @@ class Tables:
     predictions: pd.DataFrame
 
 
-def write_tables(place) -> Tables:
+def write_tables(place: Path) -> Tables:
     write_baselines(place, ("lenet1998", "inceptionv3_radimagenet"), num_folds=10, epochs=40)
     write_regime_1(place / "regime_1")
     write_regime_2(
@@ -71,19 +75,19 @@ def write_tables(place) -> Tables:
     return Tables(projects, make_predictions(rows=80))
 
 
-def with_ties(trials, count=4):
+def with_ties(trials: pd.DataFrame, count: int = 4) -> pd.DataFrame:
     """A table of trials whose best few are called tied, in the type of a table with gaps."""
     tied = trials["rank"] <= count
     return trials.assign(**{TIED: tied.astype("boolean")})
 
 
-def lines_of(axes, label):
+def lines_of(axes: Axes, label: str) -> Line2D:
     """The one line whose label begins so."""
     (line,) = [line for line in axes.get_lines() if str(line.get_label()).startswith(label)]
     return line
 
 
-def baseline_scores(tables, metric="auroc"):
+def baseline_scores(tables: Tables, metric: str = "auroc") -> pd.DataFrame:
     return pd.concat(
         [
             fold_scores(tables.projects[name], metric).assign(model=name)
@@ -92,20 +96,20 @@ def baseline_scores(tables, metric="auroc"):
     )
 
 
-def sides(published, ours):
+def sides(published: pd.DataFrame, ours: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(
         [published.assign(side="published"), ours.assign(side="here")], ignore_index=True
     )
 
 
-def curves(tables):
+def curves(tables: "Tables") -> Figure | SubFigure:
     axes = new_axes(height=2.9)
     table = curves_table(tables.projects["lenet1998"], model="lenet1998", metric="cortex_auroc")
     draw_curves(table, axes=axes, metric="cortex_auroc", view_only=0.5, title="LeNet")
     return axes.figure
 
 
-def published_curves(tables):
+def published_curves(tables: "Tables") -> Figure | SubFigure:
     axes = new_axes(height=2.9)
     table = read_published("initial_evaluation")
     table = table[table["model"] == "inceptionv3_end2end"]
@@ -113,14 +117,14 @@ def published_curves(tables):
     return axes.figure
 
 
-def curve_grid(tables):
+def curve_grid(tables: "Tables") -> Figure:
     figure = new_figure(height=4)
     table = ranked_curves(tables.projects["regime_1"])
     draw_curve_grid(table, figure=figure, names=NAMES, num_trials=12, view_only=0.7)
     return figure
 
 
-def baselines(tables):
+def baselines(tables: "Tables") -> Figure | SubFigure:
     axes = new_axes(height=1.9)
     names = {"inceptionv3_radimagenet": "InceptionV3, RadImageNet"}
     scores = baseline_scores(tables, "cortex_auroc")
@@ -128,7 +132,7 @@ def baselines(tables):
     return axes.figure
 
 
-def regime_1(tables):
+def regime_1(tables: "Tables") -> Figure | SubFigure:
     axes = new_axes(height=2.9)
     table = with_ties(trials_table(tables.projects["regime_1"]))
     table.loc[[3, 4], "score"] = np.nan
@@ -136,27 +140,27 @@ def regime_1(tables):
     return axes.figure
 
 
-def published_regime_1(tables):
+def published_regime_1(tables: "Tables") -> Figure | SubFigure:
     axes = new_axes(height=2.9)
     draw_regime_1(read_published("regime_1"), axes=axes, score="max_val_auroc", num_folds=6)
     return axes.figure
 
 
-def regime_1_slices(tables):
+def regime_1_slices(tables: "Tables") -> Figure:
     figure = new_figure(height=2.8)
     table = with_ties(trials_table(tables.projects["regime_1"]))
     draw_slices(table, figure=figure, names=NAMES, noise=0.02, view_only=0.7)
     return figure
 
 
-def regime_2(tables):
+def regime_2(tables: "Tables") -> Figure | SubFigure:
     axes = new_axes(height=2.6)
     table = with_ties(trials_table(tables.projects["regime_2"]))
     draw_regime_2(table, axes=axes, num_folds=6, metric="cortex_auroc")
     return axes.figure
 
 
-def regime_2_slices(tables):
+def regime_2_slices(tables: "Tables") -> Figure:
     figure = new_figure(height=2.8)
     draw_slices(
         read_published("regime_2"),
@@ -169,45 +173,45 @@ def regime_2_slices(tables):
     return figure
 
 
-def progress(tables):
+def progress(tables: "Tables") -> Figure | SubFigure:
     axes = new_axes()
     draw_search_progress(trials_table(tables.projects["regime_1"]), axes=axes, view_only=0.7)
     return axes.figure
 
 
-def fold_boxes(tables):
+def fold_boxes(tables: "Tables") -> Figure | SubFigure:
     axes = new_axes(height=3.1)
     scores = fold_scores(tables.projects["regime_1"], "auroc")
     draw_fold_boxes(scores, axes=axes, names=NAMES, view_only=0.7)
     return axes.figure
 
 
-def roc(tables):
+def roc(tables: "Tables") -> Figure:
     figure = new_figure(height=4.7)
     draw_roc(roc_table(label_table(tables.predictions)), figure=figure)
     return figure
 
 
-def precision_recall(tables):
+def precision_recall(tables: "Tables") -> Figure:
     figure = new_figure(height=4.7)
     draw_precision_recall(precision_recall_table(label_table(tables.predictions)), figure=figure)
     return figure
 
 
-def confusion(tables):
+def confusion(tables: "Tables") -> Figure:
     figure = new_figure(height=3.7)
     draw_confusion(confusion_table(tables.predictions), figure=figure)
     return figure
 
 
-def calibration(tables):
+def calibration(tables: "Tables") -> Figure | SubFigure:
     axes = new_axes(height=3.3)
     bins = reliability_bins(as_predictions(tables.predictions))
     draw_calibration(bins[bins["label"] == POOLED], axes=axes, error=0.123)
     return axes.figure
 
 
-def totals(tables):
+def totals(tables: "Tables") -> Figure | SubFigure:
     visits = visit_table(tables.predictions)
     axes = new_axes(height=3.6)
     agreement = total_agreement(visits["true_total"], visits["predicted_total"])
@@ -215,7 +219,7 @@ def totals(tables):
     return axes.figure
 
 
-def bland_altman(tables):
+def bland_altman(tables: "Tables") -> Figure | SubFigure:
     visits = visit_table(tables.predictions)
     axes = new_axes(height=3)
     agreement = total_agreement(visits["true_total"], visits["predicted_total"])
@@ -223,7 +227,7 @@ def bland_altman(tables):
     return axes.figure
 
 
-def trajectories(tables):
+def trajectories(tables: "Tables") -> Figure:
     visits = visit_table(tables.predictions)
     figure = new_figure(height=4.4)
     unit = visit_scale(visits["visit"]).unit
@@ -231,7 +235,7 @@ def trajectories(tables):
     return figure
 
 
-def gallery(tables):
+def gallery(tables: "Tables") -> Figure:
     errors = worst_errors(tables.predictions)
     figure = new_figure(height=gallery_height(len(errors)))
     rng = np.random.default_rng(0)
@@ -242,7 +246,7 @@ def gallery(tables):
     return figure
 
 
-def beside_curves(tables):
+def beside_curves(tables: "Tables") -> Figure | SubFigure:
     axes = new_axes(height=2.9)
     ours = curves_table(tables.projects["lenet1998"], model="final")
     both = sides(read_published("final_model_kfold"), ours)
@@ -250,7 +254,7 @@ def beside_curves(tables):
     return axes.figure
 
 
-def beside_models(tables):
+def beside_models(tables: "Tables") -> Figure | SubFigure:
     ours = best_epoch_scores(
         pd.concat(
             [
@@ -266,7 +270,7 @@ def beside_models(tables):
     return axes.figure
 
 
-def beside_trials(tables):
+def beside_trials(tables: "Tables") -> Figure:
     ours = trials_table(tables.projects["regime_2"]).rename(columns={"score": "max_val_auroc"})
     both = sides(read_published("regime_2"), ours)
     figure = new_figure(height=2.7)
@@ -274,7 +278,7 @@ def beside_trials(tables):
     return figure
 
 
-def summary(tables):
+def summary(tables: "Tables") -> Figure | SubFigure:
     parts = (
         ("best of 4 first models, 10 folds", "selection score"),
         ("Regime I: best of 100 trials, 6 folds", "selection score"),

@@ -1,13 +1,16 @@
 """A small search on arrays, shared by the tests of this folder: quick, real Keras, real folds."""
 
 import unittest.mock
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
 import keras_tuner
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+from narrowing import not_none
 
 from rust_tuner import CrossValidationTuner, GridSearchOracle, RandomSearchOracle, metrics
 from rust_tuner.models.features import FrozenFeatures
@@ -18,6 +21,9 @@ from rust_tuner.records.project import read_out_of_fold
 from rust_tuner.search.subjects import Subject
 
 NUM_ROWS = 48
+
+# Results, history, predictions by trial, and the names of the files.
+Outcome = tuple[pd.DataFrame, pd.DataFrame, dict[str, npt.NDArray[np.float32]], list[str]]
 
 
 class Said(Silent):
@@ -30,20 +36,20 @@ class Said(Silent):
         self.lines.append(text)
 
 
-class TinyHyperModel(keras_tuner.HyperModel):
+class TinyHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
     """Logistic regression with dropout; eager, since tracing would cost more than training.
 
     Its optimiser has a state, as Adam has, and takes fewer operations.
     """
 
-    def make_optimizer(self):
+    def make_optimizer(self) -> keras.optimizers.SGD:
         return keras.optimizers.SGD(0.1, momentum=0.9)
 
-    def declare_hyperparameters(self, hp):
+    def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
         hp.Choice("units", [2, 3])
         hp.Choice("dropout", [0.0, 0.25])
 
-    def build(self, hp):
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         self.declare_hyperparameters(hp)
         model = keras.Sequential(
             [
@@ -60,7 +66,7 @@ class TinyHyperModel(keras_tuner.HyperModel):
 class AdamHyperModel(TinyHyperModel):
     """With the study's optimiser, which folds that train together update in one operation."""
 
-    def make_optimizer(self):
+    def make_optimizer(self) -> keras.optimizers.Adam:
         return keras.optimizers.Adam(0.1)
 
 
@@ -72,7 +78,7 @@ class TracedHyperModel(AdamHyperModel):
 
     trains_statistics = False
 
-    def build(self, hp):
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         model = super().build(hp)
         if self.trains_statistics:
             inputs, (first, *others) = model.inputs, model.layers
@@ -91,7 +97,9 @@ def arrays() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return x, y, np.repeat(np.arange(NUM_ROWS // 2), 2)
 
 
-def each_fold(metrics):
+def each_fold(
+    metrics: Callable[[npt.NDArray[np.float32], npt.NDArray[np.int64], str], Mapping[str, float]],
+) -> Callable[..., list[Mapping[str, float]]]:
     """Metrics of many folds from a function of one."""
     return lambda answers, rows, where: [
         metrics(*fold) for fold in zip(answers, rows, where, strict=True)
@@ -101,11 +109,11 @@ def each_fold(metrics):
 def make_tuner(
     directory: Path, kind: str, max_trials: int | None = 2, **changes: Any
 ) -> CrossValidationTuner:
-    oracle_type = {"random": RandomSearchOracle, "grid": GridSearchOracle}[kind]
+    oracle_type: Any = {"random": RandomSearchOracle, "grid": GridSearchOracle}[kind]
     objective = keras_tuner.Objective("val_auroc", "max")
     return CrossValidationTuner(
         changes.pop("hypermodel", None) or TinyHyperModel(),
-        oracle_type(objective, max_trials=max_trials, seed=3),
+        oracle_type(objective, max_trials=not_none(max_trials), seed=3),
         cv=changes.pop("cv", 2),
         seed=changes.pop("seed", 5),
         directory=directory,
@@ -144,7 +152,9 @@ def run_search_with_callbacks(directory: Path, kind: str, **changes: Any) -> Cro
 class OwnFitHyperModel(TinyHyperModel):
     """Trains a model in its own way: in two stages, each of them a call of `fit`."""
 
-    def fit(self, hp, model, *args, **kwargs):
+    def fit(
+        self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any
+    ) -> keras.callbacks.History:
         epochs = kwargs.pop("epochs")
         model.fit(*args, epochs=1, **kwargs)
         return model.fit(*args, epochs=epochs, **kwargs)
@@ -187,10 +197,10 @@ def run_search_of_folds_together(
     return tuner
 
 
-class LoopHyperModel(keras_tuner.HyperModel):
+class LoopHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
     """The second model of "Getting started": a loop of layers, each with its units."""
 
-    def build(self, hp):
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         model = keras.Sequential([keras.Input((4,))])
         for layer in range(hp.Int("num_layers", 1, 2)):
             units = hp.Int(f"units_{layer}", 2, 3)
@@ -204,7 +214,15 @@ class LoopHyperModel(keras_tuner.HyperModel):
 ORACLES = {"random": RandomSearchOracle, "grid": GridSearchOracle}
 
 
-def grow(directory, kind="grid", *, max_trials=None, hypermodel=None, epochs=1, **options):
+def grow(
+    directory: Path,
+    kind: str = "grid",
+    *,
+    max_trials: int | None = None,
+    hypermodel: keras_tuner.HyperModel | None = None,
+    epochs: int = 1,
+    **options: Any,
+) -> CrossValidationTuner:
     """A search whose space grows."""
     search = options.pop("search", {})
     tuner = CrossValidationTuner(
@@ -224,7 +242,9 @@ def grow(directory, kind="grid", *, max_trials=None, hypermodel=None, epochs=1, 
     return tuner
 
 
-def outcome(tuner):
+def outcome(
+    tuner: CrossValidationTuner,
+) -> Outcome:
     """Everything that a search leaves: trials, values, scores, histories, predictions."""
     project = tuner.project
     assert project.problems == ()
@@ -234,7 +254,10 @@ def outcome(tuner):
     return results, tuner.history(), predictions, files
 
 
-def assert_same(one, other):
+def assert_same(
+    one: Outcome,
+    other: Outcome,
+) -> None:
     pd.testing.assert_frame_equal(one[0], other[0], check_exact=True)
     pd.testing.assert_frame_equal(one[1], other[1], check_exact=True)
     assert {k: v.tobytes() for k, v in one[2].items()} == {

@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import keras
+import keras_tuner
 from search_problems import TinyHyperModel, arrays, make_tuner
 
 WORKERS = "slurm:2?trials_per_job=2"
@@ -21,7 +23,7 @@ class HeldHyperModel(TinyHyperModel):
         super().__init__()
         self.hold = hold
 
-    def build(self, hp):
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         HeldHyperModel.builds += 1
         while self.builds == 2 and "SUBMITIT_EXECUTOR" in os.environ and Path(self.hold).exists():
             time.sleep(0.05)

@@ -13,6 +13,7 @@ from rust_tuner.data.split_file import read_split
 from rust_tuner.errors import ManifestError
 from rust_tuner.files import read_json
 from rust_tuner.labels import CORTEX_LABELS
+from rust_tuner.protocol import Protocol
 from rust_tuner.steps.checks.patients import check_patient_ids
 
 READS_LIKE = (
@@ -21,7 +22,7 @@ READS_LIKE = (
 
 
 @pytest.fixture
-def manifest(tmp_path, phantom_manifest):
+def manifest(tmp_path: Path, phantom_manifest: Path) -> Path:
     """The phantoms, one of whose patients has an id that reads like another one's."""
     shutil.copytree(phantom_manifest.parent, tmp_path / "radiographs")
     path = tmp_path / "radiographs" / phantom_manifest.name
@@ -29,7 +30,7 @@ def manifest(tmp_path, phantom_manifest):
     return path
 
 
-def test_a_manifest_is_refused_by_row_unless_they_are_different_people(manifest):
+def test_a_manifest_is_refused_by_row_unless_they_are_different_people(manifest: Path) -> None:
     with pytest.raises(ManifestError, match=READS_LIKE):
         load_manifest(manifest)
     radiographs = load_manifest(manifest, distinct_patients=True)
@@ -61,8 +62,8 @@ def test_a_label_table_is_refused_by_row_unless_they_are_different_people(tmp_pa
 
 
 def test_a_study_records_that_they_are_different_people_and_knows_it_when_resumed(
-    manifest, tmp_path, tiny_protocol
-):
+    manifest: Path, tmp_path: Path, tiny_protocol: Protocol
+) -> None:
     folder = tmp_path / "study"
     with pytest.raises(ManifestError, match=READS_LIKE):
         Study(folder, manifest, tiny_protocol).prepare()
@@ -79,7 +80,7 @@ def test_a_study_records_that_they_are_different_people_and_knows_it_when_resume
     assert "--distinct-patients" in verdict.reason
 
 
-def test_the_command_line_takes_it_once(manifest, tmp_path):
+def test_the_command_line_takes_it_once(manifest: Path, tmp_path: Path) -> None:
     folder = str(tmp_path / "study")
     options = ["prepare", folder, "--manifest", str(manifest), "--folds", "3"]
     options += ["--weights", "random"]

@@ -119,7 +119,7 @@ def test_the_python_code_of_a_page_that_trains_or_reads_a_study_runs(
             protocol: Protocol = made(**(changes | LESS))
             return protocol
 
-        monkeypatch.setattr(Protocol, maker, classmethod(small))
+        monkeypatch.setattr(Protocol, maker, classmethod(small))  # type: ignore[arg-type]
     run(page)
 
 

@@ -5,11 +5,15 @@ import runpy
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+from narrowing import as_json, not_none
 from stand_ins import backbone_stand_in
+from studies import StudyFolder
 
 from rust_tuner import Protocol, Study
 from rust_tuner.figures.published_study import read_published
@@ -20,8 +24,10 @@ SCRIPTS = Path(__file__).parent.parent / "experiments"
 
 
 @pytest.fixture
-def in_process(monkeypatch, capsys):
-    def call(script, *arguments):
+def in_process(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    def call(script: Path, *arguments: Any) -> str:
         monkeypatch.setattr(sys, "argv", [str(script), *map(str, arguments)])
         runpy.run_path(str(script), run_name="__main__")
         return capsys.readouterr().out
@@ -30,8 +36,8 @@ def in_process(monkeypatch, capsys):
 
 
 @pytest.fixture
-def in_a_process_of_its_own():
-    def call(script, *arguments):
+def in_a_process_of_its_own() -> Callable[..., str]:
+    def call(script: Path, *arguments: Any) -> str:
         command = [sys.executable, str(script), *map(str, arguments)]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
@@ -64,8 +70,8 @@ def test_both_scripts_run_and_run_again_adding_nothing(
         project = read_project(study / regime)
         assert [trial.status for trial in project.trials] == ["COMPLETED"] * 2
         exported = read_json(study / f"{regime}.json")
-        assert exported["hyperparameters"] == project.best.values
-        assert output.splitlines()[-1] == str(project.best.values)
+        assert exported["hyperparameters"] == not_none(project.best).values
+        assert output.splitlines()[-1] == str(not_none(project.best).values)
     best = read_json(study / "regime_1.json")["hyperparameters"]
     used = read_json(study / "regime_2.json")["hyperparameters"]
     for name in ("batch_size", "dropout_rate"):
@@ -78,8 +84,8 @@ def test_both_scripts_run_and_run_again_adding_nothing(
 
 @pytest.mark.slow
 def test_the_scripts_of_first_models_and_final_model_write_the_published_columns(
-    finished_copy, monkeypatch, in_process
-):
+    finished_copy: StudyFolder, monkeypatch: pytest.MonkeyPatch, in_process: Callable[..., str]
+) -> None:
     monkeypatch.setenv("RUST_TUNER_CACHE", str(finished_copy.cache))
     # The end-to-end model's figures are of no interest, and InceptionV3 trains for minutes.
     monkeypatch.setattr("rust_tuner.models.architectures.build_backbone", backbone_stand_in)
@@ -96,13 +102,18 @@ def test_the_scripts_of_first_models_and_final_model_write_the_published_columns
         assert list(theirs.columns) == ["model", "split", "epoch", "fold", "auroc"]
         assert list(ours.columns) == list(theirs.columns)
         runs = [read_project(study / project).run for project in projects]
-        values = [run["subject"]["num_folds"] * run["epochs"] for run in runs]
+        values = [as_json(run)["subject"]["num_folds"] * as_json(run)["epochs"] for run in runs]
         assert len(ours) == 2 * sum(values)
 
 
 def test_regime_2_runs_on_a_study_of_its_own_with_given_values(
-    tmp_path, phantom_manifest, tiny_protocol, feature_cache, monkeypatch, in_process
-):
+    tmp_path: Path,
+    phantom_manifest: Path,
+    tiny_protocol: Protocol,
+    feature_cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    in_process: Callable[..., str],
+) -> None:
     monkeypatch.setenv("RUST_TUNER_CACHE", str(feature_cache))
     study = tmp_path / "study"
     one_point = dataclasses.replace(tiny_protocol, learning_rates=(1e-2,))

@@ -1,12 +1,12 @@
 """Ctrl-C: raised at once, and once more where something has swallowed it."""
 
 import signal
+from collections.abc import Iterator
 
 import pytest
 import typer
 from rich.console import Console
 
-from rust_tuner import interrupts
 from rust_tuner.cli.support import reporting
 from rust_tuner.errors import TimeBudgetError
 from rust_tuner.interrupts import (
@@ -21,14 +21,14 @@ from rust_tuner.progress import ConsoleProgress
 
 
 @pytest.fixture(autouse=True)
-def usual_handler():
+def usual_handler() -> Iterator[None]:
     """Where a shell has put the tests into the background, they ignore Ctrl-C."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
-def swallow():
+def swallow() -> None:
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
 
@@ -116,13 +116,13 @@ def test_a_process_that_ignores_ctrl_c_goes_on_ignoring_it() -> None:
 
 
 @pytest.fixture
-def clock(monkeypatch):
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [100.0]
-    monkeypatch.setattr(interrupts.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("rust_tuner.interrupts.time.monotonic", lambda: now[0])
     return now
 
 
-def test_work_ends_at_the_first_pause_after_its_time_is_up(clock):
+def test_work_ends_at_the_first_pause_after_its_time_is_up(clock: list[float]) -> None:
     with within_time_budget(10):
         note_recorded_work()
         end_if_time_is_up()
@@ -133,7 +133,7 @@ def test_work_ends_at_the_first_pause_after_its_time_is_up(clock):
     end_if_time_is_up()
 
 
-def test_at_least_one_piece_of_work_is_done_however_small_the_budget(clock):
+def test_at_least_one_piece_of_work_is_done_however_small_the_budget(clock: list[float]) -> None:
     with within_time_budget(0.001):
         clock[0] += 1000
         end_if_time_is_up()
@@ -142,7 +142,7 @@ def test_at_least_one_piece_of_work_is_done_however_small_the_budget(clock):
             end_if_time_is_up()
 
 
-def test_without_a_budget_nothing_ends(clock):
+def test_without_a_budget_nothing_ends(clock: list[float]) -> None:
     with within_time_budget(None):
         note_recorded_work()
         clock[0] += 1e9

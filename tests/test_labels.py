@@ -1,5 +1,7 @@
 """Labels: encoding and decoding are inverse, and what is out of range is named."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -101,9 +103,7 @@ def test_no_rows_are_encoded_as_no_rows() -> None:
         (["ap"], [1, 2, 3, 4], r"scores of shape \(4,\); expected \(n, 4\)"),
     ],
 )
-def test_what_cannot_be_encoded_is_named(
-    views: list[str], scores: list[object], message: str
-) -> None:
+def test_what_cannot_be_encoded_is_named(views: list[str], scores: list[Any], message: str) -> None:
     with pytest.raises(LabelError, match=message):
         encode(views, scores)
 

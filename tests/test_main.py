@@ -6,8 +6,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from narrowing import not_none
 
 import rust_tuner
 
@@ -24,10 +26,10 @@ STANDING_STILL = (
     "from rust_tuner.__main__ import main\n"
     "main()\n"
 )
-PIPES = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+PIPES: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
 
 
-def answered():
+def answered() -> None:
     """As a terminal starts a command; a shell's background has Ctrl-C ignored."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -47,10 +49,12 @@ def answered():
         (signal.SIGTERM, 143, ""),
     ],
 )
-def test_a_signal_during_the_imports_ends_in_one_line_at_most(module, sent, code, told):
+def test_a_signal_during_the_imports_ends_in_one_line_at_most(
+    module: str, sent: signal.Signals, code: int, told: str
+) -> None:
     script = STANDING_STILL.format(module=module)
     process = subprocess.Popen([sys.executable, "-c", script], preexec_fn=answered, **PIPES)
-    assert process.stdout.readline() == "here\n"
+    assert not_none(process.stdout).readline() == "here\n"
     process.send_signal(sent)
     out, err = process.communicate(timeout=300)
     assert (process.returncode, out, err) == (code, "", told)
@@ -61,7 +65,7 @@ def test_a_command_that_was_started_to_ignore_ctrl_c_goes_on_ignoring_it() -> No
     script = STANDING_STILL.format(module="cli").replace("sleep(600)", "sleep(1)")
     ignoring = f"import signal; signal.signal(2, signal.SIG_IGN)\n{script}"
     process = subprocess.Popen([sys.executable, "-c", ignoring, "--version"], **PIPES)
-    assert process.stdout.readline() == "here\n"
+    assert not_none(process.stdout).readline() == "here\n"
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=300)
     assert (process.returncode, err) == (0, "")
@@ -85,12 +89,12 @@ def test_the_signals_are_answered_before_anything_else_is_imported() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("delay", [0.01, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2])
-def test_whenever_a_signal_comes_there_is_no_traceback(sent, delay):
+def test_whenever_a_signal_comes_there_is_no_traceback(sent: signal.Signals, delay: float) -> None:
     script = "import rust_tuner; print('here', flush=True)\n"
     script += "from rust_tuner.__main__ import main; main()"
     command = [sys.executable, "-c", script, "phantoms", os.devnull]
     process = subprocess.Popen(command, preexec_fn=answered, **PIPES)
-    assert process.stdout.readline() == "here\n"
+    assert not_none(process.stdout).readline() == "here\n"
     time.sleep(delay)
     process.send_signal(sent)
     _, err = process.communicate(timeout=300)
@@ -109,7 +113,7 @@ def test_ctrl_c_while_python_shuts_down_is_no_traceback() -> None:
     )
     command = [sys.executable, "-c", script, "phantoms", os.devnull]
     process = subprocess.Popen(command, preexec_fn=answered, **PIPES)
-    assert process.stdout.readline() == "here\n"
+    assert not_none(process.stdout).readline() == "here\n"
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=300)
     assert "Traceback" not in err

@@ -17,13 +17,13 @@ from rust_tuner.onednn import (
 OURS = "RUST_TUNER_ONEDNN_OPTS"
 
 
-def set_machine(monkeypatch, machine, system):
+def set_machine(monkeypatch: pytest.MonkeyPatch, machine: str, system: str) -> None:
     monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine=machine), raising=False)
     monkeypatch.setattr(sys, "platform", system)
 
 
 @pytest.fixture
-def before_tensorflow(monkeypatch):
+def before_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a process of an ordinary processor that has not imported TensorFlow."""
     monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
     for name in (ONEDNN_VARIABLE, OURS):

@@ -4,9 +4,9 @@ import io
 from pathlib import Path
 
 import pytest
+from narrowing import not_none
 from rich.console import Console
 
-from rust_tuner import progress as progress_module
 from rust_tuner.progress import (
     ConsoleProgress,
     Part,
@@ -23,7 +23,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        monkeypatch.setattr(progress_module.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr("rust_tuner.progress.time.monotonic", lambda: self.now)
 
 
 @pytest.fixture
@@ -251,7 +251,7 @@ def test_a_terminal_shows_what_several_processes_do_below_the_task(clock: Clock)
         show_running(progress, rows)
         clock.now += 10
         show_running(progress, [Running("trial 0000, here:1", 3, 6), rows[1]])
-        assert [task.completed for task in progress._bars.tasks] == [0, 3, 2]
+        assert [task.completed for task in not_none(progress._bars).tasks] == [0, 3, 2]
         # Of the three that are left, three take ten seconds.
         assert "about 10 s left" in _drawn(progress)
         show_running(progress, [Running("trial 0001, here:3", 0, 6)])
@@ -264,7 +264,7 @@ def test_a_terminal_shows_what_several_processes_do_below_the_task(clock: Clock)
 def _drawn(progress: ConsoleProgress) -> str:
     console = Console(file=io.StringIO(), width=120)
     with console.capture() as captured:
-        console.print(progress._bars.make_tasks_table(progress._bars.tasks))
+        console.print(not_none(progress._bars).make_tasks_table(not_none(progress._bars).tasks))
     return captured.get()
 
 
@@ -273,7 +273,7 @@ def test_more_processes_than_rows_are_counted_together() -> None:
     progress.console.height = 10
     with progress.task("search", 12):
         show_running(progress, [Running(f"trial {number:04d}", 1, 2) for number in range(7)])
-        names = [task.description for task in progress._bars.tasks]
+        names = [task.description for task in not_none(progress._bars).tasks]
     assert names == ["search", "  trial 0000", "  trial 0001", "  trial 0002", "  4 more"]
 
 

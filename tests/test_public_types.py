@@ -27,12 +27,12 @@ def test_checkers_know_every_name_that_is_imported_on_first_use() -> None:
     assert typed == rust_tuner._HOMES
 
 
-def public(kind):
+def public(kind: type[Study]) -> list[str]:
     return [name for name, _ in inspect.getmembers(kind) if not name.startswith("_")]
 
 
 @pytest.fixture(scope="module")
-def revealed(tmp_path_factory):
+def revealed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What mypy says of `Study`, and of all that is public of it, by expression."""
     asked = ["rust_tuner.Study"]
     asked += [f"study.{name}" for name in (*ATTRIBUTES, *public(Study))]
@@ -49,13 +49,13 @@ def revealed(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_nothing_of_a_study_is_of_any_type(revealed):
+def test_nothing_of_a_study_is_of_any_type(revealed: dict[str, str]) -> None:
     assert "study.final" in revealed
     assert {item: told for item, told in revealed.items() if "Any" in told} == {}
 
 
 @pytest.mark.slow
-def test_a_step_returns_what_its_file_holds(revealed):
+def test_a_step_returns_what_its_file_holds(revealed: dict[str, str]) -> None:
     assert "rust_tuner.records.holdout.Holdout" in revealed["study.final"]
     assert "rust_tuner.records.nested.NestedSummary" in revealed["study.nested"]
     assert "rust_tuner.search.tuner.CrossValidationTuner" in revealed["study.regime_1"]

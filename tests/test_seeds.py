@@ -22,7 +22,8 @@ places = st.lists(
 
 
 def words(seed: int, *place: int | str) -> list[int]:
-    return derive_seed(seed, *place).generate_state(4).tolist()
+    numbers: list[int] = derive_seed(seed, *place).generate_state(4).tolist()
+    return numbers
 
 
 def test_a_place_has_the_same_draws_on_every_machine_and_in_every_version() -> None:
@@ -83,8 +84,8 @@ def test_draws_do_not_depend_on_the_global_state_nor_change_it() -> None:
     numpy_state, python_state = np.random.get_state(), random.getstate()
     generator(1, "order").random(100)
     seed_word(1, "order")
-    assert np.random.get_state()[1].tolist() == numpy_state[1].tolist()
-    assert np.random.get_state()[2] == numpy_state[2]
+    assert np.random.get_state()[1].tolist() == numpy_state[1].tolist()  # type: ignore[index]
+    assert np.random.get_state()[2] == numpy_state[2]  # type: ignore[index]
     assert random.getstate() == python_state
 
 

@@ -1,13 +1,15 @@
 """A real backbone learns from phantoms what can be learned, and nothing from shuffled labels."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from rust_tuner import Protocol, Radiographs, load_manifest, regime_1, split_holdout
 from rust_tuner.labels import CORTICES
-from rust_tuner.models.backbones import WEIGHTS_VARIABLE
+from rust_tuner.models.weights import WEIGHTS_VARIABLE
+from rust_tuner.search.tuner import CrossValidationTuner
 
 pytestmark = [
     pytest.mark.slow,
@@ -27,7 +29,9 @@ def radiographs(many_phantoms):
     return load_manifest(many_phantoms)
 
 
-def search(radiographs, place, name, *, trials, batch_sizes):
+def search(
+    radiographs: Radiographs, place: Path, name: str, *, trials: int, batch_sizes: tuple[int, int]
+) -> CrossValidationTuner:
     development, _ = split_holdout(radiographs)
     return regime_1(
         development,

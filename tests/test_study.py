@@ -95,8 +95,8 @@ def test_a_step_on_another_machine_is_noted_beside_the_first(
 
 
 def test_prepare_twice_writes_nothing_new_and_gives_the_same_development_set(
-    prepared, radiographs, tiny_protocol
-):
+    prepared: Path, radiographs: Path, tiny_protocol: Protocol
+) -> None:
     before = contents(prepared)
     first = Study(prepared).prepare()
     second = Study(prepared, radiographs, tiny_protocol).prepare()
@@ -104,7 +104,9 @@ def test_prepare_twice_writes_nothing_new_and_gives_the_same_development_set(
     pd.testing.assert_frame_equal(first.radiographs.table, second.radiographs.table)
 
 
-def test_no_patient_of_the_holdout_set_is_in_the_development_set(prepared, radiographs):
+def test_no_patient_of_the_holdout_set_is_in_the_development_set(
+    prepared: Path, radiographs: Path
+) -> None:
     development = Study(prepared).prepare()
     sealed = set(read_json(prepared / "split.json")["holdout"])
     everyone = set(Study(prepared).radiographs().written_patients)
@@ -113,7 +115,7 @@ def test_no_patient_of_the_holdout_set_is_in_the_development_set(prepared, radio
     assert not sealed & set(development.radiographs.written_patients)
 
 
-def test_a_prepared_study_knows_its_protocol(prepared, tiny_protocol):
+def test_a_prepared_study_knows_its_protocol(prepared: Path, tiny_protocol: Protocol) -> None:
     assert Study(prepared).protocol == tiny_protocol
 
 
@@ -123,10 +125,10 @@ def test_a_study_without_a_manifest_says_what_to_give(tmp_path: Path) -> None:
     assert not (tmp_path / "study").exists()
 
 
-def test_a_changed_score_is_refused_with_what_was_and_is(prepared, radiographs):
+def test_a_changed_score_is_refused_with_what_was_and_is(prepared: Path, radiographs: Path) -> None:
     table = pd.read_csv(radiographs, dtype=str)
     row = table["medial"].first_valid_index()
-    table.loc[row, "medial"] = "1" if table.loc[row, "medial"] != "1" else "2"
+    table.loc[row, "medial"] = "1" if table.loc[row, "medial"] != "1" else "2"  # type: ignore[index]
     table.to_csv(radiographs, index=False)
     before = contents(prepared)
     with pytest.raises(
@@ -138,21 +140,23 @@ def test_a_changed_score_is_refused_with_what_was_and_is(prepared, radiographs):
     assert contents(prepared) == before
 
 
-def test_a_removed_row_is_refused_with_both_counts(prepared, radiographs):
+def test_a_removed_row_is_refused_with_both_counts(prepared: Path, radiographs: Path) -> None:
     lines = radiographs.read_text().splitlines(keepends=True)
     radiographs.write_text("".join(lines[:-1]))
     with pytest.raises(ResumeError, match=r"was 28 of 12 patients .* is 27 of 11 patients"):
         Study(prepared).prepare()
 
 
-def test_an_image_that_changed_is_refused(prepared, radiographs):
+def test_an_image_that_changed_is_refused(prepared: Path, radiographs: Path) -> None:
     first, second = load_manifest(radiographs).images[:2]
     shutil.copyfile(first, second)
     with pytest.raises(ResumeError, match=r"image files of .* changed .* was \w{12}, is \w{12}"):
         Study(prepared).prepare()
 
 
-def test_images_under_new_names_and_rows_in_another_order_are_the_same_study(prepared, radiographs):
+def test_images_under_new_names_and_rows_in_another_order_are_the_same_study(
+    prepared: Path, radiographs: Path
+) -> None:
     table = pd.read_csv(radiographs, dtype=str).iloc[::-1]
     for name in table["image"]:
         (radiographs.parent / name).rename(radiographs.parent / f"{name[:-4]}_renamed.png")
@@ -161,12 +165,12 @@ def test_images_under_new_names_and_rows_in_another_order_are_the_same_study(pre
     assert len(Study(prepared).prepare()) == len(read_development(prepared))
 
 
-def read_development(study):
+def read_development(study: Path) -> pd.DataFrame:
     table = Study(study).radiographs().written
     return table[table["patient_id"].isin(read_json(study / "split.json")["development"])]
 
 
-def test_another_manifest_is_refused_and_both_are_named(prepared, radiographs):
+def test_another_manifest_is_refused_and_both_are_named(prepared: Path, radiographs: Path) -> None:
     other = radiographs.with_name("other.csv")
     lines = radiographs.read_text().splitlines()
     other.write_text("\n".join(lines[:-2]) + "\n")
@@ -179,7 +183,9 @@ def test_another_manifest_is_refused_and_both_are_named(prepared, radiographs):
     assert Study(prepared).prepare() is not None
 
 
-def test_the_same_radiographs_elsewhere_are_the_same_study(prepared, radiographs, tmp_path):
+def test_the_same_radiographs_elsewhere_are_the_same_study(
+    prepared: Path, radiographs: Path, tmp_path: Path
+) -> None:
     expected = Study(prepared).prepare().radiographs.table["patient_id"]
     moved = tmp_path / "moved"
     radiographs.parent.rename(moved)
@@ -190,8 +196,8 @@ def test_the_same_radiographs_elsewhere_are_the_same_study(prepared, radiographs
 
 
 def test_of_two_that_prepare_at_once_the_second_takes_up_the_first(
-    tmp_path, radiographs, tiny_protocol
-):
+    tmp_path: Path, radiographs: Path, tiny_protocol: Protocol
+) -> None:
     first = Study(tmp_path / "study", radiographs, tiny_protocol)
     second = Study(tmp_path / "study", radiographs, tiny_protocol)
     other = dataclasses.replace(tiny_protocol, objective="val_cortex_auroc")
@@ -204,7 +210,7 @@ def test_of_two_that_prepare_at_once_the_second_takes_up_the_first(
     assert (tmp_path / "study" / "study.json").read_bytes() == content
 
 
-def test_what_killed_writes_left_aside_is_removed(prepared):
+def test_what_killed_writes_left_aside_is_removed(prepared: Path) -> None:
     leftover = prepared / ".1-0123abcd.part"
     leftover.write_bytes(b"half")
     Study(prepared).prepare()

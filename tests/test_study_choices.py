@@ -4,15 +4,18 @@ import dataclasses
 import json
 import re
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pandas as pd
 import pytest
+from narrowing import not_none
 from notes import Notes, contents
 from studies import StudyFolder
 
 from rust_tuner import Protocol, Study
 from rust_tuner.cli.support import open_study
 from rust_tuner.data.folds import make_folds
+from rust_tuner.data.splits import Development
 from rust_tuner.errors import (
     ResumeError,
     WeightsError,
@@ -37,8 +40,13 @@ from rust_tuner.records.study import SEARCH_FIELDS
         ("view_cortices", {"ap": ("anterior", "posterior"), "lateral": ("medial", "lateral")}),
     ],
 )
-def test_another_choice_is_refused_with_what_was_and_is(prepared, tiny_protocol, field, value):
-    changed = dataclasses.replace(tiny_protocol, **{field: value})
+def test_another_choice_is_refused_with_what_was_and_is(
+    prepared: Path,
+    tiny_protocol: Protocol,
+    field: str,
+    value: str | dict[str, tuple[str, str]] | float,
+) -> None:
+    changed = dataclasses.replace(tiny_protocol, **{field: value})  # type: ignore[arg-type]
     was, now = tiny_protocol.to_json()[field], changed.to_json()[field]
     told = re.escape(f"  {field}: was {was}, is {now}\n")
     with pytest.raises(ResumeError, match=f"prepared with other choices:\n{told}Restore"):
@@ -46,8 +54,8 @@ def test_another_choice_is_refused_with_what_was_and_is(prepared, tiny_protocol,
 
 
 def test_weights_that_were_found_are_settled_when_the_study_is_prepared(
-    prepared, finished_study, tiny_protocol
-):
+    prepared: Path, finished_study: StudyFolder, tiny_protocol: Protocol
+) -> None:
     changed = dataclasses.replace(tiny_protocol, weights="imagenet")
     assert read_json(prepared / "study.json")["weights"]["asked"] == "random"
     for folder in (prepared, finished_study.directory):
@@ -58,8 +66,8 @@ def test_weights_that_were_found_are_settled_when_the_study_is_prepared(
 
 
 def test_imagenet_weights_that_are_not_on_the_machine_yet_may_still_be_changed(
-    tmp_path, radiographs, tiny_protocol, monkeypatch
-):
+    tmp_path: Path, radiographs: Path, tiny_protocol: Protocol, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("RUST_TUNER_WEIGHTS", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     asked = dataclasses.replace(tiny_protocol, weights="imagenet")
@@ -70,8 +78,8 @@ def test_imagenet_weights_that_are_not_on_the_machine_yet_may_still_be_changed(
 
 @pytest.mark.parametrize("content", [None, b"no HDF5 file"])
 def test_a_mistyped_weights_file_is_refused_before_anything_is_written(
-    tmp_path, radiographs, tiny_protocol, content
-):
+    tmp_path: Path, radiographs: Path, tiny_protocol: Protocol, content: bytes | None
+) -> None:
     path = tmp_path / "weights.h5"
     if content is not None:
         path.write_bytes(content)
@@ -94,7 +102,7 @@ def test_weights_replaced_under_the_same_name_are_refused_by_every_step(
     monkeypatch.setattr("rust_tuner.steps.study_weights.check_architecture", lambda weights: None)
     file = finished_copy.directory / "study.json"
     written = read_json(file)
-    written["weights"] = find_local_weights(path).to_json()
+    written["weights"] = not_none(find_local_weights(path)).to_json()
     written["protocol"]["weights"] = str(path)
     file.write_text(json.dumps(written))
     path.write_bytes(b"second")
@@ -106,11 +114,11 @@ def test_weights_replaced_under_the_same_name_are_refused_by_every_step(
 
 
 def test_what_a_step_was_begun_with_is_what_python_resumes_it_with(
-    tmp_path, radiographs, tiny_protocol, monkeypatch
-):
+    tmp_path: Path, radiographs: Path, tiny_protocol: Protocol, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = []
 
-    def begin(development, directory, **arguments):
+    def begin(development: Development, directory: str | Path, **arguments: Any) -> NoReturn:
         asked.append(arguments["protocol"])
         raise KeyboardInterrupt
 
@@ -149,8 +157,8 @@ def test_a_step_resumes_with_its_own_choices_and_refuses_others_with_a_table(
 
 
 def test_a_manifest_that_is_not_where_it_was_is_named_with_the_way_to_give_it(
-    prepared, radiographs
-):
+    prepared: Path, radiographs: Path
+) -> None:
     radiographs.rename(radiographs.with_name("moved.csv"))
     told = r"key\.json names a manifest which does not exist\. .*prepare .* --manifest M\.csv"
     with pytest.raises(ResumeError, match=told):
@@ -159,13 +167,13 @@ def test_a_manifest_that_is_not_where_it_was_is_named_with_the_way_to_give_it(
     assert Study(prepared).prepare() is not None
 
 
-def test_a_changed_row_is_named(prepared, radiographs):
+def test_a_changed_row_is_named(prepared: Path, radiographs: Path) -> None:
     table = pd.read_csv(radiographs, dtype=str)
     row = table["medial"].first_valid_index()
-    table.loc[row, "medial"] = "1" if table.loc[row, "medial"] != "1" else "2"
+    table.loc[row, "medial"] = "1" if table.loc[row, "medial"] != "1" else "2"  # type: ignore[index]
     table.to_csv(radiographs, index=False)
-    patient = Study(prepared).radiographs().written_patients[row]
-    with pytest.raises(ResumeError, match=rf"row {row + 2} \(.*, patient {patient}\) changed\n"):
+    patient = Study(prepared).radiographs().written_patients[row]  # type: ignore[index]
+    with pytest.raises(ResumeError, match=rf"row {row + 2} \(.*, patient {patient}\) changed\n"):  # type: ignore[operator]
         Study(prepared).prepare()
 
 
@@ -216,7 +224,7 @@ def test_fitted_batch_sizes_are_recorded_and_resumed_as_they_were(
         tiny_protocol, batch_size_range=(16, 2048), fit_batch_sizes=True, epochs=1
     )
     notes = Notes()
-    shared = {"cache": feature_cache, "progress": notes}
+    shared: dict[str, Any] = {"cache": feature_cache, "progress": notes}
     Study(tmp_path, phantom_manifest, fitted, **shared).regime_1()
     assert len([note for note in notes.said if "hold the whole fold" in note]) == 1
     recorded = read_json(tmp_path / "study.json")
@@ -237,7 +245,7 @@ def test_fitted_batch_sizes_are_recorded_and_resumed_as_they_were(
     assert len([note for note in notes.said if "hold the whole fold" in note]) == 1
 
 
-def test_search_fields_may_change_between_calls(prepared, tiny_protocol):
+def test_search_fields_may_change_between_calls(prepared: Path, tiny_protocol: Protocol) -> None:
     changed = dataclasses.replace(
         tiny_protocol,
         num_folds=4,

@@ -4,6 +4,8 @@ import dataclasses
 import json
 import re
 import shutil
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from lock_holders import other_holder
@@ -19,6 +21,7 @@ from rust_tuner.errors import (
     SplitError,
 )
 from rust_tuner.files import read_json
+from rust_tuner.protocol import Protocol
 
 FILES = {
     "study.json",
@@ -29,7 +32,9 @@ FILES = {
 
 
 @pytest.mark.parametrize("side", ["development", "holdout"])
-def test_a_patient_moved_between_the_sides_of_the_split_is_noticed(prepared, side):
+def test_a_patient_moved_between_the_sides_of_the_split_is_noticed(
+    prepared: Path, side: str
+) -> None:
     path = prepared / "split.json"
     split = read_json(path)
     other = "holdout" if side == "development" else "development"
@@ -39,7 +44,7 @@ def test_a_patient_moved_between_the_sides_of_the_split_is_noticed(prepared, sid
         Study(prepared).prepare()
 
 
-def test_a_missing_split_of_a_prepared_study_is_made_again_and_is_the_same(prepared):
+def test_a_missing_split_of_a_prepared_study_is_made_again_and_is_the_same(prepared: Path) -> None:
     before = contents(prepared)
     (prepared / "split.json").unlink()
     Study(prepared).prepare()
@@ -47,8 +52,8 @@ def test_a_missing_split_of_a_prepared_study_is_made_again_and_is_the_same(prepa
 
 
 def test_a_bad_image_is_found_before_anything_is_written_and_mending_it_helps(
-    tmp_path, radiographs, tiny_protocol
-):
+    tmp_path: Path, radiographs: Path, tiny_protocol: Protocol
+) -> None:
     bad = load_manifest(radiographs).images[4]
     whole = bad.read_bytes()
     bad.write_bytes(whole[: len(whole) // 2])
@@ -61,7 +66,9 @@ def test_a_bad_image_is_found_before_anything_is_written_and_mending_it_helps(
     assert set(contents(tmp_path / "study")) == FILES
 
 
-def test_a_study_that_cannot_be_split_is_not_prepared(tmp_path, radiographs, tiny_protocol):
+def test_a_study_that_cannot_be_split_is_not_prepared(
+    tmp_path: Path, radiographs: Path, tiny_protocol: Protocol
+) -> None:
     too_small = dataclasses.replace(tiny_protocol, holdout_fraction=0.01)
     study = Study(tmp_path / "study", radiographs, too_small)
     for _ in range(2):
@@ -71,8 +78,14 @@ def test_a_study_that_cannot_be_split_is_not_prepared(tmp_path, radiographs, tin
 
 
 @pytest.mark.parametrize("killed_at", ["before study.json", "before split.json"])
-def test_a_kill_while_preparing_heals(tmp_path, radiographs, tiny_protocol, monkeypatch, killed_at):
-    def die(*arguments):
+def test_a_kill_while_preparing_heals(
+    tmp_path: Path,
+    radiographs: Path,
+    tiny_protocol: Protocol,
+    monkeypatch: pytest.MonkeyPatch,
+    killed_at: str,
+) -> None:
+    def die(*arguments: object) -> NoReturn:
         raise KeyboardInterrupt
 
     places = {
@@ -98,8 +111,8 @@ def test_a_kill_while_preparing_heals(tmp_path, radiographs, tiny_protocol, monk
 
 
 def test_a_study_killed_between_its_files_is_not_taken_up_with_another_seed(
-    prepared, radiographs, tiny_protocol
-):
+    prepared: Path, radiographs: Path, tiny_protocol: Protocol
+) -> None:
     (prepared / "study.json").unlink()
     other = dataclasses.replace(tiny_protocol, seed=1)
     with pytest.raises(SplitError, match="made with seed 0, but seed 1 was requested"):
@@ -116,13 +129,13 @@ def test_a_study_killed_between_its_files_is_not_taken_up_with_another_seed(
         ('{"format": 1}', r"study.json is damaged \(manifest: field required, and"),
     ],
 )
-def test_a_damaged_study_file_is_named(prepared, text, told):
+def test_a_damaged_study_file_is_named(prepared: Path, text: str, told: str) -> None:
     (prepared / "study.json").write_text(text)
     with pytest.raises(RustTunerError, match=told):
         Study(prepared)
 
 
-def test_a_study_of_a_newer_protocol_is_named(prepared):
+def test_a_study_of_a_newer_protocol_is_named(prepared: Path) -> None:
     path = prepared / "study.json"
     written = read_json(path)
     written["protocol"]["pooling"] = "mean"
@@ -131,7 +144,7 @@ def test_a_study_of_a_newer_protocol_is_named(prepared):
         Study(prepared)
 
 
-def test_another_process_in_the_study_is_named(prepared):
+def test_another_process_in_the_study_is_named(prepared: Path) -> None:
     with (
         other_holder(prepared, "Regime I") as holder,
         pytest.raises(LockedError, match=f"in use by process {holder.pid} .*Regime I"),
@@ -140,7 +153,9 @@ def test_another_process_in_the_study_is_named(prepared):
     Study(prepared).prepare()
 
 
-def test_a_study_moves_with_its_manifest(tmp_path, radiographs, tiny_protocol):
+def test_a_study_moves_with_its_manifest(
+    tmp_path: Path, radiographs: Path, tiny_protocol: Protocol
+) -> None:
     Study(tmp_path / "old" / "study", radiographs, tiny_protocol).prepare()
     (tmp_path / "new").mkdir()
     shutil.move(radiographs.parent, tmp_path / "new")
@@ -150,7 +165,9 @@ def test_a_study_moves_with_its_manifest(tmp_path, radiographs, tiny_protocol):
 
 
 @pytest.mark.parametrize("name", ["with spaces", "[brackets] {} (*?)", "größer 脛骨 é", "-dash"])
-def test_any_folder_name_will_do(tmp_path, radiographs, tiny_protocol, name):
+def test_any_folder_name_will_do(
+    tmp_path: Path, radiographs: Path, tiny_protocol: Protocol, name: str
+) -> None:
     Study(tmp_path / name, radiographs, tiny_protocol).prepare()
     assert set(contents(tmp_path / name)) == FILES
     Study(tmp_path / name).prepare()

@@ -8,10 +8,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from narrowing import as_json, not_none
 from notes import Notes, contents
 from studies import StudyFolder
 
@@ -25,11 +27,12 @@ from rust_tuner.files import read_json
 from rust_tuner.onednn import ONEDNN_VARIABLE, can_switch_onednn
 from rust_tuner.records.project import read_out_of_fold, read_project
 from rust_tuner.search.regimes import best_of_regime_1
+from rust_tuner.search.tuner import CrossValidationTuner
 
 
 def test_regime_2_without_regime_1_and_without_values_says_what_to_do(
-    tmp_path, radiographs, tiny_protocol
-):
+    tmp_path: Path, radiographs: Path, tiny_protocol: Protocol
+) -> None:
     study = Study(tmp_path / "study", radiographs, tiny_protocol)
     for values in ({}, {"batch_size": 16}, {"dropout_rate": 0.2}):
         with pytest.raises(SearchError, match=r"Regime I has not been run .*give batch size"):
@@ -64,7 +67,7 @@ def test_regime_2_takes_the_best_of_regime_1_and_searches_only_adam(
         assert trial.values["epsilon"] == 1e-7
     assert {trial.values["learning_rate"] for trial in trials} == {1e-2, 1e-3}
     scores = {t.trial: t.score for t in read_project(finished_study.directory / "regime_1").trials}
-    best_trial = max(scores, key=scores.get)
+    best_trial = max(scores, key=lambda trial: not_none(scores[trial]))
     values = {t.trial: t.values for t in read_project(finished_study.directory / "regime_1").trials}
     assert values[best_trial] == best
 
@@ -77,15 +80,17 @@ def test_the_best_hyperparameters_are_written_with_the_weights_really_used(
     written = read_json(finished_study.directory / "best_hyperparameters.json")
     project = read_project(finished_study.directory / "regime_2")
     assert written["regime"] == "regime_2"
-    assert written["hyperparameters"] == project.best.values
-    assert written["score"] == max(trial.score for trial in project.trials)
+    assert written["hyperparameters"] == not_none(project.best).values
+    assert written["score"] == max(not_none(trial.score) for trial in project.trials)
     used = {"asked": "random", "file": None, "sha256": find_weights("random").sha256}
     assert written["weights"] == used
     assert read_json(finished_study.directory / "study.json")["weights"] == used
 
 
 @pytest.fixture(scope="module")
-def resumed(tmp_path_factory, finished_study):
+def resumed(
+    tmp_path_factory: pytest.TempPathFactory, finished_study: StudyFolder
+) -> tuple[dict[str, bytes], dict[str, bytes], dict[str, CrossValidationTuner], list[str]]:
     """Both regimes run again in a copy: what is there before and after, and the tuners."""
     root = tmp_path_factory.mktemp("resumed") / "again"
     shutil.copytree(finished_study.directory.parent, root)
@@ -97,7 +102,9 @@ def resumed(tmp_path_factory, finished_study):
     return before, contents(directory), tuners, notes.said
 
 
-def test_running_again_adds_nothing_and_changes_no_byte(resumed):
+def test_running_again_adds_nothing_and_changes_no_byte(
+    resumed: tuple[dict[str, bytes], dict[str, bytes], dict[str, CrossValidationTuner], list[str]],
+) -> None:
     before, after, _, said = resumed
     assert sorted(before) == sorted(after)
     # KerasTuner's own state lists trials in the order in which this process met them.
@@ -110,7 +117,9 @@ def test_running_again_adds_nothing_and_changes_no_byte(resumed):
     assert said == []
 
 
-def test_results_have_a_row_a_trial_with_score_spread_and_baseline(resumed):
+def test_results_have_a_row_a_trial_with_score_spread_and_baseline(
+    resumed: tuple[dict[str, bytes], dict[str, bytes], dict[str, CrossValidationTuner], list[str]],
+) -> None:
     for tuner in resumed[2].values():
         results = tuner.results()
         assert list(results["trial"]) == ["0000", "0001"]
@@ -125,7 +134,9 @@ def test_results_have_a_row_a_trial_with_score_spread_and_baseline(resumed):
         assert results["message"].isna().all()
 
 
-def test_history_is_tidy_and_complete(resumed):
+def test_history_is_tidy_and_complete(
+    resumed: tuple[dict[str, bytes], dict[str, bytes], dict[str, CrossValidationTuner], list[str]],
+) -> None:
     for tuner in resumed[2].values():
         history = tuner.history()
         assert list(history.columns) == ["trial", "fold", "epoch", "split", "metric", "value"]
@@ -146,7 +157,10 @@ def test_history_is_tidy_and_complete(resumed):
         assert np.isfinite(history["value"]).all()
 
 
-def test_every_development_row_is_predicted_by_the_fold_that_left_it_out(resumed, finished_study):
+def test_every_development_row_is_predicted_by_the_fold_that_left_it_out(
+    resumed: tuple[dict[str, bytes], dict[str, bytes], dict[str, CrossValidationTuner], list[str]],
+    finished_study: StudyFolder,
+) -> None:
     rows = len(finished_study.open().prepare())
     for tuner in resumed[2].values():
         for trial in ("0000", "0001"):
@@ -226,11 +240,11 @@ def test_a_kill_as_regime_2_makes_a_folder_does_not_stop_regime_1(
 def test_regime_2_and_final_go_on_without_a_regime_1(
     tmp_path: Path, phantom_manifest: Path, tiny_protocol: Protocol, feature_cache: Path
 ) -> None:
-    shared = {"cache": feature_cache}
+    shared: dict[str, Any] = {"cache": feature_cache}
     Study(tmp_path, phantom_manifest, tiny_protocol, **shared).regime_2(8, 0.25)
     tuner = Study(tmp_path, **shared).regime_2()
     assert set(tuner.results()["batch_size"]) == {8}
-    assert Study(tmp_path, **shared).final()["radiographs"] > 0
+    assert as_json(Study(tmp_path, **shared).final())["radiographs"] > 0
 
 
 @pytest.mark.slow
@@ -267,7 +281,7 @@ def test_a_study_begun_without_onednn_resumes_without_it_and_bitwise(
     chosen = (ONEDNN_VARIABLE, "RUST_TUNER_ONEDNN_OPTS")
     unset = {name: value for name, value in os.environ.items() if name not in chosen}
 
-    def run(folder: str, trials: int, **variables: str) -> subprocess.CompletedProcess:
+    def run(folder: str, trials: int, **variables: str) -> subprocess.CompletedProcess[str]:
         protocol = json.dumps(dataclasses.replace(tiny_protocol, trials=trials).to_json())
         places = map(str, (tmp_path / folder, phantom_manifest, tmp_path / "cache"))
         command = [sys.executable, "-c", REGIME_1, *places, protocol]

@@ -91,7 +91,7 @@ def _(folder: Path) -> None:
 
 @works("keras.utils.PyDataset")
 def _(folder: Path) -> None:
-    class Batches(keras.utils.PyDataset):
+    class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         def __len__(self) -> int:
             return 3
 
@@ -133,7 +133,7 @@ def _(folder: Path) -> None:
 
 @works("An autoencoder, without y")
 def _(folder: Path) -> None:
-    class Autoencoder(keras.Model):
+    class Autoencoder(keras.Model):  # type: ignore[misc]
         def __init__(self, units: int) -> None:
             super().__init__()
             self.inner, self.outer = keras.layers.Dense(units), keras.layers.Dense(4)

@@ -61,7 +61,7 @@ def _(folder: Path) -> None:
 
 @works("Hyperparameters of fit in HyperModel.fit")
 def _(folder: Path) -> None:
-    class Fitted(keras_tuner.HyperModel):
+    class Fitted(keras_tuner.HyperModel):  # type: ignore[misc]
         def build(self, hp: Any) -> keras.Model:
             return dense(hp)
 
@@ -73,7 +73,7 @@ def _(folder: Path) -> None:
 
 @works("Preprocessing in HyperModel.fit")
 def _(folder: Path) -> None:
-    class Normalized(keras_tuner.HyperModel):
+    class Normalized(keras_tuner.HyperModel):  # type: ignore[misc]
         def build(self, hp: Any) -> keras.Model:
             return dense(hp)
 
@@ -87,7 +87,7 @@ def _(folder: Path) -> None:
 
 @works("A number returned by HyperModel.fit")
 def _(folder: Path) -> None:
-    class Regressor(keras_tuner.HyperModel):
+    class Regressor(keras_tuner.HyperModel):  # type: ignore[misc]
         def build(self, hp: Any) -> keras.Model:
             return dense(hp, units=1, loss="mean_squared_error")
 
@@ -103,7 +103,7 @@ def _(folder: Path) -> None:
 
 @works("Named metrics returned by HyperModel.fit")
 def _(folder: Path) -> None:
-    class Named(keras_tuner.HyperModel):
+    class Named(keras_tuner.HyperModel):  # type: ignore[misc]
         def build(self, hp: Any) -> keras.Model:
             return dense(hp, units=1, loss="mean_squared_error")
 
@@ -116,7 +116,7 @@ def _(folder: Path) -> None:
 
 @works("A metric class of one's own as the objective")
 def _(folder: Path) -> None:
-    class Distance(keras.metrics.Metric):
+    class Distance(keras.metrics.Metric):  # type: ignore[misc]
         def __init__(self, name: str = "distance", **kwargs: Any) -> None:
             super().__init__(name=name, **kwargs)
             self.total = self.add_variable((), "zeros", name="total")
@@ -222,7 +222,7 @@ def _(folder: Path) -> None:
 
 @works("optimizer= with a HyperModel that keeps state")
 def _(folder: Path) -> None:
-    class Stateful(keras_tuner.HyperModel):
+    class Stateful(keras_tuner.HyperModel):  # type: ignore[misc]
         def build(self, hp: Any) -> keras.Model:
             self.built = hp.Int("units", 2, 6)
             return dense(hp)
@@ -265,7 +265,7 @@ def _(folder: Path) -> None:
         pytest.skip("the guide's loop is TensorFlow's")
     import tensorflow as tf
 
-    class OwnLoop(keras_tuner.HyperModel):
+    class OwnLoop(keras_tuner.HyperModel):  # type: ignore[misc]
         def build(self, hp: Any) -> keras.Model:
             return dense(hp, units=1)
 
@@ -304,7 +304,7 @@ def _(folder: Path) -> None:
         pytest.skip("the guide's step is TensorFlow's")
     import tensorflow as tf
 
-    class OwnStep(keras.Model):
+    class OwnStep(keras.Model):  # type: ignore[misc]
         def __init__(self, units: int) -> None:
             super().__init__()
             self.hidden = keras.layers.Dense(units)

@@ -85,7 +85,7 @@ def _(folder: Path) -> None:
 
 @works("A layer of one's own")
 def _(folder: Path) -> None:
-    class Scale(keras.layers.Layer):
+    class Scale(keras.layers.Layer):  # type: ignore[misc]
         def build(self, shape: Any) -> None:
             self.factor = self.add_weight(shape=(shape[-1],), initializer="ones")
 

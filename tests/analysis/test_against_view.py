@@ -5,8 +5,10 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from judged_searches import of_the_view, phantom_rows, skilled, write_judged_search
+from narrowing import not_none
 from report_studies import make_predictions, write_json, write_regime_1, write_study
 
 from rust_tuner.analysis.against_view import (
@@ -22,7 +24,7 @@ from rust_tuner.records.folder import read_study
 from rust_tuner.records.project import read_project
 
 
-def standing(low, high, view_only=0.8, metric="auroc"):
+def standing(low: float, high: float, view_only: float = 0.8, metric: str = "auroc") -> Standing:
     reference = max(view_only, 0.5)
     middle = (low + high) / 2
     gain = Interval(middle, low, high)
@@ -89,10 +91,12 @@ def test_both_figures_of_a_search_stand_beside_its_own_baseline(tmp_path: Path) 
     good = write_judged_search(tmp_path / "good", radiographs, skilled(radiographs))
     found = standings(good)
     for item in found:
-        assert item.gain.baseline == pytest.approx(
+        assert not_none(item.gain).baseline == pytest.approx(
             good.run.view_only[f"val_{item.metric}"], abs=1e-9
         )
-        assert item.gain.model == pytest.approx(good.best.metrics[f"val_{item.metric}"], abs=1e-9)
+        assert not_none(item.gain).model == pytest.approx(
+            not_none(good.best).metrics[f"val_{item.metric}"], abs=1e-9
+        )
     assert [item.answer for item in found] == ["above", "above"]
     view = write_judged_search(tmp_path / "view", radiographs, of_the_view(radiographs))
     assert not any(item.is_above for item in standings(view))
@@ -103,11 +107,11 @@ def test_every_part_of_a_study_is_judged_by_its_predictions(tmp_path: Path) -> N
     found = study_standings(records)
     assert list(found) == ["regime_1", "regime_2", "cross_validation", "nested", "holdout"]
     assert all(item.answer != "undecided" for items in found.values() for item in items)
-    assert found["nested"] == nested_standings(records.nested)
+    assert found["nested"] == nested_standings(not_none(records.nested))
     assert found["holdout"] == holdout_standings(records)
 
 
-def without_skill(rows, seed=0):
+def without_skill(rows: int, seed: int = 0) -> pd.DataFrame:
     """Predictions of a reader that guesses every cortex."""
     table = make_predictions(rows, seed)
     rng = np.random.default_rng(seed)
@@ -128,7 +132,7 @@ def test_twelve_patients_a_hair_above_chance_do_not_beat_the_view(tmp_path: Path
     for seed in range(12):
         without_skill(48, seed).to_csv(study / "final" / "predictions.csv", index=False)
         (_, cortices) = holdout_standings(read_study(study))
-        assert cortices.gain.num_patients == 12
+        assert not_none(cortices.gain).num_patients == 12
         above += cortices.is_above
     assert above <= 2
 
@@ -152,5 +156,5 @@ def test_a_hold_out_set_without_predictions_or_development_labels_is_undecided(
 def test_a_nested_cross_validation_without_predictions_is_undecided(tmp_path: Path) -> None:
     study = write_study(tmp_path / "study")
     (study / "nested" / "predictions.csv").write_text("nothing")
-    found = nested_standings(read_study(study).nested)
+    found = nested_standings(not_none(read_study(study).nested))
     assert {item.answer for item in found} == {"undecided"}

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from judged_searches import of_the_view, phantom_rows, skilled, write_judged_search
+from narrowing import not_none
 from report_studies import (
     holdout_record_of,
     make_predictions,
-    read_json,
     study_record,
     write_baselines,
     write_json,
@@ -24,14 +24,15 @@ from report_studies import (
 )
 
 from rust_tuner import Protocol
-from rust_tuner.analysis.answer import answer, tied_clause
+from rust_tuner.analysis.answer import Answer, answer, tied_clause
 from rust_tuner.analysis.study_figures import find_figure, holdout_figures
+from rust_tuner.files import read_json
 from rust_tuner.records.folder import read_study
 from rust_tuner.records.project import read_project
 
 
 @pytest.fixture
-def prepared(tmp_path):
+def prepared(tmp_path: Path) -> Path:
     folder = tmp_path / "my study"
     write_json(folder / "study.json", study_record())
     write_split(folder / "split.json")
@@ -39,15 +40,15 @@ def prepared(tmp_path):
 
 
 @pytest.fixture
-def finished(tmp_path):
+def finished(tmp_path: Path) -> Path:
     return write_study(tmp_path / "study")
 
 
-def of(folder):
+def of(folder: Path) -> Answer:
     return answer(read_study(folder))
 
 
-def test_a_prepared_study_says_what_is_ready_and_starts_regime_1(prepared):
+def test_a_prepared_study_says_what_is_ready_and_starts_regime_1(prepared: Path) -> None:
     found = of(prepared)
     assert found.stage == "Prepared"
     assert (
@@ -62,7 +63,7 @@ def test_a_prepared_study_says_what_is_ready_and_starts_regime_1(prepared):
     assert found.next.command == f"rust-tuner regime1 '{prepared}'"
 
 
-def test_a_search_that_has_begun_without_a_score_says_so(prepared):
+def test_a_search_that_has_begun_without_a_score_says_so(prepared: Path) -> None:
     write_regime_1(prepared / "regime_1", count=0, num_trials=8)
     found = of(prepared)
     assert found.sentence == "Regime I has begun: 0 of 8 trials have ended, none with a score."
@@ -70,7 +71,7 @@ def test_a_search_that_has_begun_without_a_score_says_so(prepared):
     assert found.next.command.startswith("rust-tuner regime1 ")
 
 
-def test_an_unfinished_search_is_resumed_and_its_score_is_a_selection_score(prepared):
+def test_an_unfinished_search_is_resumed_and_its_score_is_a_selection_score(prepared: Path) -> None:
     write_regime_1(prepared / "regime_1", count=3, num_trials=8)
     write_out_of_fold(prepared / "regime_1")
     found = of(prepared)
@@ -80,46 +81,49 @@ def test_an_unfinished_search_is_resumed_and_its_score_is_a_selection_score(prep
         assert words in found.sentence
     assert "chance: 0.500" in found.sentence
     assert found.title == "Not yet: this is a selection score"
-    assert dict(found.best.values)["batch size"] == "16"
+    assert dict(not_none(found.best).values)["batch size"] == "16"
     assert "3 of 8 trials have ended" in found.next.why
 
 
-def test_after_each_search_comes_the_next_step(prepared):
+def test_after_each_search_comes_the_next_step(prepared: Path) -> None:
     write_regime_1(prepared / "regime_1", count=2)
     assert of(prepared).next.command == f"rust-tuner regime2 '{prepared}'"
     write_regime_2(prepared / "regime_2")
     found = of(prepared)
     assert found.next.command == f"rust-tuner final '{prepared}'"
     assert found.stage == "Regime II finished"
-    assert "Regime II" in found.best.source
+    assert "Regime II" in not_none(found.best).source
 
 
-def test_regime_2_alone_needs_no_regime_1(prepared):
+def test_regime_2_alone_needs_no_regime_1(prepared: Path) -> None:
     write_regime_2(prepared / "regime_2")
     assert of(prepared).next.command.startswith("rust-tuner final ")
 
 
-def test_first_models_alone_are_told(prepared):
+def test_first_models_alone_are_told(prepared: Path) -> None:
     write_baselines(prepared / "baselines", ("lenet1998", "inceptionv3_imagenet"))
     found = of(prepared)
     assert "The best of 2 first models is LeNet" in found.sentence
     assert found.reliance == "not yet"
 
 
-def test_a_finished_study_tells_the_figures_of_the_hold_out_set(finished):
+def test_a_finished_study_tells_the_figures_of_the_hold_out_set(finished: Path) -> None:
     found = of(finished)
     figures = holdout_figures(read_study(finished))
     mae = find_figure(figures, "mae", "visits")
     area = find_figure(figures, "auroc", "cortices")
     assert found.sentence.startswith("On 15 patients that no training and no choice used, the RUST")
-    assert f"**{mae['value']:.2f} points** on average" in found.sentence
-    assert f"95 % interval {area['low']:.3f} to {area['high']:.3f}; chance: 0.500" in found.sentence
+    assert f"**{not_none(mae)['value']:.2f} points** on average" in found.sentence
+    assert (
+        f"95 % interval {not_none(area)['low']:.3f} to {not_none(area)['high']:.3f}; chance: 0.500"
+        in found.sentence
+    )
     assert found.reliance == "with caution"
     assert any(reason.startswith("15 patients are few") for reason in found.reasons)
     assert found.next.command == f"rust-tuner predict {finished}/final/model.keras IMAGE..."
 
 
-def test_the_error_of_one_total_for_all_stands_beside(finished):
+def test_the_error_of_one_total_for_all_stands_beside(finished: Path) -> None:
     visits = make_predictions().dropna(axis=1, how="all")
     totals = (
         visits.groupby(["patient_id", "visit"])[["medial", "lateral", "anterior", "posterior"]]
@@ -130,9 +134,11 @@ def test_the_error_of_one_total_for_all_stands_beside(finished):
     assert f"the same total for every visit: {expected:.2f}" in of(finished).sentence
 
 
-def test_answers_that_are_chance_are_not_to_be_relied_on(finished):
+def test_answers_that_are_chance_are_not_to_be_relied_on(finished: Path) -> None:
     table = make_predictions()
-    names = [name for name in table if name.startswith("probability_") and "view" not in name]
+    names = [
+        name for name in map(str, table) if name.startswith("probability_") and "view" not in name
+    ]
     table[names] = np.random.default_rng(0).random((len(table), len(names)))
     write_json(finished / "final" / "holdout.json", holdout_record_of(table))
     table.to_csv(finished / "final" / "predictions.csv", index=False)
@@ -143,7 +149,9 @@ def test_answers_that_are_chance_are_not_to_be_relied_on(finished):
     assert "cannot be distinguished from" in found.reasons[0] or "lies below" in found.reasons[0]
 
 
-def test_random_weights_are_the_first_reason_and_other_weights_the_next_step(prepared):
+def test_random_weights_are_the_first_reason_and_other_weights_the_next_step(
+    prepared: Path,
+) -> None:
     values = {"batch_size": 16}
     write_project(prepared / "final" / "cross_validation", [values], weights="random")
     table = make_predictions()
@@ -156,7 +164,7 @@ def test_random_weights_are_the_first_reason_and_other_weights_the_next_step(pre
     assert "my study-2" in found.next.command
 
 
-def test_a_failed_check_is_a_reason(finished):
+def test_a_failed_check_is_a_reason(finished: Path) -> None:
     record = read_json(finished / "checks.json")
     record["verdicts"][0] |= {"status": "failed"}
     write_json(finished / "checks.json", record)
@@ -165,7 +173,7 @@ def test_a_failed_check_is_a_reason(finished):
     assert "A check failed: Equal images." in found.reasons
 
 
-def test_a_small_scale_ends_with_the_whole_study(finished):
+def test_a_small_scale_ends_with_the_whole_study(finished: Path) -> None:
     write_json(
         finished / "study.json", study_record(protocol=Protocol.study(scale="small").to_json())
     )
@@ -174,29 +182,29 @@ def test_a_small_scale_ends_with_the_whole_study(finished):
     assert any("small scale" in reason for reason in found.reasons)
 
 
-def test_what_is_missing_after_the_final_model_comes_next(finished):
+def test_what_is_missing_after_the_final_model_comes_next(finished: Path) -> None:
     (finished / "checks.json").unlink()
     assert of(finished).next.command == f"rust-tuner check {finished}"
 
 
-def test_few_patients_are_followed_by_nested_cross_validation(finished):
+def test_few_patients_are_followed_by_nested_cross_validation(finished: Path) -> None:
     records = dataclasses.replace(read_study(finished), nested=None)
     assert answer(records).next.command == f"rust-tuner nested {finished}"
 
 
-def test_a_nested_estimate_is_told_where_the_hold_out_set_is_sealed(prepared):
+def test_a_nested_estimate_is_told_where_the_hold_out_set_is_sealed(prepared: Path) -> None:
     write_regime_1(prepared / "regime_1", count=2)
     write_regime_2(prepared / "regime_2")
     write_nested(prepared / "nested")
     assert any("Nested cross-validation estimates" in reason for reason in of(prepared).reasons)
 
 
-def test_a_look_that_did_not_finish_is_finished_next(finished):
+def test_a_look_that_did_not_finish_is_finished_next(finished: Path) -> None:
     (finished / "final" / "holdout.json").unlink()
     assert of(finished).next.command == f"rust-tuner final {finished}"
 
 
-def test_a_damaged_study_has_an_answer(finished):
+def test_a_damaged_study_has_an_answer(finished: Path) -> None:
     for path in (finished / "study.json", finished / "regime_2" / "search.json"):
         path.write_text("{")
     found = of(finished)
@@ -210,7 +218,7 @@ def test_a_folder_that_says_nothing_has_an_answer(tmp_path: Path) -> None:
     assert found.next.command.startswith(f"rust-tuner prepare {tmp_path} --manifest")
 
 
-def test_figures_that_are_undefined_are_said(prepared):
+def test_figures_that_are_undefined_are_said(prepared: Path) -> None:
     blind = make_predictions(rows=4).assign(
         **dict.fromkeys(("medial", "lateral", "anterior", "posterior"), np.nan)
     )
@@ -222,7 +230,7 @@ def test_figures_that_are_undefined_are_said(prepared):
 
 
 @pytest.fixture(scope="module")
-def judged(tmp_path_factory):
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("judged")
     radiographs = phantom_rows(patients=50)
     write_judged_search(folder / "regime_1", radiographs, skilled(radiographs))
@@ -230,7 +238,7 @@ def judged(tmp_path_factory):
     return folder
 
 
-def test_a_search_that_knows_only_the_view_is_not_to_be_relied_on(judged):
+def test_a_search_that_knows_only_the_view_is_not_to_be_relied_on(judged: Path) -> None:
     found = answer(read_study(judged))
     assert found.reliance == "no"
     assert found.reasons[0].startswith("The AUROC of visible cortices ")

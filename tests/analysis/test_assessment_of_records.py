@@ -25,19 +25,22 @@ from rust_tuner.metrics import (
     macro_auroc,
     reliability_table,
 )
+from rust_tuner.metrics.assessment import Predictions
 
 
 @pytest.fixture(scope="module")
-def predictions():
+def predictions() -> Predictions:
     return as_predictions(make_predictions(80))
 
 
 @pytest.fixture(scope="module")
-def figures(predictions):
+def figures(predictions: Predictions) -> pd.DataFrame:
     return figures_table(predictions, union_threshold=10)
 
 
-def test_the_table_has_every_figure_of_the_assessment(predictions, figures):
+def test_the_table_has_every_figure_of_the_assessment(
+    predictions: Predictions, figures: pd.DataFrame
+) -> None:
     expected = assess(predictions, union_threshold=10)
     assert len(figures) == len(expected)
     for row, figure in zip(figures.to_dict("records"), expected, strict=True):
@@ -48,7 +51,7 @@ def test_the_table_has_every_figure_of_the_assessment(predictions, figures):
                 assert row[name] == value
 
 
-def test_overall_and_label_figures_share_all_between_them(figures):
+def test_overall_and_label_figures_share_all_between_them(figures: pd.DataFrame) -> None:
     overall, labels = overall_figures(figures), label_figures(figures)
     assert not set(overall["of"]) & set(LABELS)
     assert list(labels["label"]) == [*LABELS, *CORTEX_LABELS]
@@ -66,7 +69,7 @@ def test_overall_and_label_figures_share_all_between_them(figures):
     ]
 
 
-def test_each_site_has_the_figures_of_its_own_radiographs(predictions):
+def test_each_site_has_the_figures_of_its_own_radiographs(predictions: Predictions) -> None:
     sites = np.array(["B", "A", ""])[np.arange(80) // 2 % 3]
     table = site_figures(predictions, sites.tolist(), union_threshold=10)
     assert list(table["site"].unique()) == ["A", "B"]
@@ -77,15 +80,21 @@ def test_each_site_has_the_figures_of_its_own_radiographs(predictions):
     assert (part["patients"] == len(set(own.patient_ids))).all()
     area = macro_auroc(own.labels, own.probabilities)
     assert part.loc[("auroc", "labels"), "value"] == pytest.approx(area)
-    assert part.loc[("auroc", "labels"), "low"] < area < part.loc[("auroc", "labels"), "high"]
+    assert (
+        float(part.loc[("auroc", "labels"), "low"])  # type: ignore[arg-type]
+        < area
+        < float(part.loc[("auroc", "labels"), "high"])  # type: ignore[arg-type]
+    )
 
 
 @pytest.mark.parametrize("sites", [[""] * 80, ["A"] * 80, ["A"] * 40 + [""] * 40])
-def test_one_site_is_no_comparison(predictions, sites):
+def test_one_site_is_no_comparison(predictions: Predictions, sites: list[str]) -> None:
     assert site_figures(predictions, sites).empty
 
 
-def test_the_two_aurocs_differ_by_bins_and_undefined_labels_and_nothing_else(predictions):
+def test_the_two_aurocs_differ_by_bins_and_undefined_labels_and_nothing_else(
+    predictions: Predictions,
+) -> None:
     labels = predictions.labels.copy()
     labels[:, LABELS.index("medial_4")] = 0
     changed = dataclasses.replace(predictions, labels=labels)
@@ -106,7 +115,7 @@ def test_the_two_aurocs_differ_by_bins_and_undefined_labels_and_nothing_else(pre
     assert two["exact"] == pytest.approx(expected)
 
 
-def test_the_bins_are_those_of_the_metrics_and_give_its_error(predictions):
+def test_the_bins_are_those_of_the_metrics_and_give_its_error(predictions: Predictions) -> None:
     bins = reliability_bins(predictions)
     truth, prob = predictions.labels[:, 2:], predictions.probabilities[:, 2:]
     table = reliability_table(truth, prob, predictions.visible)

@@ -10,7 +10,7 @@ from rust_tuner.metrics import fold_interval
 
 
 @pytest.fixture
-def scores():
+def scores() -> pd.DataFrame:
     rng = np.random.default_rng(0)
     values = np.clip(rng.normal(0.8, 0.05, size=(3, 6)), 0, 1)
     values[1, 0] = 0.3
@@ -18,7 +18,7 @@ def scores():
     return pd.DataFrame(rows, columns=["rank", "fold", "value"])
 
 
-def test_each_row_has_the_interval_of_its_model(scores):
+def test_each_row_has_the_interval_of_its_model(scores: pd.DataFrame) -> None:
     found = with_intervals(scores, by=("rank",))
     pd.testing.assert_frame_equal(found[list(scores)], scores)
     for _, rows in found.groupby("rank"):
@@ -31,7 +31,7 @@ def test_each_row_has_the_interval_of_its_model(scores):
             assert rows[name].unique().tolist() == [value]
 
 
-def test_boxes_are_those_that_matplotlib_draws(scores):
+def test_boxes_are_those_that_matplotlib_draws(scores: pd.DataFrame) -> None:
     found = with_boxes(scores)
     for _, rows in found.groupby("rank"):
         (box,) = boxplot_stats(rows["value"])
@@ -42,7 +42,7 @@ def test_boxes_are_those_that_matplotlib_draws(scores):
             assert rows[name].unique() == pytest.approx([box[own]])
 
 
-def test_means_are_those_of_each_split_and_epoch(scores):
+def test_means_are_those_of_each_split_and_epoch(scores: pd.DataFrame) -> None:
     curves = scores.rename(columns={"rank": "epoch", "value": "auroc"}).assign(split="validation")
     found = with_means(curves, "auroc")
     expected = curves.groupby("epoch")["auroc"].agg(["mean", "min", "max"])
@@ -51,6 +51,6 @@ def test_means_are_those_of_each_split_and_epoch(scores):
         assert own == pytest.approx(tuple(expected.loc[row["epoch"]]))
 
 
-def test_a_table_without_rows_keeps_its_columns(scores):
+def test_a_table_without_rows_keeps_its_columns(scores: pd.DataFrame) -> None:
     assert list(with_intervals(scores[:0], by=("rank",)))[-3:] == ["mean", "low", "high"]
     assert "median" in with_boxes(scores[:0])

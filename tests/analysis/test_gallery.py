@@ -1,10 +1,13 @@
 """The worst errors: ranked by what was misread, found where they lie now, shown small."""
 
+from collections.abc import Hashable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from narrowing import not_none
 from PIL import Image
 from report_studies import make_predictions
 
@@ -16,11 +19,11 @@ from rust_tuner.labels import CORTICES, SCORES
 
 
 @pytest.fixture(scope="module")
-def predictions():
+def predictions() -> pd.DataFrame:
     return make_predictions(rows=80)
 
 
-def error_of(row):
+def error_of(row: dict[Hashable, Any]) -> int:
     total = 0
     for cortex in CORTICES:
         if row[cortex] == row[cortex]:
@@ -29,7 +32,7 @@ def error_of(row):
     return total
 
 
-def test_the_largest_misreadings_come_first(predictions):
+def test_the_largest_misreadings_come_first(predictions: pd.DataFrame) -> None:
     worst = worst_errors(predictions, count=10)
     errors = sorted((error_of(row) for row in predictions.to_dict("records")), reverse=True)
     assert list(worst["error"]) == errors[:10]
@@ -42,14 +45,14 @@ def test_the_largest_misreadings_come_first(predictions):
             assert np.isnan(row[f"{cortex}_predicted"]) == np.isnan(source[cortex])
 
 
-def test_of_equal_errors_the_less_certain_comes_first(predictions):
+def test_of_equal_errors_the_less_certain_comes_first(predictions: pd.DataFrame) -> None:
     worst = worst_errors(predictions, count=80)
     for _, rows in worst.groupby("error"):
         assert rows["expected_error"].is_monotonic_decreasing
     assert worst["error"].nunique() < len(worst)
 
 
-def test_what_is_read_rightly_or_not_visible_is_no_error(predictions):
+def test_what_is_read_rightly_or_not_visible_is_no_error(predictions: pd.DataFrame) -> None:
     right = predictions.copy()
     for cortex in CORTICES:
         for score in SCORES:
@@ -59,7 +62,7 @@ def test_what_is_read_rightly_or_not_visible_is_no_error(predictions):
     assert worst_errors(blind).empty
 
 
-def write_manifest(folder, *, patients=2):
+def write_manifest(folder: Path, *, patients: int = 2) -> Path:
     (folder / "images").mkdir(parents=True)
     rows = ["image,patient_id,visit,view,medial,lateral,anterior,posterior"]
     for number in range(patients):
@@ -72,7 +75,7 @@ def write_manifest(folder, *, patients=2):
     return folder / "manifest.csv"
 
 
-def table_of(folder):
+def table_of(folder: str | Path) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "image": [f"{folder}/images/0_ap.png", f"{folder}/images/1_lateral.png"],
@@ -122,7 +125,7 @@ def test_a_black_image_is_black(tmp_path: Path) -> None:
     assert not picture.any()
 
 
-def test_each_tile_has_its_picture_or_says_that_there_is_none(predictions):
+def test_each_tile_has_its_picture_or_says_that_there_is_none(predictions: pd.DataFrame) -> None:
     errors = worst_errors(predictions, count=5)
     pictures = {
         name: np.full((THUMBNAIL_SIZE,) * 2, shade, dtype=np.uint8)
@@ -130,7 +133,7 @@ def test_each_tile_has_its_picture_or_says_that_there_is_none(predictions):
     }
     figure = new_figure(height=gallery_height(5))
     draw_gallery(errors, figure=figure, thumbnails=pictures, num_radiographs=80)
-    shades = [axes.images[0].get_array()[0, 0] for axes in figure.axes[:4]]
+    shades = [not_none(axes.images[0].get_array())[0, 0] for axes in figure.axes[:4]]
     assert shades == [0, 1, 2, 3]
     assert not figure.axes[4].images
     assert [bool(axes.texts) for axes in figure.axes] == [False] * 4 + [True]

@@ -3,11 +3,12 @@
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from narrowing import not_none
 from report_studies import (
-    read_json,
     study_record,
     write_json,
     write_regime_1,
@@ -17,33 +18,39 @@ from report_studies import (
 
 from rust_tuner.analysis.live import fingerprint, live_view
 from rust_tuner.figures.live import curves_svg, scores_svg
+from rust_tuner.files import read_json
 from rust_tuner.records.running import unfinished_curves
 
 
 @pytest.fixture
-def study(tmp_path):
+def study(tmp_path: Path) -> Path:
     write_json(tmp_path / "study.json", study_record())
     write_regime_1(tmp_path / "regime_1", count=3, num_trials=8)
     return tmp_path
 
 
-def stop_in_the_middle(folder, *, finished):
+def stop_in_the_middle(folder: Path, *, finished: int) -> None:
     """Make a trial one that is running, with some folds finished."""
     path = folder / "trial.json"
-    state = {"status": "RUNNING", "score": None, "best_step": None, "metrics": {"metrics": {}}}
+    state: dict[str, Any] = {
+        "status": "RUNNING",
+        "score": None,
+        "best_step": None,
+        "metrics": {"metrics": {}},
+    }
     write_json(path, read_json(path) | state)
     for fold in range(finished, 3):
         (folder / f"fold_{fold}.json").unlink()
 
 
-def test_time_left_counts_folds_that_are_not_finished(study):
+def test_time_left_counts_folds_that_are_not_finished(study: Path) -> None:
     (step,) = live_view(study).steps
     assert (step.ended, step.total) == (3, 8)
     # A fold takes 1.5 s.
     assert step.seconds_left == pytest.approx(5 * 3 * 1.5)
     stop_in_the_middle(study / "regime_1" / "trial_0002", finished=2)
     (step,) = live_view(study).steps
-    assert (step.ended, step.seconds_left) == (2, pytest.approx((6 * 3 - 2) * 1.5))
+    assert (step.ended, step.seconds_left) == (2, pytest.approx((6 * 3 - 2) * 1.5))  # type: ignore[comparison-overlap]
 
 
 def test_a_finished_search_has_no_time_left(tmp_path: Path) -> None:
@@ -53,7 +60,7 @@ def test_a_finished_search_has_no_time_left(tmp_path: Path) -> None:
     assert step.seconds_left is None
 
 
-def test_the_best_so_far_is_that_of_the_visible_cortices(study):
+def test_the_best_so_far_is_that_of_the_visible_cortices(study: Path) -> None:
     view = live_view(study)
     assert view.best_score.startswith("AUROC, visible cortices 0.604 (")
     assert view.best_trial == "0000"
@@ -61,24 +68,24 @@ def test_the_best_so_far_is_that_of_the_visible_cortices(study):
     assert view.view_only == 0.5
 
 
-def test_curves_are_those_of_the_running_trial(study):
+def test_curves_are_those_of_the_running_trial(study: Path) -> None:
     stop_in_the_middle(study / "regime_1" / "trial_0002", finished=1)
     curves = live_view(study).curves
-    assert curves.title == "Trial 0002 (unfinished): 1 of 3 folds"
-    assert [fold.fold for fold in curves.folds] == [1]
+    assert not_none(curves).title == "Trial 0002 (unfinished): 1 of 3 folds"
+    assert [fold.fold for fold in not_none(curves).folds] == [1]
     # A long fold leaves its curves while it is trained.
     past = {"validation": [{"cortex_auroc": 0.5}, {"cortex_auroc": 0.6}], "training": []}
     np.savez(
         study / "regime_1" / "trial_0002" / "fold_1.epoch.npz",
         past=np.frombuffer(json.dumps(past).encode(), np.uint8),
     )
-    second = live_view(study).curves.folds[1]
+    second = not_none(live_view(study).curves).folds[1]
     assert (second.fold, second.values) == (2, (0.5, 0.6))
 
 
-def test_a_trial_without_any_fold_yet_leaves_the_curves_of_the_one_before(study):
+def test_a_trial_without_any_fold_yet_leaves_the_curves_of_the_one_before(study: Path) -> None:
     stop_in_the_middle(study / "regime_1" / "trial_0002", finished=0)
-    assert live_view(study).curves.title == "Trial 0001 (completed): 3 of 3 folds"
+    assert not_none(live_view(study).curves).title == "Trial 0001 (completed): 3 of 3 folds"
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"no archive"])
@@ -97,7 +104,7 @@ def test_a_pickle_in_a_state_is_not_read(tmp_path: Path) -> None:
     assert unfinished_curves(path) == {}
 
 
-def test_the_fingerprint_changes_with_each_trial_and_fold_and_not_else(study):
+def test_the_fingerprint_changes_with_each_trial_and_fold_and_not_else(study: Path) -> None:
     first = fingerprint(study)
     assert fingerprint(study) == first
     metrics = ("auroc", "cortex_auroc", "loss")
@@ -108,10 +115,10 @@ def test_the_fingerprint_changes_with_each_trial_and_fold_and_not_else(study):
     assert len({first, second, fingerprint(study)}) == 3
 
 
-def test_plots_are_whole_svgs_of_numbers_alone(study):
+def test_plots_are_whole_svgs_of_numbers_alone(study: Path) -> None:
     view = live_view(study)
     for svg in (
-        curves_svg(view.curves),
+        curves_svg(not_none(view.curves)),
         scores_svg(view.scores, total=8, view_only=0.5),
         scores_svg((0.5,), total=1, view_only=None),
     ):

@@ -4,29 +4,30 @@ import shutil
 from pathlib import Path
 
 import pytest
-from report_studies import read_json, write_json, write_study
+from report_studies import write_json, write_study
 from studies import StudyFolder
 
 from rust_tuner.analysis.next_step import another_folder, command, next_command
+from rust_tuner.files import read_json
 from rust_tuner.protocol import PUBLISHED_VIEWS
 
 
 @pytest.fixture
-def study(tmp_path):
+def study(tmp_path: Path) -> Path:
     return write_study(tmp_path / "study")
 
 
-def follows(study, after):
+def follows(study: Path, after: str) -> str:
     """The command's name, without `rust-tuner` and the folder."""
     return next_command(study, after=after).split()[1]
 
 
-def test_the_steps_follow_each_other_in_the_order_of_a_study(study, tmp_path):
+def test_the_steps_follow_each_other_in_the_order_of_a_study(study: Path, tmp_path: Path) -> None:
     aside = tmp_path / "aside"
     aside.mkdir()
     for name in ("regime_1", "regime_2", "final", "baselines", "checks.json"):
         shutil.move(study / name, aside / name)
-    for after, name, expected in (
+    for after, name, expected in (  # type: ignore[assignment]
         ("prepare", None, "regime1"),
         ("regime1", "regime_1", "regime2"),
         ("regime2", "regime_2", "final"),
@@ -46,7 +47,7 @@ def test_further_results_are_shown_by_a_report(finished_copy: StudyFolder, after
     assert follows(finished_copy.directory, after) == "report"
 
 
-def test_the_folder_is_quoted(study):
+def test_the_folder_is_quoted(study: Path) -> None:
     named = study.rename(study.with_name("my study"))
     assert next_command(named, after="final") == f"rust-tuner report '{named}'"
 

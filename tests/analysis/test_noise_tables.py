@@ -16,17 +16,17 @@ from rust_tuner.records.noise import begun_repeats, read_noise
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Path:
     return write_noise(tmp_path / "noise")
 
 
-def values_of(values, kind, metric):
+def values_of(values: pd.DataFrame, kind: str, metric: str) -> "pd.Series[float]":
     return values[(values["kind"] == kind) & (values["metric"] == metric)].set_index("repeat")[
         "value"
     ]
 
 
-def test_every_repeat_has_the_score_of_its_trial(folder):
+def test_every_repeat_has_the_score_of_its_trial(folder: Path) -> None:
     floor = read_noise(folder)
     assert list(floor.values.columns) == ["kind", "repeat", "metric", "value"]
     assert len(floor.values) == 2 * 4 * 2
@@ -43,7 +43,7 @@ def test_every_repeat_has_the_score_of_its_trial(folder):
     assert floor.problems == floor.failures == ()
 
 
-def test_repeats_that_still_run_or_failed_have_no_score(folder):
+def test_repeats_that_still_run_or_failed_have_no_score(folder: Path) -> None:
     path = folder / "seeds" / "trial_0002" / "trial.json"
     failed = {"status": "FAILED", "score": None, "message": "TrialError: nan\nmore"}
     path.write_text(json.dumps(read_json(path) | failed))
@@ -55,7 +55,7 @@ def test_repeats_that_still_run_or_failed_have_no_score(folder):
     assert floor.failures == ("seed 2 failed: TrialError: nan",)
 
 
-def test_a_damaged_repeat_is_named_and_the_others_keep_their_numbers(folder):
+def test_a_damaged_repeat_is_named_and_the_others_keep_their_numbers(folder: Path) -> None:
     (folder / "seeds" / "trial_0001" / "trial.json").write_text("{")
     floor = read_noise(folder)
     assert sorted(values_of(floor.values, "seed", "auroc").index) == [0, 2, 3]
@@ -63,7 +63,7 @@ def test_a_damaged_repeat_is_named_and_the_others_keep_their_numbers(folder):
     assert problem.startswith("seeds: trial_0001: ")
 
 
-def test_the_spread_is_that_of_the_repeats(folder):
+def test_the_spread_is_that_of_the_repeats(folder: Path) -> None:
     values = read_noise(folder).values
     table = noise_spread(values).set_index(["kind", "metric"])
     for kind, metric in table.index:
@@ -116,7 +116,7 @@ def test_a_folder_without_repeats_is_refused(tmp_path: Path) -> None:
         read_noise(tmp_path)
 
 
-def test_the_number_of_repeats_is_what_was_begun_or_ten(tmp_path, folder):
+def test_the_number_of_repeats_is_what_was_begun_or_ten(tmp_path: Path, folder: Path) -> None:
     assert begun_repeats(folder.parent) == 4
     assert begun_repeats(tmp_path / "nothing") == 10
     (folder / "noise.json").write_text("{")

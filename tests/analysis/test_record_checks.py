@@ -1,8 +1,12 @@
 """Checks of the records: each can fail, and none passes on what is not there."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 import pytest
 from report_studies import (
     make_predictions,
@@ -16,6 +20,7 @@ from report_studies import (
 
 from rust_tuner.analysis.record_checks import FAILED, NOT_YET, PASSED, WARNING, record_checks
 from rust_tuner.files import read_json, sha256_of_json
+from rust_tuner.records.checks import Verdict
 from rust_tuner.records.folder import read_study
 
 RECORDS = "Can every record be read?"
@@ -31,16 +36,16 @@ VIEW = "Do scores on visible cortices beat the view alone?"
 ONE_LOOK = "Was the hold-out set looked at once, with sealed patients only?"
 
 
-def checked(study):
+def checked(study: Path) -> dict[str, Verdict]:
     return {check.title: check for check in record_checks(read_study(study))}
 
 
 @pytest.fixture
-def study(tmp_path):
+def study(tmp_path: Path) -> Path:
     return write_study(tmp_path / "study")
 
 
-def change(path, *keys, value):
+def change(path: Path, *keys: Any, value: str | dict[str, str] | int) -> None:
     """Set a value deep in a JSON file."""
     content = read_json(path)
     place = content
@@ -50,13 +55,13 @@ def change(path, *keys, value):
     write_json(path, content)
 
 
-def change_split(path, **changes):
+def change_split(path: Path, **changes: Any) -> None:
     content = read_json(path) | changes
     del content["sha256"]
     write_json(path, content | {"sha256": sha256_of_json(content)})
 
 
-def test_a_finished_study_passes_every_check(study):
+def test_a_finished_study_passes_every_check(study: Path) -> None:
     checks = checked(study)
     assert len(checks) == 11
     assert {check.status for check in checks.values()} == {PASSED}
@@ -74,12 +79,12 @@ def test_nothing_passes_on_what_is_not_there(tmp_path: Path) -> None:
     assert set(verdicts.values()) == {NOT_YET}
 
 
-def test_a_damaged_part_fails(study):
+def test_a_damaged_part_fails(study: Path) -> None:
     (study / "regime_1" / "trial_0003" / "fold_1.json").write_text("{")
     assert checked(study)[RECORDS].status == FAILED
 
 
-def test_a_sealed_patient_in_the_development_set_fails(study):
+def test_a_sealed_patient_in_the_development_set_fails(study: Path) -> None:
     split = read_json(study / "split.json")
     change_split(study / "split.json", holdout=[*split["holdout"], split["development"][0]])
     found = checked(study)[APART]
@@ -87,7 +92,7 @@ def test_a_sealed_patient_in_the_development_set_fails(study):
 
 
 @pytest.mark.parametrize("fault", ["a patient is missing", "a stranger", "an empty fold"])
-def test_folds_of_other_patients_fail(fault, study):
+def test_folds_of_other_patients_fail(fault: str, study: Path) -> None:
     folds = read_json(study / "split.json")["folds"]
     patients = folds["3"]["patients"]
     if fault == "a patient is missing":
@@ -100,26 +105,26 @@ def test_folds_of_other_patients_fail(fault, study):
     assert checked(study)[FOLDS].status == FAILED
 
 
-def test_another_split_than_the_prepared_one_fails(study):
+def test_another_split_than_the_prepared_one_fails(study: Path) -> None:
     change(study / "study.json", "development_sha256", value="cd" * 32)
     assert checked(study)[SPLIT].status == FAILED
 
 
 @pytest.mark.parametrize(("name", "question"), [("targets", LABELS), ("weights", WEIGHTS)])
-def test_parts_of_different_origin_fail(name, question, study):
+def test_parts_of_different_origin_fail(name: str, question: str, study: Path) -> None:
     value = "cd" * 32 if name == "targets" else {"asked": "imagenet", "sha256": "cd" * 32}
     change(study / "regime_2" / "search.json", "subject", name, value=value)
     assert checked(study)[question].status == FAILED
 
 
-def test_random_weights_fail(study):
+def test_random_weights_fail(study: Path) -> None:
     change(study / "regime_2" / "search.json", "subject", "weights", "asked", value="random")
     found = checked(study)[PRETRAINED]
     assert found.status == FAILED
     assert "Regime II" in found.reason
 
 
-def set_steps(study, steps):
+def set_steps(study: Path, steps: Callable[[int], int]) -> None:
     for place in (study / "regime_1").glob("trial_*"):
         values = read_json(place / "trial.json")["hyperparameters"]["values"]
         for path in place.glob("fold_*.json"):
@@ -128,7 +133,7 @@ def set_steps(study, steps):
             write_json(path, head | {"sha256": sha256_of_json(head)})
 
 
-def test_a_batch_size_that_was_never_applied_fails(study):
+def test_a_batch_size_that_was_never_applied_fails(study: Path) -> None:
     """As in the published study, whose folds were batched at 128 before `fit` saw them."""
     set_steps(study, lambda size: -(-400 // 128))
     found = checked(study)[BATCH_SIZE]
@@ -136,13 +141,15 @@ def test_a_batch_size_that_was_never_applied_fails(study):
     assert "do not match their batch sizes" in found.reason
 
 
-def test_a_single_trial_that_was_batched_otherwise_fails(study):
+def test_a_single_trial_that_was_batched_otherwise_fails(study: Path) -> None:
     set_steps(study, lambda size: -(-400 // (128 if size == 16 + 31 * 5 else size)))
     assert checked(study)[BATCH_SIZE].status == FAILED
 
 
 @pytest.mark.parametrize(("rows", "verdict"), [(1, FAILED), (40, FAILED), (240, WARNING)])
-def test_batch_sizes_that_held_the_whole_fold_had_no_effect(rows, verdict, tmp_path):
+def test_batch_sizes_that_held_the_whole_fold_had_no_effect(
+    rows: int, verdict: str, tmp_path: Path
+) -> None:
     write_regime_1(tmp_path / "regime_1", count=12)
     set_steps(tmp_path, lambda size: -(-rows // size))
     found = checked(tmp_path)[BATCH_SIZE]
@@ -151,7 +158,9 @@ def test_batch_sizes_that_held_the_whole_fold_had_no_effect(rows, verdict, tmp_p
     assert f"{held} of 12 batch sizes held all that a fold trains on" in found.reason
 
 
-def test_a_search_of_one_step_an_epoch_does_not_pass_beside_a_grid_that_has_more(study):
+def test_a_search_of_one_step_an_epoch_does_not_pass_beside_a_grid_that_has_more(
+    study: Path,
+) -> None:
     set_steps(study, lambda size: -(-40 // size))
     assert checked(study)[BATCH_SIZE].status == FAILED
 
@@ -166,7 +175,7 @@ def test_different_batch_sizes_of_as_many_steps_are_a_warning(tmp_path: Path) ->
     assert checked(tmp_path)[BATCH_SIZE].status == WARNING
 
 
-def test_unfinished_and_failed_trials_are_a_warning(study):
+def test_unfinished_and_failed_trials_are_a_warning(study: Path) -> None:
     change(study / "regime_1" / "search.json", "num_trials", value=20)
     found = checked(study)[COMPLETE]
     assert found.status == WARNING
@@ -184,20 +193,26 @@ def test_a_score_without_predictions_by_patient_is_not_decided(tmp_path: Path) -
     assert "cannot be decided: no predictions by patient" in found.reason
 
 
-def test_a_part_that_is_not_decided_among_others_is_a_warning(study):
+def test_a_part_that_is_not_decided_among_others_is_a_warning(study: Path) -> None:
     (study / "regime_1" / "rows.csv").unlink()
     assert checked(study)[VIEW].status == WARNING
 
 
-def change_answers(study, change):
+def change_answers(
+    study: Path, change: Callable[[pd.DataFrame], pd.DataFrame | npt.NDArray[np.float64]]
+) -> None:
     path = study / "final" / "predictions.csv"
     table = make_predictions()
-    names = [name for name in table if name.startswith("probability_") and "view" not in name]
+    names = [
+        name for name in map(str, table) if name.startswith("probability_") and "view" not in name
+    ]
     table[names] = change(table[names])
     table.to_csv(path, index=False)
 
 
-def test_a_hold_out_set_that_cannot_be_distinguished_from_the_view_alone_is_a_warning(study):
+def test_a_hold_out_set_that_cannot_be_distinguished_from_the_view_alone_is_a_warning(
+    study: Path,
+) -> None:
     rng = np.random.default_rng(0)
     change_answers(study, lambda answers: rng.random(answers.shape))
     found = checked(study)[VIEW]
@@ -205,12 +220,12 @@ def test_a_hold_out_set_that_cannot_be_distinguished_from_the_view_alone_is_a_wa
     assert "Hold-out set cannot be distinguished from chance" in found.reason
 
 
-def test_a_hold_out_set_below_the_view_alone_fails(study):
+def test_a_hold_out_set_below_the_view_alone_fails(study: Path) -> None:
     change_answers(study, lambda answers: 1 - answers)
     assert checked(study)[VIEW].status == FAILED
 
 
-def test_predictions_of_other_patients_or_rows_fail(study):
+def test_predictions_of_other_patients_or_rows_fail(study: Path) -> None:
     path = study / "final" / "predictions.csv"
     make_predictions(rows=56).to_csv(path, index=False)
     found = checked(study)[ONE_LOOK]
@@ -220,7 +235,7 @@ def test_predictions_of_other_patients_or_rows_fail(study):
     assert (found.status, "not sealed" in found.reason) == (FAILED, True)
 
 
-def test_a_record_that_cannot_be_understood_fails_and_the_others_are_made(study):
+def test_a_record_that_cannot_be_understood_fails_and_the_others_are_made(study: Path) -> None:
     write_split(study / "split.json")
     change_split(study / "split.json", folds={"three": {"seed": 0, "patients": {"030": 0}}})
     checks = checked(study)

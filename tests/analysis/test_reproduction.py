@@ -26,20 +26,20 @@ from rust_tuner.records.folder import read_study
 
 
 @pytest.fixture
-def study(tmp_path):
+def study(tmp_path: Path) -> Path:
     return write_study(tmp_path / "study")
 
 
-def change(path, **changes):
+def change(path: Path, **changes: Any) -> None:
     write_json(path, read_json(path) | changes)
 
 
-def options(line):
+def options(line: str) -> dict[str, str]:
     words = shlex.split(line)
     return dict(zip(words[3::2], words[4::2], strict=True))
 
 
-def test_the_commands_say_what_was_searched(study):
+def test_the_commands_say_what_was_searched(study: Path) -> None:
     told = reproduction(read_study(study)).commands
     assert [line.split()[1] for line in told] == [
         "prepare",
@@ -85,7 +85,7 @@ def test_the_commands_say_what_was_searched(study):
 
 
 @pytest.mark.parametrize("name", ["regime_1/search.json", "nested/nested.json"])
-def test_batch_sizes_that_were_fitted_are_fitted_again(name, study):
+def test_batch_sizes_that_were_fitted_are_fitted_again(name: str, study: Path) -> None:
     change(study / name, fit_batch_sizes=True)
     command = {"regime_1/search.json": 2, "nested/nested.json": 4}[name]
     told = options(reproduction(read_study(study)).commands[command])
@@ -93,8 +93,8 @@ def test_batch_sizes_that_were_fitted_are_fitted_again(name, study):
     assert told["--dropout-rates"] == "0.0,0.5"
 
 
-def test_the_commands_are_those_of_the_command_line(study):
-    known = typer.main.get_command(app).commands
+def test_the_commands_are_those_of_the_command_line(study: Path) -> None:
+    known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     protocol = Protocol.study(scale="small").to_json()
     lines = list(reproduction(read_study(study)).commands)
     change(study / "regime_2" / "trial_0000" / "trial.json", status="RUNNING")
@@ -183,7 +183,7 @@ def test_whether_hopeless_trials_were_stopped_is_in_the_commands(study: Path) ->
     assert stopping == ["regime1", "regime2", "nested"]
 
 
-def test_a_study_of_small_scale_is_one_command(study):
+def test_a_study_of_small_scale_is_one_command(study: Path) -> None:
     change(study / "study.json", protocol=Protocol.study(scale="small", seed=3).to_json())
     line, *more = reproduction(read_study(study)).commands
     assert [other.split()[1] for other in more] == ["nested", "noise"]

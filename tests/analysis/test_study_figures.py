@@ -2,10 +2,12 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from judged_searches import phantom_rows, skilled, write_judged_search
+from narrowing import not_none
 from report_studies import holdout_record, make_predictions, write_json, write_study
 
 from rust_tuner.analysis.assessment import as_predictions, figures_table
@@ -23,22 +25,24 @@ from rust_tuner.analysis.study_figures import (
 )
 from rust_tuner.files import read_json
 from rust_tuner.metrics import choose_union_cutoff
-from rust_tuner.records.folder import read_study
+from rust_tuner.records.folder import StudyRecords, read_study
 from rust_tuner.records.holdout import Holdout
 from rust_tuner.records.rows import out_of_fold_predictions
 
 
 @pytest.fixture(scope="module")
-def records(tmp_path_factory):
+def records(tmp_path_factory: pytest.TempPathFactory) -> StudyRecords:
     return read_study(write_study(tmp_path_factory.mktemp("study") / "study"))
 
 
-def with_figures(records, *rows, **changes):
-    holdout = records.holdout.with_changes(figures=[dict(row) for row in rows], **changes)
+def with_figures(records: StudyRecords, *rows: Any, **changes: Any) -> StudyRecords:
+    holdout = not_none(records.holdout).with_changes(figures=[dict(row) for row in rows], **changes)
     return dataclasses.replace(records, holdout=holdout)
 
 
-def test_a_record_of_an_earlier_version_gets_the_figures_that_it_did_not_know(records):
+def test_a_record_of_an_earlier_version_gets_the_figures_that_it_did_not_know(
+    records: StudyRecords,
+) -> None:
     exact = {"figure": "exact", "of": "cortices", "average": "macro", "value": 0.4}
     exact |= {"low": 0.3, "high": 0.5, "counted": "visible", "defined": 4, "total": 4}
     analytic = {"figure": "icc_analytic", "of": "visits", "average": "", "value": 0.4}
@@ -47,20 +51,22 @@ def test_a_record_of_an_earlier_version_gets_the_figures_that_it_did_not_know(re
         *("accuracy", "balanced_accuracy", "macro_f1", "kappa")
     ]
     row = find_figure(found, "accuracy", "cortices")
-    assert (row["value"], row["low"], row["high"]) == (0.4, 0.3, 0.5)
+    assert (not_none(row)["value"], not_none(row)["low"], not_none(row)["high"]) == (0.4, 0.3, 0.5)
     assert not {"exact", "icc_analytic"} & set(found["figure"])
     assert not found.duplicated(["figure", "of", "average", "counted"]).any()
-    computed = figures_table(as_predictions(records.predictions))
+    computed = figures_table(as_predictions(not_none(records.predictions)))
     assert len(found) == len(computed)
     expected = find_figure(computed, "macro_f1", "medial")
-    assert find_figure(found, "macro_f1", "medial")["value"] == expected["value"]
+    assert (
+        not_none(find_figure(found, "macro_f1", "medial"))["value"] == not_none(expected)["value"]
+    )
 
 
 def test_a_record_alone_has_the_values_that_it_tells() -> None:
     found = recorded_figures(Holdout.of(holdout_record()))
     row = find_figure(found, "auroc", "labels")
-    assert (row["value"], np.isnan(row["low"])) == (0.81, True)
-    assert find_figure(found, "recall", "cortices")["value"] == 0.4
+    assert (not_none(row)["value"], np.isnan(not_none(row)["low"])) == (0.81, True)
+    assert not_none(find_figure(found, "recall", "cortices"))["value"] == 0.4
     assert find_figure(found, "accuracy", "cortices") is None
     assert recorded_figures(None).empty
 
@@ -71,26 +77,37 @@ def test_predictions_that_the_record_is_not_of_give_no_figure(tmp_path: Path) ->
     other = read_study(study)
     assert "does not match final/holdout.json (AUROC, 18 labels " in foreign_predictions(other)
     found = holdout_figures(other)
-    assert find_figure(found, "auroc", "labels")["value"] == other.holdout.metrics.auroc
+    assert (
+        not_none(find_figure(found, "auroc", "labels"))["value"]
+        == not_none(other.holdout).metrics.auroc
+    )
     assert find_figure(found, "kappa", "cortices") is None
     make_predictions(rows=40).to_csv(study / "final" / "predictions.csv", index=False)
     assert "40 radiographs, not 60" in foreign_predictions(read_study(study))
     assert foreign_predictions(read_study(write_study(tmp_path / "whole"))) == ""
 
 
-def test_scores_of_a_cross_validation_have_their_interval_over_folds(tmp_path, records):
+def test_scores_of_a_cross_validation_have_their_interval_over_folds(
+    tmp_path: Path, records: StudyRecords
+) -> None:
     radiographs = phantom_rows(patients=30)
     project = write_judged_search(tmp_path / "search", radiographs, skilled(radiographs))
     found = out_of_fold_figures(project, union_of(records))
     for metric, of in (("auroc", "labels"), ("cortex_auroc", "cortices")):
         row = find_figure(found, "auroc", of)
-        best = project.best.interval(metric)
-        assert (row["value"], row["low"], row["high"]) == (best.value, best.low, best.high)
-        assert row[OVER] == FOLDS
+        best = not_none(project.best).interval(metric)
+        assert (not_none(row)["value"], not_none(row)["low"], not_none(row)["high"]) == (
+            best.value,
+            best.low,
+            best.high,
+        )
+        assert not_none(row)[OVER] == FOLDS
     assert (found[OVER] == FOLDS).sum() == 2
 
 
-def test_the_cut_off_is_chosen_on_development_data_and_recorded(tmp_path, records):
+def test_the_cut_off_is_chosen_on_development_data_and_recorded(
+    tmp_path: Path, records: StudyRecords
+) -> None:
     radiographs = phantom_rows(patients=40)
     project = write_judged_search(tmp_path / "search", radiographs, skilled(radiographs, skill=0.5))
     chosen = development_cutoff(project, threshold=9.0)
@@ -117,6 +134,6 @@ def test_union_figures_take_the_recorded_cut_off(tmp_path: Path) -> None:
     write_json(path, read_json(path) | {"union_threshold": 13.0, "union_cutoff": cutoff})
     records = read_study(study)
     found = find_figure(holdout_figures(records), "sensitivity", "visits")
-    totals = as_predictions(records.predictions).totals
+    totals = as_predictions(not_none(records.predictions)).totals
     united = totals.reference >= 13
-    assert found["value"] == (totals.predicted[united] >= 10).mean()
+    assert not_none(found)["value"] == (totals.predicted[united] >= 10).mean()

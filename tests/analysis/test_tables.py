@@ -2,10 +2,13 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
+from narrowing import not_none
 from report_studies import (
     curve_value,
     holdout_record,
@@ -39,37 +42,40 @@ from rust_tuner.records.project import read_project
 from rust_tuner.records.trial_tables import results_table
 
 
-def change(path, **changes):
+def change(path: Path, **changes: Any) -> None:
     write_json(path, read_json(path) | changes)
 
 
-def fail(folder, number):
+def fail(folder: Path, number: int) -> None:
     failed = {"status": "FAILED", "score": None, "best_step": None, "message": "TrialError: no"}
     change(folder / f"trial_{number:04d}" / "trial.json", **failed)
 
 
-def mean_curve(metric, trial, *, num_folds=3, epochs=5):
+def mean_curve(
+    metric: str, trial: int, *, num_folds: int = 3, epochs: int = 5
+) -> npt.NDArray[np.float64]:
     values = [[curve_value(metric, trial, f, e) for e in range(epochs)] for f in range(num_folds)]
-    return np.mean(values, axis=0)
+    result: npt.NDArray[np.float64] = np.mean(values, axis=0)
+    return result
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Path:
     return write_regime_1(tmp_path / "regime_1")
 
 
-def test_ranks_are_those_of_the_scores_and_a_failed_trial_has_none(folder):
+def test_ranks_are_those_of_the_scores_and_a_failed_trial_has_none(folder: Path) -> None:
     fail(folder, 3)
     table = trials_table(read_project(folder)).set_index("trial")
     scores = table["score"].dropna()
     assert len(scores) == 11
     expected = {name: place + 1 for place, name in enumerate(scores.sort_values().index[::-1])}
     assert table["rank"].dropna().to_dict() == expected
-    assert pd.isna(table.loc["0003", "rank"])
-    assert table["rank"].idxmin() == read_project(folder).best.trial
+    assert pd.isna(table.loc["0003", "rank"])  # type: ignore[arg-type]
+    assert table["rank"].idxmin() == not_none(read_project(folder).best).trial
 
 
-def test_the_best_so_far_never_falls_and_begins_with_the_first_score(folder):
+def test_the_best_so_far_never_falls_and_begins_with_the_first_score(folder: Path) -> None:
     # The best trial comes last, and the first one failed.
     fail(folder, 0)
     change(folder / "trial_0011" / "trial.json", score=0.99)
@@ -81,22 +87,22 @@ def test_the_best_so_far_never_falls_and_begins_with_the_first_score(folder):
     assert running[11] == 0.99
 
 
-def test_equal_scores_rank_in_the_order_of_trials(folder):
+def test_equal_scores_rank_in_the_order_of_trials(folder: Path) -> None:
     for number in range(12):
         change(folder / f"trial_{number:04d}" / "trial.json", score=0.5)
     project = read_project(folder)
     assert list(trials_table(project)["rank"]) == list(range(1, 13))
-    assert project.best.trial == "0000"
+    assert not_none(project.best).trial == "0000"
 
 
-def test_where_less_is_better_the_lowest_score_is_first(folder):
+def test_where_less_is_better_the_lowest_score_is_first(folder: Path) -> None:
     change(folder / "search.json", objective={"name": "val_loss", "direction": "min"})
     table = trials_table(read_project(folder))
     assert table.loc[table["rank"] == 1, "score"].item() == table["score"].min()
     assert table["best_so_far"].is_monotonic_decreasing
 
 
-def test_the_table_keeps_every_column_of_the_results(folder):
+def test_the_table_keeps_every_column_of_the_results(folder: Path) -> None:
     project = read_project(folder)
     results = results_table(project)
     pd.testing.assert_frame_equal(trials_table(project)[list(results)], results)
@@ -109,13 +115,13 @@ def test_a_search_without_trials_has_a_table_without_rows(tmp_path: Path) -> Non
     assert ranked_curves(project).empty
 
 
-def test_only_what_varies_is_searched(folder, tmp_path):
+def test_only_what_varies_is_searched(folder: Path, tmp_path: Path) -> None:
     assert searched_values(read_project(folder)) == ["batch_size", "dropout_rate"]
     second = write_regime_2(tmp_path / "regime_2")
     assert searched_values(read_project(second)) == ["learning_rate", "epsilon"]
 
 
-def test_fold_scores_are_the_values_at_the_trials_epoch_best_trial_first(folder):
+def test_fold_scores_are_the_values_at_the_trials_epoch_best_trial_first(folder: Path) -> None:
     fail(folder, 1)
     table = fold_scores(read_project(folder), "cortex_auroc")
     assert len(table) == 11 * 3
@@ -127,12 +133,12 @@ def test_fold_scores_are_the_values_at_the_trials_epoch_best_trial_first(folder)
         assert row["batch_size"] == 16 + 31 * int(row["trial"])
 
 
-def test_a_metric_that_is_not_recorded_is_named(folder):
+def test_a_metric_that_is_not_recorded_is_named(folder: Path) -> None:
     with pytest.raises(SearchError, match="0000 has no recall; its metrics are auroc, cortex_aur"):
         fold_scores(read_project(folder), "recall")
 
 
-def test_curves_are_laid_out_as_published(folder):
+def test_curves_are_laid_out_as_published(folder: Path) -> None:
     table = curves_table(read_project(folder), model="mine", trial="0004")
     assert list(table) == ["model", "split", "epoch", "fold", "auroc"]
     assert set(table["model"]) == {"mine"}
@@ -146,19 +152,19 @@ def test_curves_are_laid_out_as_published(folder):
         assert row["auroc"] == expected
 
 
-def test_without_a_name_the_curves_are_the_best_trials(folder):
+def test_without_a_name_the_curves_are_the_best_trials(folder: Path) -> None:
     change(folder / "trial_0007" / "trial.json", score=0.99)
     project = read_project(folder)
     expected = curves_table(project, model="m", trial="0007")
     pd.testing.assert_frame_equal(curves_table(project, model="m"), expected)
 
 
-def test_curves_that_are_not_there_are_named(folder):
+def test_curves_that_are_not_there_are_named(folder: Path) -> None:
     with pytest.raises(SearchError, match="trial 0099 has no auroc of any fold"):
         curves_table(read_project(folder), model="m", trial="0099")
 
 
-def test_ranked_curves_go_from_the_best_to_the_worst(folder):
+def test_ranked_curves_go_from_the_best_to_the_worst(folder: Path) -> None:
     project = read_project(folder)
     table = ranked_curves(project, count=5)
     shown = table.drop_duplicates("rank")
@@ -193,7 +199,7 @@ def test_the_best_epoch_is_that_of_the_mean_curve_never_of_a_fold() -> None:
     assert list(table["value"]) == [0.8, 0.8]
 
 
-def test_the_first_regime_is_written_as_published(folder, tmp_path):
+def test_the_first_regime_is_written_as_published(folder: Path, tmp_path: Path) -> None:
     write_published_regime_1(read_project(folder), tmp_path / "out" / "regime_1.csv")
     lines = (tmp_path / "out" / "regime_1.csv").read_text().splitlines()
     assert lines[0] == "batch_size,dropout_rate,max_val_auroc"
@@ -214,7 +220,7 @@ def test_the_second_regime_is_written_as_published(tmp_path: Path) -> None:
     assert list(table["epsilon"]) == [1e-7, 0.1] * 3
 
 
-def test_the_published_score_is_the_maximum_whatever_epoch_the_protocol_takes(folder):
+def test_the_published_score_is_the_maximum_whatever_epoch_the_protocol_takes(folder: Path) -> None:
     change(folder / "trial_0000" / "trial.json", best_step=0, score=0.1)
     table = published_regime_1(read_project(folder))
     assert table["max_val_auroc"][0] == pytest.approx(mean_curve("auroc", 0).max())
@@ -288,13 +294,13 @@ def test_the_final_table_tells_both_evaluations_beside_the_view_only_baseline(
     write_project(study / "final" / "cross_validation", [{"batch_size": 16}])
     write_json(study / "final" / "holdout.json", holdout_record())
     table = final_table(read_study(study)).set_index(["evaluation", "metric"])
-    row = table.loc[("cross_validation", "auroc")]
+    row: Any = table.loc[("cross_validation", "auroc")]
     assert row["value"] == pytest.approx(mean_curve("auroc", 0).max())
     assert row["std"] == pytest.approx(0.004)
     assert row["view_only"] == 0.7
     assert table.loc[("holdout", "cortex_auroc"), "value"] == 0.66
     assert table.loc[("holdout", "cortex_auroc"), "view_only"] == 0.5
-    assert np.isnan(table.loc[("holdout", "recall"), "view_only"])
+    assert np.isnan(table.loc[("holdout", "recall"), "view_only"])  # type: ignore[arg-type]
     kinds = table.groupby("evaluation")["kind"].unique()
     assert list(kinds["cross_validation"]) == ["selection score"]
     assert list(kinds["holdout"]) == ["estimate"]

@@ -1,13 +1,18 @@
 """Ties out of the order of ranks are explained, and only these."""
 
+from collections.abc import Sequence
+
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from rust_tuner.analysis.tie_note import tie_note
 from rust_tuner.metrics import tied_with_best
 
 
-def table(scores, tied):
+def table(
+    scores: npt.NDArray[np.float64], tied: Sequence[bool | None] | npt.NDArray[np.bool_]
+) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "trial": [f"{number:04d}" for number in range(len(scores))],

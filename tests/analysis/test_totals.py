@@ -11,11 +11,11 @@ from rust_tuner.metrics import paired_totals
 
 
 @pytest.fixture(scope="module")
-def predictions():
+def predictions() -> pd.DataFrame:
     return make_predictions(rows=80)
 
 
-def test_true_totals_are_those_of_the_scores(predictions):
+def test_true_totals_are_those_of_the_scores(predictions: pd.DataFrame) -> None:
     visits = visit_table(predictions)
     keys = ["patient_id", "visit"]
     scores = predictions.groupby(keys, sort=False)[list(CORTICES)].max()
@@ -25,17 +25,19 @@ def test_true_totals_are_those_of_the_scores(predictions):
     assert list(visits["patient_id"]) == list(expected["patient_id"])
 
 
-def test_predicted_totals_sum_the_most_likely_score_of_each_visible_cortex(predictions):
+def test_predicted_totals_sum_the_most_likely_score_of_each_visible_cortex(
+    predictions: pd.DataFrame,
+) -> None:
     visits = visit_table(predictions).set_index(["patient_id", "visit"])
     for key, rows in predictions.groupby(["patient_id", "visit"]):
         total = 0
         for cortex in CORTICES:
             row = rows[rows[cortex].notna()].iloc[0]
             total += 1 + int(np.argmax([row[f"probability_{cortex}_{n}"] for n in (1, 2, 3, 4)]))
-        assert visits.loc[key, "predicted_total"] == total
+        assert visits.loc[key, "predicted_total"] == total  # type: ignore[index]
 
 
-def test_a_visit_without_all_four_cortices_has_no_total(predictions):
+def test_a_visit_without_all_four_cortices_has_no_total(predictions: pd.DataFrame) -> None:
     lacking = predictions.copy()
     lacking.loc[0, "medial"] = np.nan
     lone = lacking.drop(index=[6])
@@ -44,7 +46,7 @@ def test_a_visit_without_all_four_cortices_has_no_total(predictions):
     assert not ((visits["patient_id"] == "000") & (visits["visit"] == "6 weeks")).any()
 
 
-def test_repeated_exposures_of_a_visit_are_averaged(predictions):
+def test_repeated_exposures_of_a_visit_are_averaged(predictions: pd.DataFrame) -> None:
     again = predictions.iloc[[0]].assign(medial=1.0)
     first = predictions.assign(medial=predictions["medial"].where(predictions.index != 0, 4.0))
     both = pd.concat([first, again])
@@ -67,21 +69,23 @@ def test_repeated_exposures_of_a_visit_are_averaged(predictions):
         (["visit 1", "V2"], [1, 2], None),
     ],
 )
-def test_names_that_tell_a_time_or_number_give_the_place(names, places, unit):
+def test_names_that_tell_a_time_or_number_give_the_place(
+    names: list[str], places: list[float], unit: str | None
+) -> None:
     scale = visit_scale(names)
     assert [scale.places[name] for name in names] == pytest.approx(places)
     assert (scale.unit, scale.is_ordinal) == (unit, False)
 
 
 @pytest.mark.parametrize("names", [["pre-op", "post-op"], ["baseline", "last seen"], ["baseline"]])
-def test_other_names_stand_in_their_order(names):
+def test_other_names_stand_in_their_order(names: list[str]) -> None:
     scale = visit_scale([names[0], *names])
     assert list(scale.places.values()) == list(range(1, len(names) + 1))
     assert scale.unit is None
     assert scale.is_ordinal
 
 
-def test_patients_stand_from_the_smallest_to_the_largest_error(predictions):
+def test_patients_stand_from_the_smallest_to_the_largest_error(predictions: pd.DataFrame) -> None:
     visits = visit_table(predictions)
     chosen = trajectory_table(visits, count=5)
     assert chosen.attrs["patients"] == 20
@@ -98,7 +102,7 @@ def test_patients_stand_from_the_smallest_to_the_largest_error(predictions):
         assert (rows["error"] == errors[rows["patient_id"].iloc[0]]).all()
 
 
-def test_a_patient_seen_once_has_no_trajectory(predictions):
+def test_a_patient_seen_once_has_no_trajectory(predictions: pd.DataFrame) -> None:
     visits = visit_table(predictions)
     once = visits[(visits["patient_id"] != "003") | (visits["visit"] == "6 weeks")]
     chosen = trajectory_table(once, count=100)
@@ -107,7 +111,7 @@ def test_a_patient_seen_once_has_no_trajectory(predictions):
     assert trajectory_table(visits[visits["visit"] == "6 weeks"]).empty
 
 
-def test_totals_are_those_of_the_metrics(predictions):
+def test_totals_are_those_of_the_metrics(predictions: pd.DataFrame) -> None:
     again = pd.concat([predictions, predictions.iloc[[0]].assign(medial=1.0)], ignore_index=True)
     visits = visit_table(again)
     truth = again[list(CORTICES)].to_numpy()

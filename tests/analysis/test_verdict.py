@@ -2,11 +2,13 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from judged_searches import of_the_view, phantom_rows, skilled, write_judged_search
+from narrowing import not_none
 from report_studies import (
     holdout_record,
     study_record,
@@ -24,19 +26,19 @@ from rust_tuner.records.folder import read_study
 
 
 @pytest.fixture
-def study(tmp_path):
+def study(tmp_path: Path) -> Path:
     return write_study(tmp_path / "study")
 
 
-def change(path, **changes):
+def change(path: Path, **changes: Any) -> None:
     write_json(path, read_json(path) | changes)
 
 
-def warned(study, part):
+def warned(study: Path, part: str) -> list[str]:
     return [line for line in warnings_of(read_study(study)) if part in line]
 
 
-def test_every_result_stands_in_the_summary_with_its_worth(study):
+def test_every_result_stands_in_the_summary_with_its_worth(study: Path) -> None:
     rows = {row.what: row for row in summary(read_study(study)).rows}
     assert list(rows) == [
         "Chance",
@@ -52,15 +54,17 @@ def test_every_result_stands_in_the_summary_with_its_worth(study):
     ]
     assert (rows["View only"].auroc, rows["View only"].cortex_auroc) == ("0.700", "0.500")
     assert rows["Regime I: best trial"].auroc == "0.754 ± 0.004"
-    found = read_study(study).holdout.metrics.cortex_auroc
+    found = not_none(read_study(study).holdout).metrics.cortex_auroc
     assert rows["Tuned model, hold-out set"].cortex_auroc == f"{found:.3f}"
     for name in ("Regime I: best trial", "Regime II: best trial"):
         assert rows[name].worth.startswith("selection score: the best of ")
     assert "12 trials" in rows["Regime I: best trial"].worth
 
 
-def test_every_result_is_called_a_selection_score_or_an_estimate_and_never_the_other(study):
-    kinds = {"selection score": [], "estimate": [], "": []}
+def test_every_result_is_called_a_selection_score_or_an_estimate_and_never_the_other(
+    study: Path,
+) -> None:
+    kinds: dict[str, list[str]] = {"selection score": [], "estimate": [], "": []}
     for row in summary(read_study(study)).rows:
         (kind, *_) = [name for name in kinds if row.worth.startswith(name)]
         kinds[kind].append(row.what)
@@ -78,7 +82,7 @@ def test_every_result_is_called_a_selection_score_or_an_estimate_and_never_the_o
     }
 
 
-def test_the_nested_estimate_stands_in_the_summary_with_the_gap(study):
+def test_the_nested_estimate_stands_in_the_summary_with_the_gap(study: Path) -> None:
     rows = {row.what: row for row in summary(read_study(study)).rows}
     row = rows["Tuning procedure, nested cross-validation"]
     assert (row.auroc, row.cortex_auroc) == ("0.775 ± 0.005", "0.590 ± 0.010")
@@ -93,17 +97,19 @@ def test_a_nested_cross_validation_that_is_not_finished_is_said(tmp_path: Path) 
     assert "Tuning" not in " ".join(row.what for row in summary(read_study(tmp_path)).rows)
 
 
-def test_a_nested_estimate_that_does_not_beat_the_view_alone_is_said(study):
+def test_a_nested_estimate_that_does_not_beat_the_view_alone_is_said(study: Path) -> None:
     path = study / "nested" / "predictions.csv"
     table = pd.read_csv(path, dtype={"patient_id": str})
-    names = [name for name in table if name.startswith("probability_") and "view" not in name]
+    names = [
+        name for name in map(str, table) if name.startswith("probability_") and "view" not in name
+    ]
     table[names] = np.random.default_rng(0).random((len(table), len(names)))
     table.to_csv(path, index=False)
     (line,) = warned(study, "Nested cross-validation: AUROC, visible")
     assert "cannot be distinguished from chance, which the view alone does not exceed" in line
 
 
-def test_a_figure_that_is_undefined_is_no_number(study):
+def test_a_figure_that_is_undefined_is_no_number(study: Path) -> None:
     metrics = holdout_record()["metrics"] | {"auroc": None}
     change(study / "final" / "holdout.json", metrics=metrics)
     rows = {row.what: row for row in summary(read_study(study)).rows}
@@ -124,14 +130,14 @@ def test_the_question_names_objective_and_protocol(tmp_path: Path) -> None:
     assert "takes epoch 4 (from 0)" in asked
 
 
-def test_a_sound_study_has_no_grave_warning(study):
+def test_a_sound_study_has_no_grave_warning(study: Path) -> None:
     told = " ".join(warnings_of(read_study(study)))
     for word in ("Random", "cannot be", "lies below", "not finished", "failed", "Damaged", "Not"):
         assert word not in told
 
 
 @pytest.mark.parametrize("part", ["regime_1", "holdout"])
-def test_a_figure_that_cannot_be_decided_is_said(part, study):
+def test_a_figure_that_cannot_be_decided_is_said(part: str, study: Path) -> None:
     (study / {"regime_1": "regime_1/rows.csv", "holdout": "final/predictions.csv"}[part]).unlink()
     name = {"regime_1": "Regime I", "holdout": "Hold-out set"}[part]
     lines = warned(study, f"{name}: AUROC, 18 labels: whether it beats the view alone")
@@ -148,7 +154,7 @@ def test_random_weights_are_said_of_frozen_backbones_alone(tmp_path: Path) -> No
     assert "the frozen backbone of Regime I was never trained" in line
 
 
-def test_a_sealed_hold_out_set_is_said(study):
+def test_a_sealed_hold_out_set_is_said(study: Path) -> None:
     (study / "final" / "holdout.json").unlink()
     # Predictions alone are a look that was started.
     assert len(warned(study, "A look at the hold-out set was started")) == 1
@@ -160,7 +166,7 @@ def test_a_sealed_hold_out_set_is_said(study):
     assert "nothing here says how well the model performs on new patients" in line
 
 
-def test_labels_with_few_positives_are_named(study):
+def test_labels_with_few_positives_are_named(study: Path) -> None:
     (line,) = warned(study, "fewer than 10 positives")
     assert "posterior cortex, score 2 (3)" in line
 
@@ -195,7 +201,9 @@ def test_an_unfinished_search_and_its_failures_are_said(tmp_path: Path) -> None:
     ("rates", "named"),
     [((1e-1, 1e-2, 1e-3), True), ((1e-2, 1e-1, 1e-3), False), ((1e-2,), False)],
 )
-def test_a_best_value_at_the_edge_of_the_grid_is_said(rates, named, tmp_path):
+def test_a_best_value_at_the_edge_of_the_grid_is_said(
+    rates: tuple[float, ...], named: bool, tmp_path: Path
+) -> None:
     # The first trial, so the first of the rates, is the best.
     write_regime_2(tmp_path / "regime_2", rates=rates)
     lines = warned(tmp_path, "best learning rate")
@@ -204,21 +212,21 @@ def test_a_best_value_at_the_edge_of_the_grid_is_said(rates, named, tmp_path):
         assert "the best learning rate, 0.1, is at the edge" in lines[0]
 
 
-def test_trials_that_learned_nothing_are_counted(study):
+def test_trials_that_learned_nothing_are_counted(study: Path) -> None:
     assert warned(study, "learned nothing") == []
     records = read_study(study)
-    *others, last = records.regime_2.trials
+    *others, last = not_none(records.regime_2).trials
     curves = {name: [0.5] * len(curve) for name, curve in last.folds[0].validation.items()}
     alike = tuple(fold.with_changes(validation=curves) for fold in last.folds)
     trials = (*others, dataclasses.replace(last, folds=alike))
-    project = dataclasses.replace(records.regime_2, trials=trials)
+    project = dataclasses.replace(not_none(records.regime_2), trials=trials)
     told = warnings_of(dataclasses.replace(records, regime_2=project))
     (line,) = [line for line in told if "learned nothing" in line]
     assert line.startswith(f"Regime II: 1 of {len(trials)} trials learned nothing")
     assert line.endswith(f"such as {last.trial}.")
 
 
-def test_parts_made_with_different_weights_or_versions_are_said(study):
+def test_parts_made_with_different_weights_or_versions_are_said(study: Path) -> None:
     subject = read_json(study / "regime_2" / "search.json")["subject"]
     subject["weights"]["sha256"] = "cd" * 32
     change(study / "regime_2" / "search.json", subject=subject, versions={"keras": "4"})
@@ -227,13 +235,13 @@ def test_parts_made_with_different_weights_or_versions_are_said(study):
     assert warned(study, "did not use the same radiographs") == []
 
 
-def test_a_small_scale_is_said(study):
+def test_a_small_scale_is_said(study: Path) -> None:
     protocol = Protocol.study(scale="small").to_json()
     change(study / "study.json", protocol=protocol)
     assert len(warned(study, "Scale small")) == 1
 
 
-def with_verdict(study, status, **changes):
+def with_verdict(study: Path, status: str, **changes: Any) -> None:
     """The study with one more verdict in its record of checks."""
     record = read_json(study / "checks.json")
     verdict = {
@@ -249,14 +257,14 @@ def with_verdict(study, status, **changes):
     write_json(study / "checks.json", record)
 
 
-def test_a_failed_check_is_the_first_warning_with_what_to_do(study):
+def test_a_failed_check_is_the_first_warning_with_what_to_do(study: Path) -> None:
     with_verdict(study, "failed")
     assert warnings_of(read_study(study))[0] == (
         "Check failed, A planted one: Two are one. Remove one."
     )
 
 
-def test_a_check_that_warns_is_said_and_others_are_not(study):
+def test_a_check_that_warns_is_said_and_others_are_not(study: Path) -> None:
     with_verdict(study, "warning")
     assert warned(study, "Check") == ["Check, A planted one: Two are one."]
     for status in ("passed", "not_run"):
@@ -265,7 +273,7 @@ def test_a_check_that_warns_is_said_and_others_are_not(study):
 
 
 @pytest.fixture(scope="module")
-def judged(tmp_path_factory):
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study whose Regime I has skill and whose Regime II knows only the view."""
     folder = tmp_path_factory.mktemp("judged")
     radiographs = phantom_rows(patients=50)
@@ -274,7 +282,9 @@ def judged(tmp_path_factory):
     return folder
 
 
-def test_a_best_trial_whose_interval_contains_chance_is_said_and_another_is_not(judged):
+def test_a_best_trial_whose_interval_contains_chance_is_said_and_another_is_not(
+    judged: Path,
+) -> None:
     (line,) = warned(judged, "Regime II: AUROC, visible cortices")
     assert "chance" in line
     assert warned(judged, "Regime I: AUROC") == []

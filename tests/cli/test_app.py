@@ -7,12 +7,15 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
 from command import run
+from narrowing import not_none
 from studies import StudyFolder
 
 from rust_tuner import Protocol, Study, __version__
@@ -40,18 +43,18 @@ COMMANDS = (
 )
 
 
-def words(text):
+def words(text: str) -> str:
     return " ".join(text.split())
 
 
 @pytest.fixture
-def cache(monkeypatch, feature_cache):
+def cache(monkeypatch: pytest.MonkeyPatch, feature_cache: Path) -> Path:
     monkeypatch.setenv("RUST_TUNER_CACHE", str(feature_cache))
     return feature_cache
 
 
 @pytest.fixture
-def prepared(tmp_path, phantom_manifest, tiny_protocol):
+def prepared(tmp_path: Path, phantom_manifest: Path, tiny_protocol: Protocol) -> Path:
     Study(tmp_path / "study", phantom_manifest, tiny_protocol).prepare()
     return tmp_path / "study"
 
@@ -124,7 +127,7 @@ def prepared(tmp_path, phantom_manifest, tiny_protocol):
         ("export", [".json, .yaml, .yml or .csv", "Regime II if it has a completed trial"]),
     ],
 )
-def test_help_names_what_a_newcomer_needs(command, told):
+def test_help_names_what_a_newcomer_needs(command: str, told: list[str]) -> None:
     text = words(run(*command.split(), "--help").stdout)
     for phrase in told:
         assert phrase in text
@@ -189,8 +192,8 @@ def test_prepare_takes_every_choice_and_says_how_much_is_sealed(
 ) -> None:
     study = tmp_path / "study"
     options = ["--protocol", "clinical", "--views", "published", "--weights", "random"]
-    options += ["--seed", 3, "--holdout-fraction", 0.25, "--image-size", 80]
-    options += ["--folds", 3]
+    options += ["--seed", "3", "--holdout-fraction", "0.25", "--image-size", "80"]
+    options += ["--folds", "3"]
     result = run("prepare", study, "--manifest", phantom_manifest, *options)
     assert re.search(r"is prepared: \d+ radiographs of 9 patients", result.stderr)
     assert f"next: rust-tuner regime1 {study}" in result.stderr
@@ -227,7 +230,13 @@ def test_predict_prints_its_table_also_with_a_file(
         (tmp_path / "images").mkdir(exist_ok=True)
         (tmp_path / "images" / f"017_{view}.png").write_bytes(b"")
 
-    def predict_radiographs(model, images, *, pairs, boxes):
+    def predict_radiographs(
+        model: str | Path,
+        images: Sequence[Path],
+        *,
+        pairs: Sequence[tuple[int, int]],
+        boxes: Sequence[tuple[int, int, int, int] | None] | None,
+    ) -> pd.DataFrame:
         assert boxes == (None, None)
         assert [path.name for path in images] == ["017_ap.png", "017_lat.png"]
         assert list(pairs) == [(0, 1)]
@@ -258,8 +267,10 @@ def test_status_of_a_finished_study(finished_study: StudyFolder) -> None:
     assert lines[1] == "prepared: 28 radiographs of 12 patients"
     assert lines[2].startswith("not running; last: Regime II, finished at ")
     assert lines[3] == "regime_1: 2 of 2 trials done, 0 failed"
-    assert lines[4].startswith(f"  best so far: trial {best.trial}, val_auroc {best.score:.4f} ±")
-    assert f"batch_size={best.values['batch_size']}" in lines[5]
+    assert lines[4].startswith(
+        f"  best so far: trial {not_none(best).trial}, val_auroc {not_none(best).score:.4f} ±"
+    )
+    assert f"batch_size={not_none(best).values['batch_size']}" in lines[5]
     assert lines[6] == "regime_2: 2 of 2 trials done, 0 failed"
     assert lines[9] == "checks: not run"
     assert len(lines) == 10
@@ -295,7 +306,7 @@ def test_status_names_what_is_damaged_and_tells_the_rest(
     assert "regime_2: 2 of 2 trials done, 0 failed" in shown
 
 
-def change_trial(study, trial, **changes):
+def change_trial(study: Path, trial: str, **changes: Any) -> None:
     path = study / "regime_1" / f"trial_{trial}" / "trial.json"
     path.write_text(json.dumps(read_json(path) | changes))
 
@@ -345,8 +356,8 @@ def test_status_of_a_failed_trial_tells_the_reason(finished_copy: StudyFolder) -
     ],
 )
 def test_an_error_is_a_line_on_stderr_and_code_1(
-    tmp_path, prepared, phantom_manifest, arguments, told
-):
+    tmp_path: Path, prepared: Path, phantom_manifest: Path, arguments: list[str], told: str
+) -> None:
     (tmp_path / "file.txt").write_text("not a folder")
     places = {"tmp": tmp_path, "study": prepared, "manifest": phantom_manifest}
     result = run(*(argument.format(**places) for argument in arguments), code=1)
@@ -391,7 +402,9 @@ def test_a_faulty_manifest_is_told_by_row(tmp_path: Path, phantom_manifest: Path
         ["noise", "study", "--repeats", "1"],
     ],
 )
-def test_a_usage_error_is_code_2_and_touches_nothing(tmp_path, monkeypatch, arguments):
+def test_a_usage_error_is_code_2_and_touches_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     result = run(*arguments, code=2)
     assert "Usage: " in result.stderr

@@ -12,10 +12,13 @@ from PIL import Image
 from studies import StudyFolder
 
 from rust_tuner import Study
+from rust_tuner.protocol import Protocol
 
 
 @pytest.mark.slow
-def test_a_planted_leak_is_found_by_prepare_and_check_alone(tmp_path, radiographs, tiny_protocol):
+def test_a_planted_leak_is_found_by_prepare_and_check_alone(
+    tmp_path: Path, radiographs: Path, tiny_protocol: Protocol
+) -> None:
     """A patient's image, copied under another id and compressed again."""
     table = pd.read_csv(radiographs, dtype=str)
     image = Image.open(radiographs.parent / table["image"][0])
@@ -47,7 +50,9 @@ def test_a_planted_leak_is_found_by_prepare_and_check_alone(tmp_path, radiograph
 
 
 @pytest.mark.slow
-def test_a_clean_study_raises_no_alarm(tmp_path, radiographs, tiny_protocol):
+def test_a_clean_study_raises_no_alarm(
+    tmp_path: Path, radiographs: Path, tiny_protocol: Protocol
+) -> None:
     study = tmp_path / "study"
     Study(study, radiographs, tiny_protocol).prepare()
     found = run("check", study)
@@ -86,7 +91,9 @@ def test_the_help_says_what_is_checked() -> None:
         assert part in text
 
 
-def test_values_of_files_are_no_markup(tmp_path, radiographs, tiny_protocol):
+def test_values_of_files_are_no_markup(
+    tmp_path: Path, radiographs: Path, tiny_protocol: Protocol
+) -> None:
     table = pd.read_csv(radiographs, dtype=str)
     # Enough patients for two folds.
     table = table[table["patient_id"].isin(table["patient_id"].unique()[:7])]

@@ -136,7 +136,9 @@ def test_an_empty_file_gives_nothing(study: Path, text: str) -> None:
         ("a: " + "x" * 70_000, None, "has 70,003 bytes"),
     ],
 )
-def test_a_fault_is_named_with_file_line_and_key(study: Path, text, line, fault) -> None:
+def test_a_fault_is_named_with_file_line_and_key(
+    study: Path, text: str, line: int | None, fault: str
+) -> None:
     with pytest.raises(ConfigError) as caught:
         values_of(text, study, "regime1")
     place = f"{study / CONFIG_FILE}" + ("" if line is None else f" line {line}")

@@ -5,10 +5,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
 from command import run
+from narrowing import not_none
 
 from rust_tuner import Protocol, Study
 from rust_tuner.analysis.study_figures import find_figure, holdout_figures
@@ -20,7 +22,7 @@ from rust_tuner.records.trials import PRUNED
 
 
 @pytest.fixture
-def cache(monkeypatch, feature_cache):
+def cache(monkeypatch: pytest.MonkeyPatch, feature_cache: Path) -> Path:
     monkeypatch.setenv("RUST_TUNER_CACHE", str(feature_cache))
     return feature_cache
 
@@ -32,21 +34,24 @@ def test_demo_continues_calmly_with_its_own_weights_where_none_can_be_had(
     """Up to the first search; that it finishes is the slow test below."""
     import keras
 
-    def no_network(*_, **__):
+    def no_network(*_: object, **__: object) -> NoReturn:
         print("Downloading data from https://example.org/weights")
         raise Exception("URL fetch failure on https://example.org: None -- [Errno -2] no network")
 
-    def no_search(self):
+    def no_search(self: Study) -> NoReturn:
         raise KeyboardInterrupt
 
-    def no_phantoms(directory, **_):
+    def no_phantoms(directory: Path, **_: object) -> Path:
         return tmp_path / "manifest.csv"
 
     folder = tmp_path / "demo"
     if begun:
         (folder / "study").mkdir(parents=True)
         hashes = ("radiographs_sha256", "images_sha256", "development_sha256")
-        written = dict.fromkeys(hashes, "ab" * 32) | {"radiographs": 0, "patients": 0}
+        written: dict[str, Any] = dict.fromkeys(hashes, "ab" * 32) | {
+            "radiographs": 0,
+            "patients": 0,
+        }
         written |= {"weights": None}
         protocol = Protocol.study(weights="random").to_json()
         written |= {"format": 1, "manifest": "../../manifest.csv", "protocol": protocol}
@@ -107,7 +112,7 @@ def test_demo_without_weights_or_network_finishes_far_above_chance(tmp_path: Pat
     assert (study / "report" / "index.html").is_file()
     # Far above chance, as the demonstration is meant to show.
     figures = holdout_figures(read_study(study))
-    assert find_figure(figures, "auroc", CORTEX_GROUP)["value"] >= 0.7
+    assert not_none(find_figure(figures, "auroc", CORTEX_GROUP))["value"] >= 0.7
     assert np.isfinite(best["score"])
     assert set(best["hyperparameters"]) == {
         "batch_size",

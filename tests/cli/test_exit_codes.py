@@ -47,7 +47,11 @@ def test_a_wrong_configuration_file_is_2(tmp_path: Path) -> None:
     [(KeyboardInterrupt, 130, "interrupted"), (Terminated, 143, "ended by SIGTERM")],
 )
 def test_a_signal_has_the_code_of_the_shell(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, signal, code: int, said: str
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    signal: type[KeyboardInterrupt] | type[Terminated],
+    code: int,
+    said: str,
 ) -> None:
     def strike(folder: Path) -> None:
         raise signal

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from command import run
+from narrowing import not_none
 from report_studies import write_project
 from studies import StudyFolder
 
@@ -27,14 +28,14 @@ def test_export_writes_the_best_of_regime_2(
         written = json.loads(target.read_text())
     elif suffix == "csv":
         (row,) = csv.DictReader(target.read_text().splitlines())
-        values = {name: type(value)(row[name]) for name, value in best.values.items()}
+        values = {name: type(value)(row[name]) for name, value in not_none(best).values.items()}
         written = {"hyperparameters": values, "score": float(row["score"])}
     else:
         written = yaml.safe_load(target.read_text())
-    assert written["hyperparameters"] == best.values
-    assert written["score"] == best.score
-    told = f"trial {best.trial}: val_auroc {best.score:.4f}, a selection score -> {target}"
-    assert told in result.stderr
+    assert written["hyperparameters"] == not_none(best).values
+    assert written["score"] == not_none(best).score
+    told = f"trial {not_none(best).trial}: val_auroc {not_none(best).score:.4f}, a selection score"
+    assert f"{told} -> {target}" in result.stderr
 
 
 def test_export_says_what_the_view_alone_scores_and_warns_below_it(
@@ -62,7 +63,7 @@ def test_export_takes_regime_1_where_that_is_all_and_a_project_folder(
     run("export", finished_copy.directory, tmp_path / "study.json")
     best = read_project(finished_copy.directory / "regime_1").best
     for name in ("project", "study"):
-        assert read_json(tmp_path / f"{name}.json")["hyperparameters"] == best.values
+        assert read_json(tmp_path / f"{name}.json")["hyperparameters"] == not_none(best).values
 
 
 def test_export_to_another_suffix_is_refused(tmp_path: Path, finished_study: StudyFolder) -> None:

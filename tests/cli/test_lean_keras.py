@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +21,9 @@ print(keras.models.load_model(sys.argv[1], compile=False).output_shape)
 
 
 @pytest.mark.slow
-def test_keras_is_whole_without_its_optional_packages_which_everyone_else_finds(tmp_path) -> None:
+def test_keras_is_whole_without_its_optional_packages_which_everyone_else_finds(
+    tmp_path: Path,
+) -> None:
     command = [sys.executable, "-c", SCRIPT, str(tmp_path / "model.keras")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["[]", "(None, 1)"]

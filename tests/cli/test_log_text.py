@@ -35,7 +35,9 @@ def no_words() -> Iterator[None]:
         ("12 of 100 trials, 0.81 ± 0.02", "12 of 100 trials, 0.81 ± 0.02"),
     ],
 )
-def test_paths_and_files_are_replaced_and_the_study_is_named_by_its_role(text, logged) -> None:
+def test_paths_and_files_are_replaced_and_the_study_is_named_by_its_role(
+    text: str, logged: str
+) -> None:
     assert log_text(text, STUDY) == logged
 
 

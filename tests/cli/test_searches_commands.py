@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from command import run
+from narrowing import not_none
 from studies import StudyFolder
 
 from rust_tuner.files import read_json
@@ -20,12 +22,12 @@ from rust_tuner.records.project import read_project
 TINY = ["--folds", "3", "--epochs", "2", "--weights", "random", "--image-size", "75"]
 
 
-def words(text):
+def words(text: str) -> str:
     return " ".join(text.split())
 
 
 @pytest.fixture
-def cache(monkeypatch, feature_cache):
+def cache(monkeypatch: pytest.MonkeyPatch, feature_cache: Path) -> Path:
     monkeypatch.setenv("RUST_TUNER_CACHE", str(feature_cache))
     return feature_cache
 
@@ -38,15 +40,15 @@ PROGRAM = (
 
 
 def test_regime_1_on_a_fresh_folder_prepares_searches_and_shows_its_best(
-    tmp_path, phantom_manifest, cache
-):
+    tmp_path: Path, phantom_manifest: Path, cache: Path
+) -> None:
     study = tmp_path / "study"
     scale = ["--trials", 1, "--batch-sizes", "4,16", "--dropout-rates", "0.1,0.2", *TINY]
     result = run("regime1", study, "--manifest", phantom_manifest, *scale)
     (trial,) = read_project(study / "regime_1").trials
     assert trial.status == "COMPLETED"
-    assert 4 <= trial.values["batch_size"] <= 16
-    assert 0.1 <= trial.values["dropout_rate"] <= 0.2
+    assert 4 <= float(trial.values["batch_size"]) <= 16
+    assert 0.1 <= float(trial.values["dropout_rate"]) <= 0.2
     assert "Regime I: best 1 of 1 trials" in result.stdout
     assert f"{trial.score:.3f}" in result.stdout
     assert "view only" in result.stdout
@@ -54,7 +56,9 @@ def test_regime_1_on_a_fresh_folder_prepares_searches_and_shows_its_best(
 
 
 @pytest.mark.slow
-def test_regime_2_on_a_fresh_folder_in_its_documented_form(tmp_path, phantom_manifest, cache):
+def test_regime_2_on_a_fresh_folder_in_its_documented_form(
+    tmp_path: Path, phantom_manifest: Path, cache: Path
+) -> None:
     study = tmp_path / "study"
     text = (
         f"regime2 {study} --manifest {phantom_manifest} --folds 3 --epochs 2 --batch-size 16 "
@@ -74,19 +78,19 @@ def test_regime_2_on_a_fresh_folder_in_its_documented_form(tmp_path, phantom_man
     assert {path: path.read_bytes() for path in study.rglob("trial.json")} == before
 
 
-def children_cpu_seconds():
+def children_cpu_seconds() -> float:
     """Processor time of this process's children that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
-def cpu_seconds(process):
+def cpu_seconds(process: int) -> float:
     """Processor time so far of a process that runs."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def wait_for(condition, process, seconds):
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str], seconds: int) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None, process.communicate()
@@ -97,8 +101,8 @@ def wait_for(condition, process, seconds):
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads Linux's /proc")
 def test_ctrl_c_ends_a_search_with_130_and_the_command_that_resumes_it(
-    tmp_path, phantom_manifest, cache
-):
+    tmp_path: Path, phantom_manifest: Path, cache: Path
+) -> None:
     study = tmp_path / "a study"
     scale = ["--trials", "3", "--batch-sizes", "4,16", *TINY]
     arguments = ["regime1", str(study), "--manifest", str(phantom_manifest), *scale]
@@ -144,7 +148,9 @@ def test_nested_and_noise_go_on_with_what_they_were_begun_with(
     row = r"(?m)^ {} +AUROC, 18 labels +([+-]?[\d.]+) "
     for figure in ("selection_score", "estimate", "optimism", "gap"):
         value = re.search(row.format(figure.replace("_", " ")), shown.stdout)
-        assert float(value[1]) == pytest.approx(summary[figure]["auroc"]["mean"], abs=5.1e-4)
+        assert float(not_none(value)[1]) == pytest.approx(
+            summary[figure]["auroc"]["mean"], abs=5.1e-4
+        )
     assert run("nested", study).stdout == shown.stdout
     shown = run("noise", study)
     assert "2 repeats, 3 folds, 2 epochs" in " ".join(shown.stdout.split())

@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from command import run
+from narrowing import as_json
 from stand_ins import backbone_stand_in
 from studies import StudyFolder
 
@@ -41,13 +42,15 @@ TREE = (
 
 
 @pytest.fixture
-def final_copy(finished_copy, monkeypatch):
+def final_copy(finished_copy: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> StudyFolder:
     monkeypatch.setenv("RUST_TUNER_CACHE", str(finished_copy.cache))
     return finished_copy
 
 
 @pytest.mark.slow
-def test_final_looks_once_and_then_shows_what_it_found(final_copy, phantom_manifest, tmp_path):
+def test_final_looks_once_and_then_shows_what_it_found(
+    final_copy: StudyFolder, phantom_manifest: Path, tmp_path: Path
+) -> None:
     study = final_copy.directory
     first = run("final", study)
     found = read_json(study / "final" / "holdout.json")
@@ -116,7 +119,7 @@ def test_final_takes_folds_and_epochs_and_keeps_them(
     study = finished_copy.directory
     run("final", study, "--folds", 2, "--epochs", 1)
     project = read_project(study / "final" / "cross_validation")
-    assert (project.run["subject"]["num_folds"], project.run["epochs"]) == (2, 1)
+    assert (as_json(project.run)["subject"]["num_folds"], project.run["epochs"]) == (2, 1)
     resumed = Study(study).protocol_of("final")
     assert (resumed.final_folds, resumed.final_epochs) == (2, 1)
 
@@ -149,18 +152,18 @@ def test_a_study_on_a_prepared_folder_uses_the_weights_that_are_asked_for(
     assert "inceptionv3_imagenet is left out" in shown.stderr
     assert (study / "report" / "index.html").is_file()
     for project in ("regime_1", "regime_2", "final/cross_validation"):
-        assert read_project(study / project).run["subject"]["weights"]["asked"] == "random"
+        assert as_json(read_project(study / project).run)["subject"]["weights"]["asked"] == "random"
 
 
-def event_files(study):
+def event_files(study: Path) -> set[Path]:
     logs = study / "tensorboard"
     return {path.relative_to(logs) for path in logs.rglob("*tfevents*")}
 
 
 @pytest.mark.slow
 def test_a_step_keeps_tensorboard_logs_where_asked_and_a_command_writes_them_later(
-    final_copy, tmp_path
-):
+    final_copy: StudyFolder, tmp_path: Path
+) -> None:
     study = final_copy.directory
     shown = run("tensorboard", study)
     next_command = shown.stderr.splitlines()[-1]

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -24,19 +25,26 @@ from rust_tuner.protocol import PUBLISHED_VIEWS
         ("0.1", float, None, (0.1,)),
     ],
 )
-def test_numbers_stand_with_commas(text, kind, count, numbers):
+def test_numbers_stand_with_commas(
+    text: str | None,
+    kind: type[int] | type[float],
+    count: int | None,
+    numbers: tuple[float, ...] | None,
+) -> None:
     assert parse_numbers("--epsilons", text, kind, count=count) == numbers
 
 
 @pytest.mark.parametrize(
     ("text", "sizes"), [(None, None), ("published", (16, 2048)), ("8,64", (8, 64))]
 )
-def test_batch_sizes_are_two_numbers_or_the_published_ones_by_name(text, sizes):
+def test_batch_sizes_are_two_numbers_or_the_published_ones_by_name(
+    text: str | None, sizes: tuple[int, int] | None
+) -> None:
     assert parse_batch_sizes(text) == sizes
 
 
 def test_batch_sizes_that_are_given_are_not_fitted_and_the_default_is(tmp_path: Path) -> None:
-    shared = {"protocol": None, "views": None}
+    shared: dict[str, Any] = {"protocol": None, "views": None}
     given = open_study(tmp_path, None, batch_size_range=(16, 2048), **shared)
     assert given.protocol.batch_sizes(40).highest == 2048
     assert open_study(tmp_path, None, **shared).protocol.batch_sizes(40).highest == 40
@@ -52,7 +60,9 @@ def test_batch_sizes_that_are_given_are_not_fitted_and_the_default_is(tmp_path: 
         ("inf", float, 1),
     ],
 )
-def test_what_are_no_such_numbers_is_a_usage_error_that_quotes_them(text, kind, count):
+def test_what_are_no_such_numbers_is_a_usage_error_that_quotes_them(
+    text: str, kind: type[float] | type[int], count: int | None
+) -> None:
     with pytest.raises(typer.BadParameter, match=re.escape(f"{text!r}; expected ")):
         parse_numbers("--epsilons", text, kind, count=count)
 

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,7 +27,9 @@ def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     [lambda command, option: [option, *command], lambda command, option: [*command, option]],
 )
 @pytest.mark.parametrize("option", ["--quiet", "-q"])
-def test_quiet_prints_no_notes_wherever_it_is_written(tmp_path: Path, place, option) -> None:
+def test_quiet_prints_no_notes_wherever_it_is_written(
+    tmp_path: Path, place: Callable[[list[str], str], list[str]], option: str
+) -> None:
     command = ["phantoms", str(tmp_path / "some"), "--patients", "1"]
     result = run(*place(command, option))
     assert (result.stdout, result.stderr) == ("", "")

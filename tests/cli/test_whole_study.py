@@ -17,7 +17,7 @@ from rust_tuner.records.project import read_project
 
 
 @pytest.fixture
-def calls(finished_copy, monkeypatch):
+def calls(finished_copy: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The steps of a study whose searches are finished, in the order in which they are run."""
     made = []
     monkeypatch.setattr(whole_run, "start_tensorflow", lambda: None)
@@ -32,7 +32,9 @@ def calls(finished_copy, monkeypatch):
     return made
 
 
-def test_the_first_models_come_last_and_are_in_a_second_report(calls, finished_copy):
+def test_the_first_models_come_last_and_are_in_a_second_report(
+    calls: list[str], finished_copy: StudyFolder
+) -> None:
     shown = run("study", finished_copy.directory)
     steps = ["prepare", "regime_1", "regime_2", "final", "report", "baselines", "report"]
     assert calls == steps
@@ -51,7 +53,9 @@ def test_the_first_models_come_last_and_are_in_a_second_report(calls, finished_c
         (["report", "baselines"], {"report", "baselines"}),
     ],
 )
-def test_steps_that_nothing_needs_can_be_left_out(calls, finished_copy, skip, left_out):
+def test_steps_that_nothing_needs_can_be_left_out(
+    calls: list[str], finished_copy: StudyFolder, skip: list[str], left_out: set[str]
+) -> None:
     run("study", finished_copy.directory, *(part for name in skip for part in ("--skip", name)))
     assert not left_out & set(calls)
     assert {"prepare", "regime_1", "regime_2"} <= set(calls)
@@ -67,16 +71,17 @@ def test_a_step_that_cannot_be_left_out_is_refused_before_anything_is_done(
 
 
 def test_a_study_whose_time_is_up_reports_what_is_there_and_says_how_to_go_on(
-    calls, finished_copy, monkeypatch
-):
+    calls: list[str], finished_copy: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     study = finished_copy.directory
     monkeypatch.setattr(sys, "argv", ["rust-tuner", "study", "my study", "--time-budget", "1ms"])
     reports = []
     monkeypatch.setattr(
-        "rust_tuner.report.html.write_report", lambda folder: reports.append(folder) or folder
+        "rust_tuner.report.html.write_report",
+        lambda folder: reports.append(folder) or folder,  # type: ignore[func-returns-value]
     )
 
-    def search(self):
+    def search(self: Study) -> None:
         note_recorded_work()
         end_if_time_is_up()
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rust_tuner.data.csv_output import csv_text, original_text, safe_text
+from rust_tuner.data.csv_output import csv_text, original_text
+from rust_tuner.data.formulas import safe_text
 
 BEGINNINGS = "=+-@\t\r"
 

@@ -5,6 +5,7 @@ import io
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,13 +16,15 @@ from rust_tuner.data.faults import Faults
 from rust_tuner.errors import ManifestError
 
 
-def write(tmp_path, content):
+def write(tmp_path: Path, content: Any) -> Path:
     path = tmp_path / "t.csv"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return path
 
 
-def columns_of(path, *, required=("a", "b"), optional=("c",)):
+def columns_of(
+    path: Path, *, required: tuple[str, str] = ("a", "b"), optional: tuple[str] = ("c",)
+) -> tuple[list[int], dict[str, list[str]], Faults]:
     faults = Faults(path.name)
     return *read_columns(path, required=required, optional=optional, faults=faults), faults
 
@@ -37,7 +40,9 @@ CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_siz
     newline=st.sampled_from(["\n", "\r\n"]),
     mark=st.sampled_from([b"", b"\xef\xbb\xbf"]),
 )
-def test_rows_are_read_as_they_were_written(tmp_path_factory, table, newline, mark):
+def test_rows_are_read_as_they_were_written(
+    tmp_path_factory: pytest.TempPathFactory, table: list[list[str]], newline: Any, mark: Any
+) -> None:
     stream = io.StringIO()
     csv.writer(stream, lineterminator=newline, quoting=csv.QUOTE_ALL).writerows(table)
     path = write(tmp_path_factory.mktemp("csv"), mark + stream.getvalue().encode())

@@ -73,7 +73,7 @@ def test_the_cache_knows_content_order_and_preprocessing(
     cache = tmp_path / "cache"
 
     def values(shown: Radiographs = radiographs, **changes: Any) -> Any:
-        return decode_images(shown, **({"image_size": SIZE, "cache": cache} | changes))
+        return decode_images(shown, **{"image_size": SIZE, "cache": cache, **changes})
 
     original = values()
     np.testing.assert_array_equal(
@@ -96,7 +96,7 @@ def test_a_damaged_cache_entry_is_made_anew(
     (entry,) = cache.glob("*.images")
     content = bytearray(entry.read_bytes())
     content[5] ^= 1
-    entry.write_bytes({"truncated": content[:-1], "flipped bit": content, "empty": b""}[damage])
+    entry.write_bytes({"truncated": content[:-1], "flipped bit": content, "empty": b""}[damage])  # type: ignore[arg-type]
     again = decode_images(radiographs, image_size=SIZE, cache=cache)
     np.testing.assert_array_equal(again, original)
     assert list(cache.glob("*.images")) == [entry]

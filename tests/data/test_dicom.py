@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from pydicom.uid import UID
 
 pydicom = pytest.importorskip("pydicom")
 from dicom_files import as_bytes, dataset, ramp, table, tables, write  # noqa: E402
 from pydicom.encaps import encapsulate, generate_frames  # noqa: E402
-from pydicom.pixels import apply_modality_lut, apply_voi_lut  # noqa: E402
+from pydicom.pixels import apply_modality_lut, apply_voi_lut  # type: ignore[attr-defined]  # noqa: E402
 from pydicom.uid import (  # noqa: E402
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
@@ -27,7 +28,7 @@ from rust_tuner.data.pictures import open_picture  # noqa: E402
 from rust_tuner.data.reading import Framing, Reading  # noqa: E402
 from rust_tuner.errors import ImageError  # noqa: E402
 
-WINDOW = {"WindowCenter": 2000, "WindowWidth": 1500}
+WINDOW: dict[str, Any] = {"WindowCenter": 2000, "WindowWidth": 1500}
 
 
 def rendered(file: Any) -> DicomImage:
@@ -97,7 +98,7 @@ def test_a_modality_table_comes_before_the_window() -> None:
 
 @pytest.mark.parametrize("shape", [None, "INVERSE"])
 def test_monochrome_1_is_inverted_once(shape: str | None) -> None:
-    elements = WINDOW | ({} if shape is None else {"PresentationLUTShape": shape})
+    elements: dict[str, Any] = WINDOW | ({} if shape is None else {"PresentationLUTShape": shape})
     upright = rendered(dataset(ramp(), **WINDOW))
     image = rendered(dataset(ramp(), PhotometricInterpretation="MONOCHROME1", **elements))
     np.testing.assert_allclose(image.pixels, 1 - upright.pixels, atol=1e-6)
@@ -142,7 +143,7 @@ def test_values_of_15_signed_bits_are_negative_below_0() -> None:
 
 @pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless])
 @pytest.mark.parametrize("bits", [9, 12, 16])
-def test_compressed_pixels_are_those_before_compression(syntax, bits):
+def test_compressed_pixels_are_those_before_compression(syntax: UID, bits: int) -> None:
     window = {"WindowCenter": 1 << (bits - 1), "WindowWidth": 1 << (bits - 1)}
     plain = dataset(ramp(bits), bits=bits, **window)
     packed = dataset(ramp(bits), bits=bits, **window)
@@ -175,7 +176,9 @@ def test_a_missing_transfer_syntax_is_read_as_uncompressed_with_a_note(tmp_path:
         ({"RescaleSlope": 0, "RescaleIntercept": 5}, "RescaleSlope"),
     ],
 )
-def test_what_is_no_greyscale_radiograph_is_refused_with_element_and_cure(elements, message):
+def test_what_is_no_greyscale_radiograph_is_refused_with_element_and_cure(
+    elements: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ImageError, match=message) as caught:
         rendered(dataset(ramp(), **elements))
     assert "image.dcm row 3" in str(caught.value)
@@ -221,14 +224,14 @@ def test_a_compressed_picture_larger_than_its_header_says_is_refused_before_deco
         ({"WindowCenter": 100, "WindowWidth": 0}, "percentiles were used"),
     ],
 )
-def test_what_may_mislead_is_noted(elements, note):
+def test_what_may_mislead_is_noted(elements: dict[str, Any], note: str) -> None:
     assert any(note in text for text in rendered(dataset(ramp(), **elements)).notes)
 
 
 @pytest.mark.parametrize(
     "elements", [{"PixelSpacing": [0.0, 0.0]}, {"Modality": "RG"}, {"BurnedInAnnotation": "NO"}]
 )
-def test_what_does_not_matter_is_not_noted(elements):
+def test_what_does_not_matter_is_not_noted(elements: dict[str, Any]) -> None:
     assert rendered(dataset(ramp(), **elements)).notes == ()
 
 
@@ -252,7 +255,7 @@ def test_dicom_is_recognised_by_its_first_bytes_or_its_suffix() -> None:
 
 
 @pytest.mark.parametrize("syntax", [None, RLELossless, JPEG2000Lossless])
-def test_damaged_files_give_only_the_packages_errors(syntax, tmp_path):
+def test_damaged_files_give_only_the_packages_errors(syntax: UID | None, tmp_path: Path) -> None:
     file = dataset(ramp(), VOILUTSequence=tables(table(ramp().ravel(), first=0, bits=12)), **WINDOW)
     if syntax is not None:
         file.compress(syntax, generate_instance_uid=False)
@@ -311,7 +314,9 @@ def test_a_table_in_a_big_endian_file_is_read_as_its_pixels_are() -> None:
         ({"PixelSpacing": [0.01, 0.01]}, (0, 0, 64, 48)),
     ],
 )
-def test_a_crop_by_millimetres_is_the_middle_by_the_pixel_spacing(elements, box, tmp_path):
+def test_a_crop_by_millimetres_is_the_middle_by_the_pixel_spacing(
+    elements: dict[str, Any], box: tuple[int, int, int, int], tmp_path: Path
+) -> None:
     pixels = ramp()
     path = write(tmp_path, dataset(pixels, **WINDOW, **elements))
     framing = Framing.of("centre:10", False)
@@ -326,7 +331,9 @@ def test_a_crop_by_millimetres_is_the_middle_by_the_pixel_spacing(elements, box,
 
 
 @pytest.mark.parametrize("elements", [{}, {"PixelSpacing": [0.0, 0.0]}])
-def test_a_crop_by_millimetres_without_spacing_names_elements_and_cure(elements, tmp_path):
+def test_a_crop_by_millimetres_without_spacing_names_elements_and_cure(
+    elements: dict[str, Any], tmp_path: Path
+) -> None:
     path = write(tmp_path, dataset(ramp(), **WINDOW, **elements))
     reading = Reading(framing=Framing.of("centre:10", False))
     with pytest.raises(ImageError, match=r"\(0028,0030\).*\(0018,1164\).*crop_left"):

@@ -3,17 +3,24 @@
 import dataclasses
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from rust_tuner.data.drawing import draw_radiograph
 from rust_tuner.data.leg import Anatomy, Outline, sample_anatomy
 
 
-def anatomies(number):
+def anatomies(number: int) -> list[Anatomy]:
     return [sample_anatomy(np.random.default_rng(seed)) for seed in range(number)]
 
 
-def draw(view="ap", scores=(1, 1), *, anatomy=None, seed=0):
+def draw(
+    view: str = "ap",
+    scores: tuple[int, int] = (1, 1),
+    *,
+    anatomy: Anatomy | None = None,
+    seed: int = 0,
+) -> npt.NDArray[np.unsignedinteger]:
     return draw_radiograph(
         view,
         (Outline(scores[0]), Outline(scores[1])),
@@ -22,7 +29,7 @@ def draw(view="ap", scores=(1, 1), *, anatomy=None, seed=0):
     )
 
 
-def middle_of_change(one, other):
+def middle_of_change(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> tuple[float, ...]:
     """Where pictures differ: the mean row and column as shares of the picture."""
     change = np.abs(one.astype(float) - other.astype(float))
     rows, columns = np.indices(change.shape)
@@ -63,7 +70,7 @@ def test_legs_are_treated_as_often_and_lie_within_what_is_drawn() -> None:
     kinds = [leg.implant for leg in legs]
     # The standard error of a share is at most 0.0112.
     for kind, share in (("nail", 0.55), ("plate", 0.20), ("none", 0.25)):
-        assert kinds.count(kind) / len(legs) == pytest.approx(share, abs=0.04)
+        assert kinds.count(kind) / len(legs) == pytest.approx(share, abs=0.04)  # type: ignore[arg-type]
     assert np.mean([leg.mirrored for leg in legs]) == pytest.approx(0.5, abs=0.04)
     assert all(0.38 <= leg.fracture_height <= 0.62 for leg in legs)
     assert all(leg.callus_height < leg.half_width for leg in legs)

@@ -6,7 +6,7 @@ from rust_tuner.data.faults import MAX_FAULTS_SHOWN, Faults
 from rust_tuner.errors import Fault, ManifestError
 
 
-def told(faults):
+def told(faults: Faults) -> list[str]:
     with pytest.raises(ManifestError) as caught:
         faults.raise_any()
     return str(caught.value).splitlines()
@@ -52,7 +52,7 @@ def test_grave_faults_come_before_all_others() -> None:
         (MAX_FAULTS_SHOWN + 2, "and 2 more faults"),
     ],
 )
-def test_a_long_list_ends_with_the_number_of_the_hidden(number, last):
+def test_a_long_list_ends_with_the_number_of_the_hidden(number: int, last: str) -> None:
     faults = Faults("m.csv")
     for row in range(1, number + 1):
         faults.add("x", row=row)

@@ -1,5 +1,7 @@
 """What a side lacks is told where it counts, once, and never where nothing is lacking."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,7 +17,7 @@ from rust_tuner.errors import ManifestError
 CORTICES = ("medial", "lateral", "anterior", "posterior")
 
 
-def radiographs(*rows):
+def radiographs(*rows: Any) -> Radiographs:
     """From (patient, view, medial); the other cortices have every score in turn."""
     table = []
     for patient, view, medial in rows:

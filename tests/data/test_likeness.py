@@ -1,24 +1,28 @@
 """How alike radiographs are: only of one view, both ways alike, and more so for one leg."""
 
+from pathlib import Path
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from rust_tuner.data.likeness import likeness_of_features, likeness_of_pictures
 from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.near_duplicates import fingerprint
+from rust_tuner.data.radiographs import Radiographs
 
 
 @pytest.fixture(scope="module")
-def radiographs(phantom_manifest):
+def radiographs(phantom_manifest: Path) -> Radiographs:
     return load_manifest(phantom_manifest)
 
 
 @pytest.fixture(scope="module")
-def views(radiographs):
+def views(radiographs: Radiographs) -> npt.NDArray[np.str_]:
     return radiographs.table["view"].to_numpy().astype(str)
 
 
-def require_a_likeness(alike, views):
+def require_a_likeness(alike: npt.NDArray[np.float32], views: npt.NDArray[np.str_]) -> None:
     same_view = views[:, None] == views
     np.fill_diagonal(same_view, False)
     assert (np.isfinite(alike) == same_view).all()
@@ -29,7 +33,9 @@ def require_a_likeness(alike, views):
         assert np.nanstd(pairs) == pytest.approx(1, abs=1e-3)
 
 
-def test_visits_of_one_leg_are_more_alike_than_other_legs(radiographs, views):
+def test_visits_of_one_leg_are_more_alike_than_other_legs(
+    radiographs: Radiographs, views: npt.NDArray[np.str_]
+) -> None:
     alike = likeness_of_pictures(fingerprint(radiographs), views)
     require_a_likeness(alike, views)
     owners = radiographs.patient_ids

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from narrowing import not_none
 
 from rust_tuner.data.faults import MAX_FAULTS_SHOWN
 from rust_tuner.data.manifest import (
@@ -165,7 +166,7 @@ def test_one_file_under_two_names_is_one_image(tmp_path: Path) -> None:
 def test_all_faults_of_a_file_are_told_together_in_the_order_of_rows(tmp_path: Path) -> None:
     rows = [ROWS[0], "b.png,,1,up,7,,,", "x.png,8,1,ap,1,,,", "a.png,9", ROWS[0]]
     faults = refusal(write(tmp_path, rows))
-    assert [re.match(r"m\.csv row (\d+)", fault)[1] for fault in faults] == [
+    assert [not_none(re.match(r"m\.csv row (\d+)", fault))[1] for fault in faults] == [
         "3", "3", "3", "4", "5", "6", "6",
     ]  # fmt: skip
 
@@ -247,7 +248,7 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
 
 def test_any_table_is_copied_and_put_into_form() -> None:
     given_table = table(patient_id=[7.0, 7.0], visit=[1, 1])
-    given_table = given_table[given_table.columns[::-1]].assign(age=3).set_index([["x", "y"]])
+    given_table = given_table[given_table.columns[::-1]].assign(age=3).set_index([["x", "y"]])  # type: ignore[arg-type]
     radiographs = Radiographs(given_table)
     assert list(radiographs.table.columns) == HEADER.split(",")
     assert radiographs.table.index.tolist() == [2, 3]
@@ -416,7 +417,7 @@ def test_the_index_of_the_published_form_does_not_matter(tmp_path: Path, name: s
     rows = [{(name if k == "index" else k): v for k, v in row.items()} for row in two_rows()]
     if name is None:
         rows = [{k: v for k, v in row.items() if k} for row in rows]
-    assert len(load_onehot(tmp_path, rows)) == 2
+    assert len(load_onehot(tmp_path, rows)) == 2  # type: ignore[arg-type]
 
 
 def test_repeated_exposures_are_allowed_in_the_published_form(tmp_path: Path) -> None:

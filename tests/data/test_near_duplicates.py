@@ -1,8 +1,10 @@
 """Similar pictures: altered copies are found, and legs that only look alike are not."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
 from PIL import Image
@@ -12,6 +14,7 @@ from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.near_duplicates import (
     SIMILARITY_THRESHOLD,
     Fingerprints,
+    SimilarPair,
     fingerprint,
     similar_pairs,
 )
@@ -23,33 +26,42 @@ ORIGINAL = 4
 
 
 @pytest.fixture(scope="module")
-def radiographs(phantom_manifest):
+def radiographs(phantom_manifest: Path) -> Radiographs:
     return load_manifest(phantom_manifest)
 
 
 @pytest.fixture(scope="module")
-def prints(radiographs):
+def prints(radiographs: Radiographs) -> Fingerprints:
     return fingerprint(radiographs)
 
 
 @pytest.fixture(scope="module")
-def few(prints):
+def few(prints: Fingerprints) -> Fingerprints:
     """The first six, no two of which are of one view and one patient."""
     return only(prints, np.arange(6))
 
 
-def with_copy(radiographs, prints, path):
+def with_copy(radiographs: Radiographs, prints: Fingerprints, path: Path) -> Fingerprints:
     """The set and one more radiograph, of a patient of its own."""
     table = radiographs.table.iloc[[0]].assign(image=str(path), patient_id="another")
     return together(prints, fingerprint(Radiographs(table)))
 
 
-def test_no_two_phantoms_are_the_same_picture(radiographs, prints):
+def test_no_two_phantoms_are_the_same_picture(
+    radiographs: Radiographs, prints: Fingerprints
+) -> None:
     assert len(prints) == 28
     assert similar_pairs(prints, owners=radiographs.patient_ids) == ()
 
 
-def pairs_of_copies(folder, radiographs, prints, changes):
+def pairs_of_copies(
+    folder: Path,
+    radiographs: Radiographs,
+    prints: Fingerprints,
+    changes: dict[
+        str, tuple[Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]], int, str]
+    ],
+) -> tuple[SimilarPair, ...]:
     """The pairs between the set and one copy of each kind, each of another radiograph."""
     copies = []
     for position, (alter, quality, _flip) in enumerate(changes.values()):
@@ -64,23 +76,29 @@ def pairs_of_copies(folder, radiographs, prints, changes):
     return pairs
 
 
-def is_of(pair, original, count):
+def is_of(pair: SimilarPair, original: int, count: int) -> bool:
     """Whether it is a radiograph and its own copy."""
     return (pair.first, pair.second) == (original, count + original)
 
 
 @pytest.fixture(scope="module")
-def of_altered(tmp_path_factory, radiographs, prints):
+def of_altered(
+    tmp_path_factory: pytest.TempPathFactory, radiographs: Radiographs, prints: Fingerprints
+) -> tuple[SimilarPair, ...]:
     return pairs_of_copies(tmp_path_factory.mktemp("altered"), radiographs, prints, CHANGES)
 
 
 @pytest.fixture(scope="module")
-def of_moved(tmp_path_factory, radiographs, prints):
+def of_moved(
+    tmp_path_factory: pytest.TempPathFactory, radiographs: Radiographs, prints: Fingerprints
+) -> tuple[SimilarPair, ...]:
     return pairs_of_copies(tmp_path_factory.mktemp("moved"), radiographs, prints, MOVED)
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_an_altered_copy_is_found_and_nothing_else(of_altered, prints, change):
+def test_an_altered_copy_is_found_and_nothing_else(
+    of_altered: tuple[SimilarPair, ...], prints: Fingerprints, change: str
+) -> None:
     original = list(CHANGES).index(change)
     (pair,) = [pair for pair in of_altered if is_of(pair, original, len(prints))]
     assert pair.flip == CHANGES[change][2]
@@ -91,7 +109,9 @@ def test_an_altered_copy_is_found_and_nothing_else(of_altered, prints, change):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("change", MOVED)
-def test_a_copy_that_was_cropped_turned_framed_or_slanted_is_found(of_moved, prints, change):
+def test_a_copy_that_was_cropped_turned_framed_or_slanted_is_found(
+    of_moved: tuple[SimilarPair, ...], prints: Fingerprints, change: str
+) -> None:
     original = list(MOVED).index(change)
     (pair,) = [pair for pair in of_moved if is_of(pair, original, len(prints))]
     assert pair.flip == MOVED[change][2]
@@ -99,7 +119,9 @@ def test_a_copy_that_was_cropped_turned_framed_or_slanted_is_found(of_moved, pri
 
 
 @pytest.mark.slow
-def test_a_pair_says_what_was_done_to_the_copy(of_moved, prints):
+def test_a_pair_says_what_was_done_to_the_copy(
+    of_moved: tuple[SimilarPair, ...], prints: Fingerprints
+) -> None:
     told = {
         change: pair.change
         for position, change in enumerate(MOVED)
@@ -114,7 +136,9 @@ def test_a_pair_says_what_was_done_to_the_copy(of_moved, prints):
 
 
 @pytest.mark.slow
-def test_a_second_exposure_of_a_leg_is_no_copy_but_betrays_a_second_id(radiographs, prints):
+def test_a_second_exposure_of_a_leg_is_no_copy_but_betrays_a_second_id(
+    radiographs: Radiographs, prints: Fingerprints
+) -> None:
     """Phantoms of one patient have one geometry, and a grain of their own in each exposure."""
     owners = radiographs.patient_ids
     assert similar_pairs(prints, owners=owners) == ()
@@ -124,14 +148,18 @@ def test_a_second_exposure_of_a_leg_is_no_copy_but_betrays_a_second_id(radiograp
 
 
 @pytest.mark.parametrize("tone", (0.0, 1.0))
-def test_a_wide_frame_is_taken_off(tmp_path, radiographs, few, tone):
+def test_a_wide_frame_is_taken_off(
+    tmp_path: Path, radiographs: Radiographs, few: Fingerprints, tone: float
+) -> None:
     path = tmp_path / "copy.jpg"
     as_image(framed(grey(radiographs.images[ORIGINAL]), 0.25, tone)).save(path, quality=85)
     (pair,) = similar_pairs(with_copy(radiographs, few, path))
     assert (pair.first, pair.second) == (ORIGINAL, len(few))
 
 
-def test_a_copy_with_the_same_pixels_is_equal_whatever_its_format(tmp_path, radiographs, few):
+def test_a_copy_with_the_same_pixels_is_equal_whatever_its_format(
+    tmp_path: Path, radiographs: Radiographs, few: Fingerprints
+) -> None:
     image = Image.open(radiographs.images[ORIGINAL])
     path = tmp_path / "copy.png"
     image.save(path, compress_level=9)
@@ -141,7 +169,9 @@ def test_a_copy_with_the_same_pixels_is_equal_whatever_its_format(tmp_path, radi
     assert pair.similarity == 1
 
 
-def test_pictures_without_detail_are_like_no_other(tmp_path, radiographs, few):
+def test_pictures_without_detail_are_like_no_other(
+    tmp_path: Path, radiographs: Radiographs, few: Fingerprints
+) -> None:
     paths = []
     for number, value in enumerate((10, 200)):
         paths.append(tmp_path / f"{number}.png")
@@ -150,7 +180,9 @@ def test_pictures_without_detail_are_like_no_other(tmp_path, radiographs, few):
     assert similar_pairs(blank) == ()
 
 
-def test_pairs_do_not_depend_on_the_order_of_the_set(tmp_path, radiographs, few):
+def test_pairs_do_not_depend_on_the_order_of_the_set(
+    tmp_path: Path, radiographs: Radiographs, few: Fingerprints
+) -> None:
     path = tmp_path / "copy.jpg"
     as_image(grey(radiographs.images[ORIGINAL])[:, ::-1]).save(path, quality=75)
     whole = with_copy(radiographs, few, path)
@@ -166,7 +198,9 @@ def test_pairs_do_not_depend_on_the_order_of_the_set(tmp_path, radiographs, few)
     assert other.similarity == pytest.approx(pair.similarity, abs=0.01)
 
 
-def test_a_file_that_cannot_be_decoded_is_named_with_its_row(tmp_path, radiographs):
+def test_a_file_that_cannot_be_decoded_is_named_with_its_row(
+    tmp_path: Path, radiographs: Radiographs
+) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(radiographs.images[0].read_bytes()[:200])
     table = pd.concat(
@@ -176,7 +210,7 @@ def test_a_file_that_cannot_be_decoded_is_named_with_its_row(tmp_path, radiograp
         fingerprint(Radiographs(table))
 
 
-def test_one_picture_and_none_have_no_pairs(prints):
+def test_one_picture_and_none_have_no_pairs(prints: Fingerprints) -> None:
     for count in (0, 1):
         assert similar_pairs(only(prints, np.arange(count))) == ()
 

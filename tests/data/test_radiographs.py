@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from rust_tuner.labels import CORTICES, encode, visible_mask
 from rust_tuner.protocol import ANATOMICAL_VIEWS
 
 
-def table(num_rows=3, **changes):
+def table(num_rows: int = 3, **changes: Any) -> pd.DataFrame:
     columns = {
         "image": [f"i{n}.png" for n in range(num_rows)],
         "patient_id": [f"p{n // 2}" for n in range(num_rows)],
@@ -44,7 +45,7 @@ def test_an_index_of_row_numbers_is_kept_and_any_other_is_replaced() -> None:
     assert Radiographs(numbered.rename_axis("n")).rows == (2, 3, 4)
     assert Radiographs(table().set_index(pd.Index(list("abc"), name="row"))).rows == (2, 3, 4)
     with pytest.raises(ManifestError, match=r"^table row 12: medial=9"):
-        Radiographs(numbered.assign(medial=[1, None, 9]))
+        Radiographs(numbered.assign(medial=[1, None, 9]))  # type: ignore[list-item]
 
 
 def test_labels_and_visibility_are_those_of_the_scores_in_the_order_of_the_rows() -> None:
@@ -65,7 +66,7 @@ def test_no_radiographs_are_a_value_too() -> None:
 def test_a_value_is_frozen() -> None:
     radiographs = Radiographs(table())
     with pytest.raises(dataclasses.FrozenInstanceError):
-        radiographs.source = "other"
+        radiographs.source = "other"  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,7 @@ def test_a_value_is_frozen() -> None:
     [(" 3 ", 3.0), ("3.00", 3.0), (4, 4.0), (np.int8(2), 2.0), (1.0, 1.0)]
     + [(blank, np.nan) for blank in ("", "  ", None, np.nan, pd.NA, pd.NaT)],
 )
-def test_a_score_may_be_written_in_many_ways(value, score):
+def test_a_score_may_be_written_in_many_ways(value: object, score: float) -> None:
     faults = Faults("t")
     read = normalise_cells([5], {"medial": [value]}, faults=faults)
     np.testing.assert_array_equal(read["medial"], [score])
@@ -81,7 +82,9 @@ def test_a_score_may_be_written_in_many_ways(value, score):
 
 
 @pytest.mark.parametrize("value", ["3,0", "03", "+3", 2.5, True, np.bool_(True), 3 + 0j, [3], "٣"])
-def test_what_is_no_score_is_no_score_in_any_disguise(value):
+def test_what_is_no_score_is_no_score_in_any_disguise(
+    value: str | np.bool[bool] | list[int] | complex,
+) -> None:
     faults = Faults("t")
     normalise_cells([5], {"medial": [value]}, faults=faults)
     with pytest.raises(ManifestError, match=r"^t row 5: medial=.*; a RUST score is 1-4 or empty$"):
@@ -122,6 +125,7 @@ def test_a_view_that_is_expected_to_show_nothing_is_told_so() -> None:
 def test_sites_are_text_and_none_where_there_is_no_such_column() -> None:
     assert Radiographs(table()).sites is None
     sites = Radiographs(table(site=["Oslo", None, " Bergen "])).sites
+    assert sites is not None
     assert sites.tolist() == ["Oslo", "", "Bergen"]
     with pytest.raises(ValueError, match="read-only"):
         sites[0] = "Bergen"

@@ -1,5 +1,7 @@
 """Changed rows and images are named; a damaged record costs the names and no more."""
 
+from typing import Any
+
 import pandas as pd
 import pytest
 
@@ -9,7 +11,7 @@ from rust_tuner.data.row_record import changed_images, changed_rows, row_record,
 HASHES = ("a" * 64, "b" * 64, "c" * 64)
 
 
-def table(**changes):
+def table(**changes: Any) -> Radiographs:
     rows = pd.DataFrame(
         {
             "image": ["0.png", "1.png", "2.png"],
@@ -26,26 +28,26 @@ def table(**changes):
 
 
 @pytest.fixture
-def record():
+def record() -> dict[str, list[Any]]:
     radiographs = table()
     return row_record(radiographs, radiographs.subset([0, 1]), HASHES)
 
 
-def test_the_record_holds_no_patient(record):
+def test_the_record_holds_no_patient(record: dict[str, list[Any]]) -> None:
     assert record["row"] == [2, 3, 4]
     assert record["sealed"] == [False, False, True]
     assert not any("p0" in str(value) for value in record.values())
     assert sealed_images(record) == {HASHES[2]}
 
 
-def test_what_is_as_it_was_is_not_named_in_any_order(record):
+def test_what_is_as_it_was_is_not_named_in_any_order(record: dict[str, list[Any]]) -> None:
     assert changed_rows(table(), record) == []
     assert changed_rows(table().subset([2, 0, 1]), record) == []
     order = [2, 0, 1]
     assert changed_images(table().subset(order), [HASHES[i] for i in order], record) == []
 
 
-def test_a_changed_row_keeps_its_number(record):
+def test_a_changed_row_keeps_its_number(record: dict[str, list[Any]]) -> None:
     assert changed_rows(table(medial=[1.0, 4.0, 3.0]), record) == [
         "row 3 (1.png, patient p0) changed"
     ]
@@ -54,13 +56,13 @@ def test_a_changed_row_keeps_its_number(record):
     ]
 
 
-def test_a_missing_row_is_named_by_where_it_was(record):
+def test_a_missing_row_is_named_by_where_it_was(record: dict[str, list[Any]]) -> None:
     assert changed_rows(table().subset([0, 2]), record) == [
         "row 3 of the prepared manifest is missing"
     ]
 
 
-def test_an_image_of_another_row_is_told_from_a_changed_one(record):
+def test_an_image_of_another_row_is_told_from_a_changed_one(record: dict[str, list[Any]]) -> None:
     swapped = changed_images(table(), [HASHES[1], HASHES[0], "d" * 64], record)
     assert swapped == [
         "row 2 (0.png, patient p0): is the image that row 3 had",
@@ -101,7 +103,7 @@ def test_many_changes_are_cut_and_counted() -> None:
         {"sealed": None},
     ],
 )
-def test_a_damaged_record_names_nothing(record, damage):
+def test_a_damaged_record_names_nothing(record: dict[str, Any], damage: dict[str, Any]) -> None:
     broken = record | damage if damage else {}
     other = table(medial=[1.0, 4.0, 3.0])
     assert changed_rows(other, broken) == changed_images(other, HASHES, broken) == []

@@ -1,6 +1,7 @@
 """A table of another form is a manifest where its columns are clear, and an error where not."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -69,7 +70,7 @@ def check(radiographs: Radiographs) -> None:
     table = radiographs.table
     assert sorted(set(table["patient_id"])) == ["7", "Müller"]
     assert sorted(set(table["visit"])) == ["2021-03-04", "2021-03-05"]
-    by_name = table.assign(name=[path.name for path in radiographs.images]).set_index("name")
+    by_name: Any = table.assign(name=[path.name for path in radiographs.images]).set_index("name")
     assert by_name.loc["Müller_ap.png", ["view", "medial", "lateral"]].tolist() == ["ap", 1, 2]
     assert by_name.loc["7_lat.png", ["view", "anterior", "posterior"]].tolist() == ["lateral", 4, 1]
     assert by_name.loc["7_lat.png", ["medial", "lateral"]].isna().all()
@@ -157,7 +158,9 @@ def test_one_row_a_patient_is_a_manifest_where_each_image_has_a_column(folder: P
         ("Müller", "A"),
         ("7", "B"),
     }
-    one = table[(table["patient_id"] == "7") & (table["visit"] == "12 wochen")].set_index("view")
+    one: Any = table[(table["patient_id"] == "7") & (table["visit"] == "12 wochen")].set_index(
+        "view"
+    )
     assert Path(one.loc["ap", "image"]).name == "7_ap_1.png"
     assert one.loc["ap", ["medial", "lateral"]].tolist() == [4, 1]
     assert one.loc["lateral", ["anterior", "posterior"]].tolist() == [2, 3]

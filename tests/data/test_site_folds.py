@@ -1,11 +1,14 @@
 """Folds that leave one site out: made, written down, taken up again, refused."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from narrowing import not_none
 
 from rust_tuner import Protocol
 from rust_tuner.data.folds import folds_asked_for, make_site_folds
@@ -22,7 +25,7 @@ from rust_tuner.errors import SplitError
 from rust_tuner.files import sha256_of_json
 
 
-def radiographs(sites: int = 3, patients: int = 24, **columns) -> Radiographs:
+def radiographs(sites: int = 3, patients: int = 24, **columns: Any) -> Radiographs:
     table = phantom_table(patients=patients, seed=0, sites=sites)
     return Radiographs(table.assign(**columns), source="m.csv")
 
@@ -33,8 +36,8 @@ def test_each_fold_validates_one_site_and_trains_on_all_the_others() -> None:
     assert folds.sites == ("S1", "S2", "S3")
     assert len(folds) == 3
     for site, (training, validation) in zip(folds.sites, folds, strict=True):
-        assert set(data.sites[validation]) == {site}
-        assert set(data.sites[training]) == set(folds.sites) - {site}
+        assert set(not_none(data.sites)[validation]) == {site}
+        assert set(not_none(data.sites)[training]) == set(folds.sites) - {site}
         assert sorted([*training, *validation]) == list(range(len(data)))
         assert not set(data.patient_ids[training]) & set(data.patient_ids[validation])
 
@@ -77,12 +80,13 @@ def test_a_patient_of_two_sites_is_named() -> None:
 
 def test_the_hold_out_set_is_refused() -> None:
     with pytest.raises(SplitError, match="got HoldOut, expected Development"):
-        make_site_folds(HoldOut(radiographs()))
+        make_site_folds(HoldOut(radiographs()))  # type: ignore[arg-type]
 
 
 def test_a_protocol_decides_what_a_fold_leaves_out() -> None:
     development = Development(radiographs())
     by_site = folds_asked_for(development, Protocol(folds_by="site", seed=3), 6)
+    assert not isinstance(by_site, int)
     assert by_site.sites == ("S1", "S2", "S3")
     assert by_site.seed == 3
     assert folds_asked_for(development, Protocol(seed=3), 6) == 6
@@ -128,7 +132,9 @@ def test_a_split_without_them_is_written_as_before(made: tuple[Path, Development
         (lambda folds: folds.pop("sites"), "damaged"),
     ],
 )
-def test_what_was_changed_is_noticed(made: tuple[Path, Development], edit, message: str) -> None:
+def test_what_was_changed_is_noticed(
+    made: tuple[Path, Development], edit: Callable[[Any], object], message: str
+) -> None:
     path, development = made
     load_or_make_site_folds(path, development, 0)
     content = json.loads(path.read_text())

@@ -63,7 +63,7 @@ def test_the_second_call_gives_what_the_first_gave(tmp_path: Path) -> None:
     assert path.read_bytes() == written
     for one, other, plain in zip(first, second, split_holdout(table(), 0.25, 0), strict=True):
         assert type(one) is type(other) is type(plain)
-        assert one.radiographs.rows == other.radiographs.rows == plain.radiographs.rows
+        assert one.radiographs.rows == other.radiographs.rows == plain.radiographs.rows  # type: ignore[attr-defined]
 
 
 def test_folds_come_back_and_stand_beside_each_other(tmp_path: Path) -> None:

@@ -354,7 +354,7 @@ def test_a_seed_decides_and_the_global_state_does_not() -> None:
     results = []
     for state in (0, 1):
         np.random.seed(state)
-        before = np.random.get_state()[1].copy()  # type: ignore[union-attr,index]
+        before = np.random.get_state()[1].copy()  # type: ignore[index]
         development, _ = split_holdout(radiographs, seed=0)
         results.append((development.radiographs.rows, *make_folds(radiographs, 3, 0).assignment))
         np.testing.assert_array_equal(np.random.get_state()[1], before)  # type: ignore[index]
@@ -374,9 +374,9 @@ def test_one_large_patient_does_not_unbalance_the_others() -> None:
     [
         (lambda r: make_folds(r, 4, 0), r"4 folds for 3 patient\(s\); .* take at most 3 folds"),
         (lambda r: make_folds(r, 1, 0), "num_folds=1; expected an integer from 2"),
-        (lambda r: make_folds(r, 2.0, 0), r"num_folds=2\.0; expected an integer from 2"),
+        (lambda r: make_folds(r, 2.0, 0), r"num_folds=2\.0; expected an integer from 2"),  # type: ignore[arg-type]
         (lambda r: make_folds(r, 2, -1), "seed=-1; expected an integer from 0"),
-        (lambda r: make_folds(r, 2, None), "seed=None; expected an integer from 0"),
+        (lambda r: make_folds(r, 2, None), "seed=None; expected an integer from 0"),  # type: ignore[arg-type]
         (lambda r: make_folds(r, 2, True), "seed=True; expected an integer from 0"),
         (lambda r: split_holdout(r, 0.0), r"fraction=0\.0; expected a number between 0 and 1"),
         (
@@ -388,9 +388,9 @@ def test_one_large_patient_does_not_unbalance_the_others() -> None:
             r"fraction of 0\.1 with 3 patient\(s\) leaves the hold-out set",
         ),
         (lambda r: split_holdout(r, 0.9), r"with 3 patient\(s\) leaves the development set empty"),
-        (lambda r: split_holdout(Development(r)), "got Development, expected Radiographs"),
-        (lambda r: split_holdout(HoldOut(r)), "got HoldOut, expected Radiographs"),
-        (lambda r: make_folds(HoldOut(r), 2, 0), "the sealed hold-out set cannot be used"),
+        (lambda r: split_holdout(Development(r)), "got Development, expected Radiographs"),  # type: ignore[arg-type]
+        (lambda r: split_holdout(HoldOut(r)), "got HoldOut, expected Radiographs"),  # type: ignore[arg-type]
+        (lambda r: make_folds(HoldOut(r), 2, 0), "the sealed hold-out set cannot be used"),  # type: ignore[arg-type]
         (lambda r: require_development(HoldOut(r)), "the sealed hold-out set cannot be used"),
         (lambda r: require_development(r), "got Radiographs, expected Development"),
     ],

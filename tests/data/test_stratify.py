@@ -1,6 +1,10 @@
 """Patients are divided whole, in any shares, each label in proportion to its group's share."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,7 +12,14 @@ from hypothesis import strategies as st
 from rust_tuner.data.stratify import stratify_patients
 
 
-def divide(patient_ids, labels, shares, *, seed=0, place=("test",)):
+def divide(
+    patient_ids: Sequence[str | int],
+    labels: npt.NDArray[np.float32] | list[tuple[Any, ...]] | npt.NDArray[np.float64],
+    shares: Any,
+    *,
+    seed: int = 0,
+    place: tuple[str | int, ...] = ("test",),
+) -> npt.NDArray[np.int64]:
     return stratify_patients(
         np.asarray(patient_ids, dtype=object),
         np.asarray(labels, dtype=np.float32),
@@ -18,7 +29,9 @@ def divide(patient_ids, labels, shares, *, seed=0, place=("test",)):
     )
 
 
-def cohort(num_patients, *, seed=0, prevalences=(0.5, 0.25, 0.1)):
+def cohort(
+    num_patients: int, *, seed: int = 0, prevalences: tuple[float, ...] = (0.5, 0.25, 0.1)
+) -> tuple[list[str], npt.NDArray[np.float32]]:
     """Patients of 1 to 6 radiographs, whose labels are alike within a patient."""
     rng = np.random.default_rng(seed)
     owners = np.repeat(np.arange(num_patients), rng.integers(1, 7, num_patients))
@@ -30,7 +43,9 @@ def cohort(num_patients, *, seed=0, prevalences=(0.5, 0.25, 0.1)):
 
 @pytest.mark.parametrize("shares", [(0.85, 0.15), (0.5, 0.3, 0.2), (0.25,) * 4])
 @pytest.mark.parametrize("seed", range(3))
-def test_each_group_has_its_share_of_the_rows_and_of_every_label(shares, seed):
+def test_each_group_has_its_share_of_the_rows_and_of_every_label(
+    shares: tuple[float, ...], seed: int
+) -> None:
     patients, labels = cohort(400)
     groups = divide(patients, labels, shares, seed=seed)
     for group, share in enumerate(shares):
@@ -42,7 +57,7 @@ def test_each_group_has_its_share_of_the_rows_and_of_every_label(shares, seed):
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
-def test_no_patient_is_in_two_groups_and_no_group_is_empty(data):
+def test_no_patient_is_in_two_groups_and_no_group_is_empty(data: st.DataObject) -> None:
     owners = data.draw(st.lists(st.integers(0, 9), min_size=1, max_size=40))
     num_groups = data.draw(st.integers(1, len(set(owners))))
     weights = np.array(
@@ -57,7 +72,14 @@ def test_no_patient_is_in_two_groups_and_no_group_is_empty(data):
     assert len(set(zip(owners, groups, strict=True))) == len(set(owners))
 
 
-def chances(patients, labels, shares, *, group, seeds):
+def chances(
+    patients: list[str],
+    labels: npt.NDArray[np.float32],
+    shares: tuple[float, ...],
+    *,
+    group: int,
+    seeds: int,
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
     """How often each patient is in a group, and the standard error of that."""
     names = np.unique(patients)
     first = [patients.index(name) for name in names]
@@ -67,14 +89,14 @@ def chances(patients, labels, shares, *, group, seeds):
 
 
 @pytest.mark.parametrize("shares", [(0.85, 0.15), (0.6, 0.4), (1 / 3, 1 / 3, 1 / 3)])
-def test_every_patient_is_in_a_group_with_the_same_probability(shares):
+def test_every_patient_is_in_a_group_with_the_same_probability(shares: tuple[float, ...]) -> None:
     # The last three differ from all others: in size, in a label of their own, and in both.
     patients, labels = cohort(9, prevalences=(0.5, 0.2))
     patients += ["large"] * 12 + ["rare"] + ["both"] * 9
     labels = np.vstack([np.pad(labels, ((0, 0), (0, 1))), np.zeros((22, 3))]).astype(np.float32)
     labels[-10:, 2] = 1
     names, often, error = chances(patients, labels, shares, group=len(shares) - 1, seeds=120)
-    np.testing.assert_allclose(often, often.mean(), atol=3.5 * error)
+    np.testing.assert_allclose(often, often.mean(), atol=3.5 * error)  # type: ignore[call-overload]
     assert {"large", "rare", "both"} < set(names)
 
 

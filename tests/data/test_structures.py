@@ -1,7 +1,11 @@
 """Rows of any structure are taken by index, and their hash follows what they hold."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
+from narrowing import is_a, not_none
 
 from rust_tuner.data.class_labels import encoded
 from rust_tuner.data.outputs import Outputs, side_by_side
@@ -34,7 +38,7 @@ def test_the_hash_of_plain_arrays_is_that_of_earlier_versions() -> None:
 
 
 def test_the_hash_of_text_is_that_of_its_letters_and_not_of_its_addresses() -> None:
-    def text(*parts):
+    def text(*parts: Any) -> npt.NDArray[np.object_]:
         # New objects each time, as in another process.
         return np.array(["".join(part) for part in parts], dtype=object)
 
@@ -61,12 +65,12 @@ def test_outputs_side_by_side_come_apart_as_they_were() -> None:
     parts = {"a": np.arange(12.0).reshape(3, 2, 2), "b": np.arange(3.0), "c": np.ones((3, 1))}
     table, outputs = side_by_side(parts)
     assert table.shape == (3, 6)
-    assert outputs == Outputs.from_array(outputs.to_array())
-    again = outputs.apart(np.stack([table, table]))
+    assert outputs == Outputs.from_array(not_none(outputs).to_array())
+    again = not_none(outputs).apart(np.stack([table, table]))
     for name, part in parts.items():
         np.testing.assert_array_equal(again[name], np.stack([part, part]))
     table, outputs = side_by_side(list(parts.values()))
-    np.testing.assert_array_equal(outputs.apart(table)[2], parts["c"])
+    np.testing.assert_array_equal(not_none(outputs).apart(table)[2], parts["c"])
     assert side_by_side(parts["a"])[1] is None
 
 
@@ -74,5 +78,5 @@ def test_text_of_one_target_among_several_becomes_numbers() -> None:
     rows = Rows({"kind": np.array([["b"], ["a"], ["b"]], dtype=object), "size": np.arange(3)})
     coded, classes = encoded(rows)
     assert classes == {"kind": ["a", "b"]}
-    assert coded.tree["kind"].tolist() == [[1], [0], [1]]
-    assert coded.tree["size"] is rows.tree["size"]
+    assert is_a(Rows, coded).tree["kind"].tolist() == [[1], [0], [1]]
+    assert is_a(Rows, coded).tree["size"] is rows.tree["size"]

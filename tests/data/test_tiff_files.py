@@ -67,7 +67,7 @@ def tiff(
     pixels: npt.NDArray[Any], *, order: str = "<", following: int = 0, **changes: Any
 ) -> bytes:
     """An uncompressed file of one strip; `changes` by tag, such as `t262=0`."""
-    data = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
+    data = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()  # type: ignore[arg-type]
     height, width = pixels.shape[:2]
     tags = {256: width, 257: height, 258: 8 * pixels.itemsize, 259: 1, 262: 1, 273: 8, 277: 1}
     tags |= {278: height, 279: len(data)} | {int(name[1:]): to for name, to in changes.items()}

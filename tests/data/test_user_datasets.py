@@ -1,8 +1,13 @@
 """Datasets are taken apart into rows in their order, or refused with the cure."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import numpy as np
+import numpy.typing as npt
 import pytest
+import tensorflow as tf
 
 from rust_tuner.data.structures import leaves
 from rust_tuner.data.user_datasets import is_dataset, rows_of_dataset
@@ -11,21 +16,23 @@ from rust_tuner.errors import SearchError
 X, Y = np.arange(20.0).reshape(10, 2), np.arange(10)
 
 
-def slices(*parts):
+def slices(*parts: Any) -> tf.data.Dataset:
     import tensorflow as tf
 
     return tf.data.Dataset.from_tensor_slices(parts)
 
 
-class Batched(keras.utils.PyDataset):
-    def __init__(self, size=4):
+class Batched(keras.utils.PyDataset):  # type: ignore[misc]
+    def __init__(self, size: int = 4) -> None:
         super().__init__()
         self.size = size
 
-    def __len__(self):
+    def __len__(self) -> int:
         return -(-len(X) // self.size)
 
-    def __getitem__(self, position):
+    def __getitem__(
+        self, position: int
+    ) -> tuple[dict[str, npt.NDArray[Any]], list[npt.NDArray[Any]], npt.NDArray[np.float64]]:
         span = slice(position * self.size, (position + 1) * self.size)
         return {"a": X[span]}, [Y[span], Y[span] * 2], np.ones(len(X[span]))
 
@@ -39,7 +46,9 @@ class Batched(keras.utils.PyDataset):
         (lambda data: data, None),
     ],
 )
-def test_every_row_comes_once_and_in_order(make, batch_size):
+def test_every_row_comes_once_and_in_order(
+    make: Callable[[tf.data.Dataset], tf.data.Dataset], batch_size: int | None
+) -> None:
     rows = rows_of_dataset(make(slices(X, Y)))
     np.testing.assert_array_equal(rows.x, X)
     np.testing.assert_array_equal(rows.y, Y)
@@ -47,7 +56,7 @@ def test_every_row_comes_once_and_in_order(make, batch_size):
     assert rows.batch_size == batch_size
 
 
-def test_structures_and_weights_are_kept():
+def test_structures_and_weights_are_kept() -> None:
     rows = rows_of_dataset(Batched())
     np.testing.assert_array_equal(rows.x["a"], X)
     np.testing.assert_array_equal(rows.y[1], Y * 2)
@@ -55,7 +64,7 @@ def test_structures_and_weights_are_kept():
     assert rows.batch_size == 4
 
 
-def test_inputs_alone_and_text_are_rows():
+def test_inputs_alone_and_text_are_rows() -> None:
     import tensorflow as tf
 
     rows = rows_of_dataset(tf.data.Dataset.from_tensor_slices(["a", "b", "c"]).batch(2))
@@ -72,12 +81,14 @@ def test_inputs_alone_and_text_are_rows():
         (lambda data: data.take(0).batch(2), "empty"),
     ],
 )
-def test_datasets_without_fixed_rows_are_refused_with_the_cure(make, message):
+def test_datasets_without_fixed_rows_are_refused_with_the_cure(
+    make: Callable[[tf.data.Dataset], tf.data.Dataset], message: str
+) -> None:
     with pytest.raises(SearchError, match=message):
         rows_of_dataset(make(slices(X, Y)))
 
 
-def test_arrays_are_no_datasets():
+def test_arrays_are_no_datasets() -> None:
     assert not is_dataset(X)
     assert not is_dataset({"a": X})
     assert is_dataset(slices(X))

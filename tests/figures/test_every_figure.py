@@ -4,24 +4,25 @@ They are drawn from published and made-up tables; what each shows is tested besi
 """
 
 import re
+from typing import Any
 
 import matplotlib
 import matplotlib.pyplot
 import numpy as np
 import pytest
 from matplotlib.text import Text
-from report_figures import FIGURES, write_tables
+from report_figures import FIGURES, Tables, write_tables
 
 from rust_tuner.figures.style import COLUMN_WIDTH, DOUBLE_WIDTH, SMALLEST_TEXT
 
 
 @pytest.fixture(scope="module")
-def tables(tmp_path_factory):
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Tables:
     return write_tables(tmp_path_factory.mktemp("projects"))
 
 
 @pytest.fixture(scope="module", params=FIGURES, ids=lambda make: make.__name__)
-def figure(request, tables):
+def figure(request: pytest.FixtureRequest, tables: Tables) -> Any:
     before = dict(matplotlib.rcParams)
     drawn = request.param(tables)
     assert dict(matplotlib.rcParams) == before
@@ -30,7 +31,7 @@ def figure(request, tables):
     return drawn
 
 
-def shown_texts(figure):
+def shown_texts(figure: Any) -> list[Any]:
     """Texts that are drawn; tick labels beyond the limits of their axis exist, but are not."""
     hidden = set()
     for axes in figure.axes:
@@ -46,7 +47,7 @@ def shown_texts(figure):
     ]
 
 
-def test_text_is_no_smaller_than_7_points_and_none_is_cut_off(figure):
+def test_text_is_no_smaller_than_7_points_and_none_is_cut_off(figure: Any) -> None:
     assert figure.get_figwidth() in (COLUMN_WIDTH, DOUBLE_WIDTH)
     texts = [text for text in shown_texts(figure) if text.get_window_extent().width > 0]
     assert len(texts) > 8
@@ -60,7 +61,7 @@ def test_text_is_no_smaller_than_7_points_and_none_is_cut_off(figure):
         assert (corners[1] <= inside[1]).all(), text
 
 
-def test_no_two_texts_overlap(figure):
+def test_no_two_texts_overlap(figure: Any) -> None:
     texts = shown_texts(figure)
     boxes = [text.get_window_extent() for text in texts]
     for place, (one, box) in enumerate(zip(texts, boxes, strict=True)):
@@ -71,7 +72,7 @@ def test_no_two_texts_overlap(figure):
             assert not overlap, f"{one.get_text()!r} and {other.get_text()!r}"
 
 
-def test_no_text_lies_over_the_panel_of_another(figure):
+def test_no_text_lies_over_the_panel_of_another(figure: Any) -> None:
     """But for a legend's and what stands in a panel on purpose."""
     for axes in figure.axes:
         inside = axes.get_window_extent().padded(-2)
@@ -84,12 +85,12 @@ def test_no_text_lies_over_the_panel_of_another(figure):
             assert not (across > 1 and along > 1), f"{text.get_text()!r} over {axes}"
 
 
-def test_how_many_it_shows_stands_in_it(figure):
+def test_how_many_it_shows_stands_in_it(figure: Any) -> None:
     told = " ".join(text.get_text() for text in shown_texts(figure))
     assert re.search(r"n = \d|n folds: \d|\d+ (folds|patients|trials|visits)", told), told
 
 
-def is_number(text):
+def is_number(text: str) -> bool:
     try:
         float(text.replace("\N{MINUS SIGN}", "-"))
     except ValueError:
@@ -97,7 +98,7 @@ def is_number(text):
     return True
 
 
-def test_every_axis_has_a_name_or_words_at_its_ticks(figure):
+def test_every_axis_has_a_name_or_words_at_its_ticks(figure: Any) -> None:
     panels = [axes for axes in figure.axes if axes.axison]
     shared = {"x": figure._supxlabel, "y": figure._supylabel}
     for which in ("x", "y"):
@@ -114,10 +115,10 @@ def test_every_axis_has_a_name_or_words_at_its_ticks(figure):
             assert named or not any(map(is_number, ticks)), (which, ticks)
 
 
-def test_colours_of_lines_stay_apart_in_greyscale_or_by_another_sign(figure):
+def test_colours_of_lines_stay_apart_in_greyscale_or_by_another_sign(figure: Any) -> None:
     """Two named lines of one panel differ in style or marker, not in colour alone."""
     for axes in figure.axes:
-        looks = {}
+        looks: dict[Any, Any] = {}
         for line in axes.get_lines():
             if line.get_label().startswith("_"):
                 continue

@@ -1,7 +1,11 @@
 """Figures per cortex: what is drawn and written is the table."""
 
+from typing import Any
+
 import numpy as np
+import pandas as pd
 import pytest
+from narrowing import not_none
 from report_studies import make_predictions
 from sklearn.metrics import auc
 
@@ -16,11 +20,11 @@ from rust_tuner.records.predictions import (
 
 
 @pytest.fixture(scope="module")
-def predictions():
+def predictions() -> pd.DataFrame:
     return make_predictions(rows=160)
 
 
-def test_counts_and_agreement_are_written_into_the_matrices(predictions):
+def test_counts_and_agreement_are_written_into_the_matrices(predictions: pd.DataFrame) -> None:
     table = confusion_table(predictions)
     figure = new_figure(height=3.7)
     draw_confusion(table, figure=figure)
@@ -34,20 +38,24 @@ def test_counts_and_agreement_are_written_into_the_matrices(predictions):
         assert axes.get_title(loc="left") == told
 
 
-def test_each_curve_of_a_cortex_has_a_style_of_its_own_and_its_figure(predictions):
+def test_each_curve_of_a_cortex_has_a_style_of_its_own_and_its_figure(
+    predictions: pd.DataFrame,
+) -> None:
     points = roc_table(label_table(predictions))
     figure = new_figure(height=4)
     draw_roc(points, figure=figure)
     for axes, (_, rows) in zip(figure.axes, points.groupby("cortex", sort=False), strict=True):
         curves = axes.get_lines()[1:]
-        assert len({str(line.get_linestyle()) + str(line._dash_pattern) for line in curves}) == 4
+        assert len({str(line.get_linestyle()) + str(line._dash_pattern) for line in curves}) == 4  # type: ignore[attr-defined]
         for line, (score, own) in zip(curves, rows.groupby("score"), strict=True):
             told = f"{own['auroc'].iloc[0]:.2f} (n = {own['positives'].iloc[0]})"
             assert line.get_label() == f"{score}: {told}"
             np.testing.assert_array_equal(line.get_ydata(), own["true_positive_rate"])
 
 
-def test_the_area_below_a_precision_recall_curve_is_the_figure_beside_it(predictions):
+def test_the_area_below_a_precision_recall_curve_is_the_figure_beside_it(
+    predictions: pd.DataFrame,
+) -> None:
     points = precision_recall_table(label_table(predictions))
     figure = new_figure(height=4.7)
     draw_precision_recall(points, figure=figure)
@@ -61,7 +69,9 @@ def test_the_area_below_a_precision_recall_curve_is_the_figure_beside_it(predict
 
 
 @pytest.mark.parametrize("positives", [0, 1, 9])
-def test_a_score_with_fewer_than_ten_positives_has_its_number_and_no_curve(positives, predictions):
+def test_a_score_with_fewer_than_ten_positives_has_its_number_and_no_curve(
+    positives: int, predictions: pd.DataFrame
+) -> None:
     is_four = predictions["medial"] == 4
     few = is_four & (is_four.cumsum() > positives)
     changed = predictions.assign(medial=predictions["medial"].mask(few, 3))
@@ -72,27 +82,29 @@ def test_a_score_with_fewer_than_ten_positives_has_its_number_and_no_curve(posit
     ):
         figure = new_figure(height=4.7)
         draw(table, figure=figure)
-        told = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+        told = [text.get_text() for text in not_none(figure.axes[0].get_legend()).get_texts()]
         assert told[3] == f"4: too few (n = {positives})"
         drawn = [line.get_label() for line in figure.axes[0].get_lines()]
         assert not [label for label in drawn if str(label).startswith("4")]
 
 
-def test_wrong_cells_look_wrong_and_stronger_where_they_are_further_off_or_more(predictions):
+def test_wrong_cells_look_wrong_and_stronger_where_they_are_further_off_or_more(
+    predictions: pd.DataFrame,
+) -> None:
     table = confusion_table(predictions)
     figure = new_figure(height=3.7)
     draw_confusion(table, figure=figure)
     medial = table[table["cortex"] == "medial"].to_dict("records")
-    colours = {}
+    colours: dict[int, list[Any]] = {}
     for row, cell in zip(medial, figure.axes[0].patches, strict=True):
-        middle = (cell.get_x() + cell.get_width() / 2, cell.get_y() + cell.get_height() / 2)
+        middle = (cell.get_x() + cell.get_width() / 2, cell.get_y() + cell.get_height() / 2)  # type: ignore[attr-defined]
         assert middle == pytest.approx((row["predicted_score"], row["true_score"]))
         if row["count"]:
             distance = abs(row["predicted_score"] - row["true_score"])
-            *colour, opacity = cell.get_facecolor()
+            *colour, opacity = cell.get_facecolor()  # type: ignore[str-unpack]
             colours.setdefault(min(distance, 2), []).append((tuple(colour), row["share"], opacity))
         else:
-            assert cell.get_facecolor()[3] == 0
+            assert cell.get_facecolor()[3] == 0  # type: ignore[misc]
     for cells in colours.values():
         assert len({colour for colour, _, _ in cells}) == 1
         ordered = sorted(cells, key=lambda cell: cell[1])

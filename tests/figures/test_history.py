@@ -1,5 +1,6 @@
 """Curves of one trial from the history of any search."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -19,16 +20,16 @@ HISTORY = pd.DataFrame(
 )
 
 
-def test_the_mean_over_folds_is_drawn_and_the_epoch_marked():
+def test_the_mean_over_folds_is_drawn_and_the_epoch_marked() -> None:
     axes = new_axes()
     draw_history(HISTORY, metric="mae", axes=axes, trial="0001", epoch=1)
     means = {line.get_label(): line for line in axes.lines}
-    assert list(means["validation"].get_xdata()) == [1, 2, 3]
-    assert list(means["validation"].get_ydata()) == pytest.approx([1.005, 0.905, 0.805])
+    assert list(np.asarray(means["validation"].get_xdata())) == [1, 2, 3]
+    assert list(np.asarray(means["validation"].get_ydata())) == pytest.approx([1.005, 0.905, 0.805])
     assert "epoch 2: 0.905" in means
 
 
-def test_what_the_history_does_not_have_is_refused():
+def test_what_the_history_does_not_have_is_refused() -> None:
     axes = new_axes()
     with pytest.raises(SearchError, match="no metric 'loss'; it has mae"):
         draw_history(HISTORY, metric="loss", axes=axes, trial="0001")

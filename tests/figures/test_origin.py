@@ -4,18 +4,20 @@ import functools
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
 from rust_tuner.figures import origin as origins
 from rust_tuner.figures.origin import earlier_svg, origin_of
 from rust_tuner.figures.style import Drawing, save_figure
-from rust_tuner.report.page import Room
+from rust_tuner.report.page import Picture, Room
 
 TABLE = pd.DataFrame({"x": [1.0, 2.0], "name": ["a", None]}, index=[3, 4])
 
@@ -28,19 +30,25 @@ class Ends:
     high: float
 
 
-def draw_line(table, *, axes, **options):
+def draw_line(table: pd.DataFrame, *, axes: Axes, **options: object) -> None:
     axes.plot(table["x"])
 
 
-def draw_other(table, *, axes, **options):
+def draw_other(table: pd.DataFrame, *, axes: Axes, **options: object) -> None:
     axes.plot(table["x"], "o")
 
 
-def origin(*given, draw=draw_line, width=3.0, height=2.0, **options):
+def origin(
+    *given: Any,
+    draw: Any = draw_line,
+    width: float = 3.0,
+    height: float = 2.0,
+    **options: Any,
+) -> str | None:
     return origin_of(Drawing(functools.partial(draw, *given, **options), width, height))
 
 
-def with_attrs(table):
+def with_attrs(table: pd.DataFrame) -> pd.DataFrame:
     table = table.copy()
     table.attrs["patients"] = 3
     return table
@@ -90,8 +98,8 @@ CHANGES = [
 ]
 
 
-def test_whatever_changes_a_figure_changes_its_origin(monkeypatch):
-    found = [origin(TABLE), *(change() for change in CHANGES)]
+def test_whatever_changes_a_figure_changes_its_origin(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [origin(TABLE), *(change() for change in CHANGES)]  # type: ignore[no-untyped-call]
     with matplotlib.rc_context({"lines.dashed_pattern": [2.0, 1.0]}):
         found.append(origin(TABLE))
     with monkeypatch.context() as patch:
@@ -101,17 +109,17 @@ def test_whatever_changes_a_figure_changes_its_origin(monkeypatch):
     assert len(set(found)) == len(CHANGES) + 3
 
 
-def test_equal_figures_have_equal_origins():
+def test_equal_figures_have_equal_origins() -> None:
     assert origin(TABLE.copy(), b={2, 1}, a=1) == origin(TABLE, a=1, b={1, 2})
 
 
 @pytest.mark.parametrize("unknown", [object(), lambda: 1, Figure, Path("a"), [object()]])
-def test_what_cannot_be_hashed_has_no_origin(unknown):
+def test_what_cannot_be_hashed_has_no_origin(unknown: object) -> None:
     assert origin(TABLE, ends=unknown) is None
 
 
-def test_a_function_that_is_defined_in_another_has_no_origin():
-    def draw(*, axes):
+def test_a_function_that_is_defined_in_another_has_no_origin() -> None:
+    def draw(*, axes: Axes) -> None:
         axes.plot([1, 2])
 
     assert origin_of(Drawing(draw, 3, 2)) is None
@@ -119,7 +127,7 @@ def test_a_function_that_is_defined_in_another_has_no_origin():
     assert earlier_svg(Path("nowhere"), None) is None
 
 
-def saved(stem):
+def saved(stem: Path) -> str | None:
     """A saved figure, and its origin."""
     drawing = Drawing(functools.partial(draw_line, TABLE), 3, 2)
     found = origin_of(drawing)
@@ -128,7 +136,7 @@ def saved(stem):
     return found
 
 
-def test_the_files_of_an_earlier_figure_are_told_from_changed_ones(tmp_path):
+def test_the_files_of_an_earlier_figure_are_told_from_changed_ones(tmp_path: Path) -> None:
     stem = tmp_path / "line"
     found = saved(stem)
     png, svg = stem.with_suffix(".png"), stem.with_suffix(".svg")
@@ -156,18 +164,18 @@ def test_the_files_of_an_earlier_figure_are_told_from_changed_ones(tmp_path):
     assert earlier_svg(stem, found) is None
 
 
-def test_a_page_draws_a_figure_again_only_if_it_changed(tmp_path):
+def test_a_page_draws_a_figure_again_only_if_it_changed(tmp_path: Path) -> None:
     room = Room(tmp_path)
     calls = []
 
-    def files():
+    def files() -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()}
 
-    def picture(table, name="line"):
+    def picture(table: pd.DataFrame, name: str = "line") -> Picture:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(
                 "rust_tuner.report.page.save_figure",
-                lambda *given: calls.append(given[1]) or save_figure(*given),
+                lambda *given: calls.append(given[1]) or save_figure(*given),  # type: ignore[func-returns-value]
             )
             drawing = Drawing(functools.partial(draw_line, table), width=6)
             return room.picture(name, drawing, table, caption="c", alt="a")

@@ -1,12 +1,13 @@
 """Where scores are high in a search space, for hyperparameters of every kind."""
 
+import numpy as np
 import pandas as pd
 
 from rust_tuner.figures.regimes import draw_slices
 from rust_tuner.figures.style import new_figure
 
 
-def test_slices_take_text_booleans_logarithms_and_missing_values():
+def test_slices_take_text_booleans_logarithms_and_missing_values() -> None:
     trials = pd.DataFrame(
         {
             "activation": ["relu", "tanh", "relu", "tanh"],
@@ -30,5 +31,5 @@ def test_slices_take_text_booleans_logarithms_and_missing_values():
     assert [text.get_text() for text in activation.get_xticklabels()] == ["relu", "tanh"]
     assert [text.get_text() for text in bias.get_xticklabels()] == ["False", "True"]
     assert rate.get_xscale() == "log"
-    assert sorted(units.lines[0].get_xdata()) == [4, 8]
+    assert sorted(np.asarray(units.lines[0].get_xdata())) == [4, 8]
     assert any(line.get_label() == "best: 0.400" for line in rate.lines)

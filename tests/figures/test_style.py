@@ -1,11 +1,15 @@
 """How figures are saved, and how numbers are told in them."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure, SubFigure
+from narrowing import is_a
 from PIL import Image
 
 from rust_tuner.data.exact_csv import read_exactly
@@ -23,7 +27,7 @@ from rust_tuner.words import power_number, short_number
 DATA = pd.DataFrame({"trial": ["0000", "0001"], "score": [0.1 + 0.2, 1 / 3]})
 
 
-def drawn():
+def drawn() -> Figure | SubFigure:
     axes = new_axes()
     axes.plot(DATA["score"])
     axes.imshow(np.eye(3))
@@ -31,7 +35,7 @@ def drawn():
 
 
 def test_a_saved_figure_is_a_300_dpi_png_an_svg_and_its_table(tmp_path: Path) -> None:
-    files = save_figure(drawn(), tmp_path / "deep" / "v1.5 progress", DATA)
+    files = save_figure(is_a(Figure, drawn()), tmp_path / "deep" / "v1.5 progress", DATA)
     assert [file.name for file in files] == [
         f"v1.5 progress.{end}" for end in ("png", "svg", "csv")
     ]
@@ -48,7 +52,7 @@ def test_a_saved_figure_is_a_300_dpi_png_an_svg_and_its_table(tmp_path: Path) ->
 
 def test_equal_tables_give_equal_files(tmp_path: Path) -> None:
     for folder in ("one", "two"):
-        save_figure(drawn(), tmp_path / folder / "boxes", DATA)
+        save_figure(is_a(Figure, drawn()), tmp_path / folder / "boxes", DATA)
     for suffix in ("png", "svg", "csv"):
         first, second = (tmp_path / name / f"boxes.{suffix}" for name in ("one", "two"))
         assert first.read_bytes() == second.read_bytes()
@@ -57,7 +61,7 @@ def test_equal_tables_give_equal_files(tmp_path: Path) -> None:
 def test_a_figure_that_cannot_be_written_names_its_file(tmp_path: Path) -> None:
     (tmp_path / "figures").write_text("in the way")
     with pytest.raises(StorageError, match=r"curves\.png cannot be written"):
-        save_figure(drawn(), tmp_path / "figures" / "curves", DATA)
+        save_figure(is_a(Figure, drawn()), tmp_path / "figures" / "curves", DATA)
 
 
 def test_figures_are_as_wide_as_a_journals_columns() -> None:
@@ -65,12 +69,12 @@ def test_figures_are_as_wide_as_a_journals_columns() -> None:
     assert 25.4 * DOUBLE_WIDTH == pytest.approx(180)
 
 
-def luminance(colour):
+def luminance(colour: Any) -> float:
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
     return float(np.dot([0.2126, 0.7152, 0.0722], linear))
 
 
-def contrast(one, other):
+def contrast(one: float, other: float) -> float:
     low, high = sorted((one, other))
     return (high + 0.05) / (low + 0.05)
 
@@ -96,10 +100,13 @@ DEUTAN = [
 
 
 @pytest.mark.parametrize("matrix", [PROTAN, DEUTAN])
-def test_the_two_main_colours_stay_apart_for_colour_blind_readers(matrix):
-    def seen(colour):
+def test_the_two_main_colours_stay_apart_for_colour_blind_readers(
+    matrix: list[list[float]],
+) -> None:
+    def seen(colour: tuple[float, float, float]) -> npt.NDArray[np.float64]:
         linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
-        return np.clip(np.dot(matrix, linear), 0, 1)
+        shown: npt.NDArray[np.float64] = np.clip(np.dot(matrix, linear), 0, 1)
+        return shown
 
     blue, orange = (seen(colour) for colour in PALETTE[:2])
     assert np.linalg.norm(blue - orange) > 0.3

@@ -1,10 +1,14 @@
 """Totals, their differences and healing: every visit is drawn, and lines are the agreement's."""
 
 import dataclasses
+from collections.abc import Hashable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
+from narrowing import is_a
 from report_figures import lines_of
 from report_studies import make_predictions
 
@@ -12,29 +16,37 @@ from rust_tuner.analysis.totals import trajectory_table, visit_table
 from rust_tuner.figures.style import new_axes, new_figure
 from rust_tuner.figures.totals import draw_bland_altman, draw_totals, draw_trajectories
 from rust_tuner.metrics import Interval, total_agreement
+from rust_tuner.metrics.agreement import TotalAgreement
 
 
 @pytest.fixture(scope="module")
-def visits():
+def visits() -> pd.DataFrame:
     return visit_table(make_predictions(rows=80))
 
 
 @pytest.fixture(scope="module")
-def agreement(visits):
+def agreement(visits: pd.DataFrame) -> TotalAgreement:
     return total_agreement(visits["true_total"], visits["predicted_total"])
 
 
-def counts(x, y):
+def counts(x: "pd.Series[Any]", y: "pd.Series[Any]") -> dict[Hashable, int]:
     return pd.DataFrame({"x": x, "y": y}).value_counts().to_dict()
 
 
-def test_each_place_has_a_marker_whose_area_is_its_number_of_visits(visits, agreement):
+def test_each_place_has_a_marker_whose_area_is_its_number_of_visits(
+    visits: pd.DataFrame, agreement: TotalAgreement
+) -> None:
     axes = new_axes()
     draw_totals(visits, axes=axes, agreement=agreement)
     (marks,) = axes.collections
     expected = counts(visits["true_total"], visits["predicted_total"])
     areas = {
-        tuple(xy): size for xy, size in zip(marks.get_offsets(), marks.get_sizes(), strict=True)
+        tuple(xy): size
+        for xy, size in zip(
+            np.asarray(marks.get_offsets()),
+            np.asarray(marks.get_sizes()),  # type: ignore[attr-defined]
+            strict=True,
+        )
     }
     unit = min(areas.values())
     assert {place: round(size / unit) for place, size in areas.items()} == expected
@@ -48,14 +60,20 @@ def test_each_place_has_a_marker_whose_area_is_its_number_of_visits(visits, agre
     assert axes.get_xlim() == axes.get_ylim()
 
 
-def test_differences_stand_at_their_means_between_the_limits(visits, agreement):
+def test_differences_stand_at_their_means_between_the_limits(
+    visits: pd.DataFrame, agreement: TotalAgreement
+) -> None:
     axes = new_axes()
     draw_bland_altman(visits, axes=axes, agreement=agreement)
     marks = axes.collections[0]
     difference = visits["predicted_total"] - visits["true_total"]
     expected = counts((visits["true_total"] + visits["predicted_total"]) / 2, difference)
-    assert {tuple(xy) for xy in marks.get_offsets()} == set(expected)
-    heights = [line.get_ydata()[0] for line in axes.get_lines() if len(line.get_ydata())]
+    assert {tuple(xy) for xy in np.asarray(marks.get_offsets())} == set(expected)
+    heights = [
+        np.asarray(line.get_ydata())[0]
+        for line in axes.get_lines()
+        if len(np.asarray(line.get_ydata()))
+    ]
     lines = (agreement.bias, agreement.upper_limit, agreement.lower_limit)
     assert heights == pytest.approx([line.value for line in lines] + [0])
     low, high = axes.get_ylim()
@@ -65,7 +83,7 @@ def test_differences_stand_at_their_means_between_the_limits(visits, agreement):
     assert f"bias\n{agreement.bias.value:+.2f}" in told
 
 
-def test_one_visit_has_a_bias_and_no_limits(visits):
+def test_one_visit_has_a_bias_and_no_limits(visits: pd.DataFrame) -> None:
     one = visits.head(1)
     axes = new_axes()
     agreement = total_agreement(one["true_total"], one["predicted_total"])
@@ -77,7 +95,7 @@ def test_one_visit_has_a_bias_and_no_limits(visits):
     assert "n = 1 visits of 1 patients" in axes.get_title(loc="left")
 
 
-def test_each_panel_is_a_patient_with_true_and_predicted_totals(visits):
+def test_each_panel_is_a_patient_with_true_and_predicted_totals(visits: pd.DataFrame) -> None:
     chosen = trajectory_table(visits, count=4)
     figure = new_figure(height=4)
     draw_trajectories(chosen, figure=figure, unit="weeks")
@@ -92,7 +110,7 @@ def test_each_panel_is_a_patient_with_true_and_predicted_totals(visits):
     assert used[-1].get_xlabel() == "Weeks"
 
 
-def test_an_order_that_is_no_time_is_said_to_be_one(visits):
+def test_an_order_that_is_no_time_is_said_to_be_one(visits: pd.DataFrame) -> None:
     chosen = trajectory_table(
         visits.assign(visit=visits["visit"].map({"6 weeks": "a", "3 months": "b"}))
     )
@@ -103,12 +121,12 @@ def test_an_order_that_is_no_time_is_said_to_be_one(visits):
     assert ticks == ["a", "b"]
 
 
-def test_limits_without_an_interval_lie_inside_the_panel(visits):
+def test_limits_without_an_interval_lie_inside_the_panel(visits: pd.DataFrame) -> None:
     two = visits.head(2).assign(true_total=[6.0, 13.0], predicted_total=[12.0, 8.0])
     agreement = total_agreement(two["true_total"], two["predicted_total"])
     bare = dataclasses.replace(
         agreement,
-        **{
+        **{  # type: ignore[arg-type]
             name: Interval(getattr(agreement, name).value, np.nan, np.nan)
             for name in ("bias", "lower_limit", "upper_limit")
         },
@@ -118,4 +136,4 @@ def test_limits_without_an_interval_lie_inside_the_panel(visits):
     low, high = axes.get_ylim()
     assert low < bare.lower_limit.value < bare.upper_limit.value < high
     # What lies outside would leave no room for the panel, and Matplotlib would warn.
-    axes.figure.draw_without_rendering()
+    is_a(Figure, axes.figure).draw_without_rendering()

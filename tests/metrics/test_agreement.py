@@ -1,6 +1,7 @@
 """Agreement: the figures of scikit-learn, pingouin and the papers, missing pairs left out."""
 
 from dataclasses import astuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -74,8 +75,8 @@ def pairs_of(reference: Array, predicted: Array) -> tuple[Array, Array]:
     return reference[both], predicted[both]
 
 
-def same(found: Interval, expected: tuple[float, ...], **tolerance: float) -> None:
-    np.testing.assert_allclose(numbers(found), expected, **{"rtol": 0, "atol": 1e-10} | tolerance)
+def same(found: Interval, expected: tuple[Any, ...], **tolerance: float) -> None:
+    np.testing.assert_allclose(numbers(found), expected, **{"rtol": 0, "atol": 1e-10} | tolerance)  # type: ignore[call-overload]
 
 
 @settings(deadline=None)
@@ -131,9 +132,7 @@ def test_hand_checked_kappas() -> None:
         ([[1, 2, 3, 4]], [[1, 2.5, 3, 4]], "predicted row 0: lateral=2.5; a RUST score"),
     ],
 )
-def test_scores_that_are_none_are_refused(
-    reference: object, predicted: object, message: str
-) -> None:
+def test_scores_that_are_none_are_refused(reference: Any, predicted: Any, message: str) -> None:
     with pytest.raises(MetricError, match=message):
         score_agreement(reference, predicted)
 
@@ -163,7 +162,8 @@ def random_ratings(seed: int) -> Array:
     shape = (int(rng.integers(3, 60)), int(rng.integers(2, 5)))
     spread = rng.choice([0.3, 1.0, 3.0])
     judges = rng.normal(size=shape[1])
-    return 10 + rng.normal(size=(shape[0], 1)) + spread * rng.normal(size=shape) + judges
+    result: Array = 10 + rng.normal(size=(shape[0], 1)) + spread * rng.normal(size=shape) + judges
+    return result
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -219,7 +219,7 @@ def test_a_constant_offset_lowers_the_icc() -> None:
 @pytest.mark.parametrize(
     "ratings", [np.empty((0, 2)), [[5, 6]], [[5, 5]], [[7, 7], [7, 7]], [[1, 2], [2, 1]]]
 )
-def test_an_icc_that_is_undefined_is_nan(ratings: object) -> None:
+def test_an_icc_that_is_undefined_is_nan(ratings: Any) -> None:
     assert np.isnan(numbers(intraclass_correlation(ratings))).all()
 
 
@@ -237,7 +237,7 @@ def test_raters_that_never_vary_have_an_icc_without_an_interval() -> None:
         ([[1, np.inf]], "ratings hold infinite values"),
     ],
 )
-def test_ratings_without_a_meaning_are_refused(ratings: object, message: str) -> None:
+def test_ratings_without_a_meaning_are_refused(ratings: Any, message: str) -> None:
     with pytest.raises(MetricError, match=message):
         intraclass_correlation(ratings)
 
@@ -360,9 +360,7 @@ def test_a_total_at_the_threshold_is_union() -> None:
         ([4], [np.inf], "predicted row 0: total inf"),
     ],
 )
-def test_totals_that_are_none_are_refused(
-    reference: object, predicted: object, message: str
-) -> None:
+def test_totals_that_are_none_are_refused(reference: Any, predicted: Any, message: str) -> None:
     with pytest.raises(MetricError, match=message):
         total_agreement(reference, predicted)
     with pytest.raises(MetricError, match=message):

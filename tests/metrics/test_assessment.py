@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from narrowing import not_none
 from scipy import special, stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -28,9 +29,10 @@ from rust_tuner.metrics import (
     total_agreement,
     union_agreement,
 )
+from rust_tuner.metrics.figure import Figure
 
 
-def draw(seed=0, num_patients=40, folds=None):
+def draw(seed: int = 0, num_patients: int = 40, folds: int | None = None) -> Predictions:
     """Predictions of patients with one to three visits, that are right more often than not."""
     rng = np.random.default_rng(seed)
     visits = np.repeat(np.arange(num_patients), rng.integers(1, 4, size=num_patients))
@@ -52,21 +54,23 @@ def draw(seed=0, num_patients=40, folds=None):
     )
 
 
-def by_name(figures):
+def by_name(figures: list[Figure]) -> dict[tuple[str, str, str, str], Figure]:
     return {(item.figure, item.of, item.average, item.counted): item for item in figures}
 
 
 @pytest.fixture(scope="module")
-def predictions():
+def predictions() -> Predictions:
     return draw()
 
 
 @pytest.fixture(scope="module")
-def found(predictions):
+def found(predictions: Predictions) -> dict[tuple[str, str, str, str], Figure]:
     return by_name(assess(predictions, threshold=0.4, union_threshold=11, union_cutoff=10))
 
 
-def test_every_figure_is_that_of_its_own_module(predictions, found):
+def test_every_figure_is_that_of_its_own_module(
+    predictions: Predictions, found: dict[tuple[str, str, str, str], Figure]
+) -> None:
     labels, answers = predictions.labels, predictions.probabilities
     reference, likeliest = predictions.scores
     expected = {}
@@ -122,7 +126,9 @@ def test_every_figure_is_that_of_its_own_module(predictions, found):
         assert found[key].value == pytest.approx(value, abs=1e-10), key
 
 
-def test_intervals_of_aurocs_are_those_of_auroc_intervals(predictions, found):
+def test_intervals_of_aurocs_are_those_of_auroc_intervals(
+    predictions: Predictions, found: dict[tuple[str, str, str, str], Figure]
+) -> None:
     for of, counted, names, problem in (
         ("labels", "all", LABELS, (predictions.labels, predictions.probabilities, None)),
         (
@@ -147,7 +153,9 @@ def test_intervals_of_aurocs_are_those_of_auroc_intervals(predictions, found):
             )
 
 
-def test_intervals_of_other_figures_are_those_of_the_jackknife_over_patients(predictions, found):
+def test_intervals_of_other_figures_are_those_of_the_jackknife_over_patients(
+    predictions: Predictions, found: dict[tuple[str, str, str, str], Figure]
+) -> None:
     keep = [predictions.patient_ids != name for name in np.unique(predictions.patient_ids)]
     labels, answers = predictions.labels, predictions.probabilities
     values = np.array([brier_score(labels[rows], answers[rows])[0] for rows in keep])
@@ -187,7 +195,9 @@ def test_all_of_many_patients_have_an_interval_but_the_calibration_error() -> No
         assert bool(figure.reason) == has_none
 
 
-def test_a_perfect_auroc_has_an_interval_and_a_perfect_average_precision_too(predictions):
+def test_a_perfect_auroc_has_an_interval_and_a_perfect_average_precision_too(
+    predictions: Predictions,
+) -> None:
     certain = predictions.probabilities.copy()
     certain[:, :NUM_VIEWS] = predictions.labels[:, :NUM_VIEWS]
     found = by_name(assess(dataclasses.replace(predictions, probabilities=certain)))
@@ -200,7 +210,7 @@ def test_a_perfect_auroc_has_an_interval_and_a_perfect_average_precision_too(pre
     assert brier.reason
 
 
-def test_averages_say_over_how_many_labels_they_are(predictions):
+def test_averages_say_over_how_many_labels_they_are(predictions: Predictions) -> None:
     labels = predictions.labels.copy()
     # No radiograph has a medial score of 4 any more: it is not visible there instead.
     rows = labels[:, LABELS.index("medial_4")] == 1
@@ -214,10 +224,12 @@ def test_averages_say_over_how_many_labels_they_are(predictions):
         assert (figure.defined, figure.total) == (total - 1, total)
     assert np.isnan(found["auroc", "medial_4", "", "visible"].value)
     figure = found["mae", "visits", "", "visible"]
-    assert figure.defined == len(changed.totals.reference) < figure.total
+    assert not_none(figure.defined) == len(changed.totals.reference) < not_none(figure.total)
 
 
-def test_figures_of_the_most_likely_scores_come_first_and_count_every_radiograph(predictions):
+def test_figures_of_the_most_likely_scores_come_first_and_count_every_radiograph(
+    predictions: Predictions,
+) -> None:
     # No label reaches 0.5 any more, and the most likely scores are what they were.
     timid = dataclasses.replace(predictions, probabilities=predictions.probabilities * 0.4)
     before, after = assess(predictions), assess(timid)
@@ -229,7 +241,7 @@ def test_figures_of_the_most_likely_scores_come_first_and_count_every_radiograph
     assert (decided.defined, decided.total) == (0, 16)
 
 
-def test_a_mean_over_scores_says_how_many_occur(predictions):
+def test_a_mean_over_scores_says_how_many_occur(predictions: Predictions) -> None:
     labels, visible = predictions.labels.copy(), predictions.visible.copy()
     rows = labels[:, LABELS.index("medial_4")] == 1
     labels[rows, 2:6], visible[rows, :4] = 0, False
@@ -250,7 +262,7 @@ def test_models_of_several_folds_are_ranked_fold_by_fold() -> None:
     scale = np.array([1.0, 0.1, 0.01])[predictions.folds][:, None]
     predictions = dataclasses.replace(predictions, probabilities=predictions.probabilities * scale)
     found = by_name(assess(predictions))
-    parts = [predictions.subset(predictions.folds == fold) for fold in range(3)]
+    parts = [predictions.subset(np.asarray(predictions.folds == fold)) for fold in range(3)]
     expected = np.mean([macro_auroc(part.labels, part.probabilities) for part in parts])
     assert found["auroc", "labels", "macro", "all"].value == pytest.approx(expected, abs=1e-12)
     for name, score in (
@@ -275,17 +287,19 @@ def test_one_patient_has_figures_without_intervals() -> None:
     assert np.isnan([figure.low for figure in found]).all()
 
 
-def test_no_figure_is_there_twice_and_nothing_is_drawn(predictions, found):
+def test_no_figure_is_there_twice_and_nothing_is_drawn(
+    predictions: Predictions, found: dict[tuple[str, str, str, str], Figure]
+) -> None:
     figures = assess(predictions, threshold=0.4, union_threshold=11, union_cutoff=10)
     keys = [(item.figure, item.of, item.average, item.counted) for item in figures]
     assert max(Counter(keys).values()) == 1
     assert str(by_name(figures)) == str(found)
 
 
-def test_arrays_that_do_not_fit_together_are_refused(predictions):
+def test_arrays_that_do_not_fit_together_are_refused(predictions: Predictions) -> None:
     for name in ("visible", "probabilities", "patient_ids", "visits", "folds"):
         with pytest.raises(MetricError, match=rf"{name} \(3,\); expected"):
-            dataclasses.replace(predictions, **{name: np.zeros(3)})
+            dataclasses.replace(predictions, **{name: np.zeros(3)})  # type: ignore[arg-type]
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Calibration: scikit-learn's Brier score and curve, and errors that the bins explain."""
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,7 @@ def problems(draw: st.DrawFn) -> Problem:
     truth = (rng.random(shape) < rng.choice([0.0, 0.1, 0.5, 1.0], size=shape[1])) * 1.0
     prob = rng.random(shape) ** rng.choice([0.2, 1.0, 5.0], size=shape[1])
     mask = rng.random(shape) < draw(st.sampled_from([0.1, 0.7, 1.0]))
-    return truth, np.round(prob, draw(st.sampled_from([0, 1, 2, 16]))), mask
+    return truth, np.round(prob, draw(st.sampled_from([0, 1, 2, 16]))), mask  # type: ignore[return-value]
 
 
 @settings(deadline=None)
@@ -139,9 +140,7 @@ def test_probabilities_that_come_true_have_a_small_error_and_sharpened_ones_a_la
         ([[0]], [[0.1]], [[1]], "mask of dtype int64; expected bool"),
     ],
 )
-def test_input_without_a_meaning_is_refused(
-    truth: object, prob: object, mask: object, message: str
-) -> None:
+def test_input_without_a_meaning_is_refused(truth: Any, prob: Any, mask: Any, message: str) -> None:
     for function in (brier_score, reliability_table, expected_calibration_error):
         with pytest.raises(MetricError, match=message):
             function(truth, prob, mask)

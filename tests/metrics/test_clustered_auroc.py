@@ -1,13 +1,18 @@
 """Clustered AUROC: values are the exact ones, variances those of DeLong and Obuchowski."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from rust_tuner.errors import MetricError
 from rust_tuner.metrics import ClusteredAurocs, FoldMacroAuroc, auroc, macro_auroc
 
 
-def draw(seed, num_rows, num_labels=3, num_patients=15):
+def draw(
+    seed: int, num_rows: int, num_labels: int = 3, num_patients: int = 15
+) -> tuple[
+    npt.NDArray[np.bool_], npt.NDArray[np.float64], npt.NDArray[np.str_], npt.NDArray[np.bool_]
+]:
     rng = np.random.default_rng(seed)
     truth = rng.random((num_rows, num_labels)) < rng.choice([0.2, 0.3, 0.6], size=num_labels)
     score = np.round(truth + rng.normal(size=truth.shape), 1)
@@ -15,16 +20,19 @@ def draw(seed, num_rows, num_labels=3, num_patients=15):
     return truth, score, patients, rng.random(truth.shape) < 0.8
 
 
-def delong(truth, score):
+def delong(truth: npt.NDArray[np.bool_], score: npt.NDArray[np.float64]) -> float:
     """The variance of DeLong, DeLong and Clarke-Pearson, by all pairs."""
     positives, negatives = score[truth], score[~truth]
     wins = (positives[:, None] > negatives) + (positives[:, None] == negatives) / 2
-    return wins.mean(axis=1).var(ddof=1) / len(positives) + wins.mean(axis=0).var(ddof=1) / len(
-        negatives
+    return float(
+        wins.mean(axis=1).var(ddof=1) / len(positives)
+        + wins.mean(axis=0).var(ddof=1) / len(negatives)
     )
 
 
-def obuchowski(truth, score, patients):
+def obuchowski(
+    truth: npt.NDArray[np.bool_], score: npt.NDArray[np.float64], patients: npt.NDArray[np.str_]
+) -> float:
     """As the paper writes it, patient by patient."""
     positives, negatives = np.flatnonzero(truth), np.flatnonzero(~truth)
     wins = (score[positives, None] > score[negatives]) + (
@@ -39,11 +47,11 @@ def obuchowski(truth, score, patients):
     s10 = with_positives / ((with_positives - 1) * m) * sum(part**2 for part in x)
     s01 = with_negatives / ((with_negatives - 1) * n) * sum(part**2 for part in y)
     s11 = len(names) / (len(names) - 1) * sum(a * b for a, b in zip(x, y, strict=True))
-    return s10 / m + s01 / n + 2 / (m * n) * s11
+    return float(s10 / m + s01 / n + 2 / (m * n) * s11)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_one_row_a_patient_has_the_variance_of_delong(seed):
+def test_one_row_a_patient_has_the_variance_of_delong(seed: int) -> None:
     truth, score, _, _ = draw(seed, 60)
     # Positives and negatives are of different patients: what the two share is nothing.
     found = ClusteredAurocs(truth, score, np.arange(60))
@@ -57,7 +65,7 @@ def test_one_row_a_patient_has_the_variance_of_delong(seed):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_several_rows_a_patient_have_the_variance_of_obuchowski(seed):
+def test_several_rows_a_patient_have_the_variance_of_obuchowski(seed: int) -> None:
     truth, score, patients, _ = draw(seed, 80)
     found = ClusteredAurocs(truth, score, patients)
     for label in range(3):

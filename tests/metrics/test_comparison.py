@@ -1,6 +1,7 @@
 """Comparison: the paper's test of two trials, and ties among many that keep their level."""
 
 from dataclasses import astuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,7 @@ fold_scores = st.integers(0, 2**32 - 1).map(
 def test_the_corrected_statistic_is_the_naive_one_with_more_variance(
     scores: Array, sizes: tuple[float, float]
 ) -> None:
-    found = corrected_t_test(*scores, *sizes)
+    found = corrected_t_test(*scores, *sizes)  # type: ignore[call-arg]
     naive = stats.ttest_rel(*scores)
     expected = naive.statistic / np.sqrt((1 / 6 + sizes[1] / sizes[0]) * 6)
     assert found.statistic == pytest.approx(expected, rel=1e-9)
@@ -38,7 +39,7 @@ def test_the_corrected_statistic_is_the_naive_one_with_more_variance(
 @settings(deadline=None)
 @given(fold_scores)
 def test_exchanging_the_trials_turns_the_statistic_round(scores: Array) -> None:
-    found, exchanged = corrected_t_test(*scores, 5, 1), corrected_t_test(*scores[::-1], 5, 1)
+    found, exchanged = corrected_t_test(*scores, 5, 1), corrected_t_test(*scores[::-1], 5, 1)  # type: ignore[call-arg]
     assert exchanged.statistic == pytest.approx(-found.statistic)
     assert exchanged.p_value == pytest.approx(found.p_value)
 
@@ -76,7 +77,8 @@ def equal_trials(rng: np.random.Generator, num_trials: int, num_folds: int) -> A
     """Fold scores of equal trials; what folds share and how they correlate is as supposed."""
     shared = np.sqrt(1 / num_folds) * rng.normal(size=(num_trials, 1))
     own = np.sqrt(1 - 1 / num_folds) * rng.normal(size=(num_trials, num_folds))
-    return 0.8 + 0.03 * rng.normal(size=num_folds) + 0.01 * (shared + own)
+    result: Array = 0.8 + 0.03 * rng.normal(size=num_folds) + 0.01 * (shared + own)
+    return result
 
 
 @settings(deadline=None)
@@ -84,7 +86,7 @@ def equal_trials(rng: np.random.Generator, num_trials: int, num_folds: int) -> A
 def test_two_trials_are_tied_where_the_corrected_test_does_not_tell_them_apart(
     scores: Array, alpha: float
 ) -> None:
-    p_value = corrected_t_test(*scores, 500, 100).p_value
+    p_value = corrected_t_test(*scores, 500, 100).p_value  # type: ignore[call-arg]
     tied = tied_with_best(scores, 500, 100, alpha)
     assert tied[scores.mean(axis=1).argmax()]
     assert tied.all() == (p_value >= alpha)
@@ -170,7 +172,7 @@ def test_one_trial_is_the_best_and_equal_trials_are_tied() -> None:
     ],
 )
 def test_trials_without_a_meaning_are_refused(
-    scores: object, options: dict[str, float], message: str
+    scores: Any, options: dict[str, float], message: str
 ) -> None:
     with pytest.raises(MetricError, match=message):
         tied_with_best(scores, **({"n_train": 2, "n_test": 1} | options))
@@ -185,9 +187,7 @@ def test_trials_without_a_meaning_are_refused(
         ([0.7, np.inf], [0.8, 0.8], "trial 0, fold 1: score inf"),
     ],
 )
-def test_scores_that_cannot_be_compared_are_refused(
-    first: object, second: object, message: str
-) -> None:
+def test_scores_that_cannot_be_compared_are_refused(first: Any, second: Any, message: str) -> None:
     with pytest.raises(MetricError, match=message):
         corrected_t_test(first, second, 2, 1)
 

@@ -1,5 +1,7 @@
 """Decisions: scikit-learn's figures, NaN where undefined, ties at the threshold positive."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -23,7 +25,7 @@ def problems(draw: st.DrawFn) -> Problem:
     prob = rng.random(shape) ** rng.choice([0.2, 1.0, 5.0], size=shape[1])
     mask = rng.random(shape) < draw(st.sampled_from([0.1, 0.7, 1.0]))
     decimals = draw(st.sampled_from([0, 1, 16]))
-    return truth, np.round(prob, decimals), mask, draw(st.sampled_from([0.0, 0.3, 0.5, 1.0]))
+    return truth, np.round(prob, decimals), mask, draw(st.sampled_from([0.0, 0.3, 0.5, 1.0]))  # type: ignore[return-value]
 
 
 @settings(deadline=None)
@@ -83,8 +85,8 @@ def test_a_probability_at_the_threshold_is_a_positive_decision() -> None:
 
 
 def test_single_precision_is_compared_in_double() -> None:
-    assert decisions([[1]], np.float32([[0.3]]), 0.3).recall == [1.0]
-    assert decisions([[1]], np.float32([[0.7]]), 0.7).recall == [0.0]
+    assert decisions([[1]], np.asarray([[0.3]], np.float32), 0.3).recall == [1.0]
+    assert decisions([[1]], np.asarray([[0.7]], np.float32), 0.7).recall == [0.0]
 
 
 def test_hand_checked_figures_with_each_way_of_being_undefined() -> None:
@@ -117,7 +119,7 @@ def test_hand_checked_figures_with_each_way_of_being_undefined() -> None:
     ],
 )
 def test_input_without_a_meaning_is_refused(
-    truth: object, prob: object, threshold: float, mask: object, message: str
+    truth: Any, prob: Any, threshold: float, mask: Any, message: str
 ) -> None:
     with pytest.raises(MetricError, match=message):
         decisions(truth, prob, threshold, mask)

@@ -1,6 +1,7 @@
 """The expected width of an interval: as wide as the package's own intervals will be."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from rust_tuner.labels import encode, visible_mask
@@ -13,7 +14,12 @@ from rust_tuner.metrics.expected_width import (
 )
 
 
-def radiographs(num_patients, seed=0, *, shares=(0.25, 0.25, 0.25, 0.25)):
+def radiographs(
+    num_patients: int,
+    seed: int = 0,
+    *,
+    shares: tuple[float, float, float, float] = (0.25, 0.25, 0.25, 0.25),
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
     """Labels, visibility and patients: an AP and a lateral view each, scores of these shares."""
     rng = np.random.default_rng(seed)
     scores = np.full((2 * num_patients, 4), np.nan)
@@ -26,7 +32,9 @@ def radiographs(num_patients, seed=0, *, shares=(0.25, 0.25, 0.25, 0.25)):
 # 5 patients, and rare scores among few patients, are the worst corners.
 @pytest.mark.parametrize("num_patients", [5, 10, 60])
 @pytest.mark.parametrize("shares", [(0.25, 0.25, 0.25, 0.25), (0.85, 0.05, 0.05, 0.05)])
-def test_it_is_about_the_half_width_of_bootstrap_intervals_of_other_readers(num_patients, shares):
+def test_it_is_about_the_half_width_of_bootstrap_intervals_of_other_readers(
+    num_patients: int, shares: tuple[float, float, float, float]
+) -> None:
     labels, visible, owners = radiographs(num_patients, shares=shares)
     expected = expected_half_width(labels, visible, owners)
     truth = labels[:, 2:].astype(float)
@@ -61,7 +69,7 @@ def test_there_is_none_where_there_will_be_no_interval(num_patients: int) -> Non
 
 
 def test_more_patients_and_fewer_trials_resolve_smaller_differences() -> None:
-    def resolution(num_patients, num_trials):
+    def resolution(num_patients: int, num_trials: int) -> float:
         labels, visible, owners = radiographs(num_patients)
         folds = [
             (np.flatnonzero(owners % 4 != fold), np.flatnonzero(owners % 4 == fold))

@@ -1,18 +1,27 @@
 """Which interval a figure has, and why it has none."""
 
 import math
+from typing import Any
 
 import pytest
 
 from rust_tuner.metrics.figure_interval import SCALES, Measured, figure_interval
+from rust_tuner.metrics.uncertainty import Interval
 
 
-def of(figure, value, variance=0.01, patients=30, moving=30, **options):
+def of(
+    figure: str,
+    value: float,
+    variance: float = 0.01,
+    patients: int = 30,
+    moving: int = 30,
+    **options: Any,
+) -> Interval:
     return figure_interval(Measured(figure, value, variance, patients, moving, **options))
 
 
 @pytest.mark.parametrize("figure", ["recall", "average_precision", "exact", "sensitivity", *SCALES])
-def test_an_interval_holds_its_value(figure):
+def test_an_interval_holds_its_value(figure: str) -> None:
     found = of(figure, 0.7)
     assert found.low < found.value < found.high
     assert found.reason == ""
@@ -51,7 +60,7 @@ def test_an_interval_holds_its_value(figure):
         (Measured("recall", 0.5, math.nan, 9, 9), "it is undefined without one of the patients"),
     ],
 )
-def test_a_figure_without_an_interval_says_why(measured, reason):
+def test_a_figure_without_an_interval_says_why(measured: Measured, reason: str) -> None:
     found = figure_interval(measured)
     assert found.value == measured.value
     assert math.isnan(found.low)

@@ -1,6 +1,7 @@
 """The fold-averaged AUROC as a function of weights: the same as rows that are there more often."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from rust_tuner.errors import MetricError
@@ -9,7 +10,11 @@ from rust_tuner.metrics.fold_auroc import difference
 
 
 @pytest.fixture(params=range(5))
-def problem(request):
+def problem(
+    request: pytest.FixtureRequest,
+) -> tuple[
+    npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.bool_], npt.NDArray[np.int64]
+]:
     """Labels, scores with ties, a mask, folds and patients; some label lacks a class in a fold."""
     rng = np.random.default_rng(request.param)
     n, labels = 90, 4
@@ -21,20 +26,39 @@ def problem(request):
     return truth, score, mask, folds
 
 
-def by_hand(truth, score, mask, folds):
+def by_hand(
+    truth: npt.NDArray[np.float64],
+    score: npt.NDArray[np.float64],
+    mask: npt.NDArray[np.bool_],
+    folds: npt.NDArray[np.int64],
+) -> np.floating:
     return np.mean(
         [macro_auroc(truth[folds == f], score[folds == f], mask[folds == f]) for f in range(3)]
     )
 
 
-def test_all_ones_are_the_mean_over_the_folds(problem):
+def test_all_ones_are_the_mean_over_the_folds(
+    problem: tuple[
+        npt.NDArray[np.float64],
+        npt.NDArray[np.float64],
+        npt.NDArray[np.bool_],
+        npt.NDArray[np.int64],
+    ],
+) -> None:
     truth, score, mask, folds = problem
     found = FoldMacroAuroc(truth, score, mask, folds=folds)(np.ones((len(truth), 2)))
     assert found.shape == (2, 1)
     np.testing.assert_allclose(found, by_hand(*problem), atol=1e-12)
 
 
-def test_a_weight_is_how_often_a_row_is_there(problem):
+def test_a_weight_is_how_often_a_row_is_there(
+    problem: tuple[
+        npt.NDArray[np.float64],
+        npt.NDArray[np.float64],
+        npt.NDArray[np.bool_],
+        npt.NDArray[np.int64],
+    ],
+) -> None:
     truth, score, mask, folds = problem
     weights = np.random.default_rng(1).integers(0, 4, len(truth))
     rows = np.repeat(np.arange(len(truth)), weights)
@@ -43,7 +67,14 @@ def test_a_weight_is_how_often_a_row_is_there(problem):
     assert found[0, 0] == pytest.approx(expected, abs=1e-12)
 
 
-def test_it_is_the_macro_figure_of_auroc_intervals(problem):
+def test_it_is_the_macro_figure_of_auroc_intervals(
+    problem: tuple[
+        npt.NDArray[np.float64],
+        npt.NDArray[np.float64],
+        npt.NDArray[np.bool_],
+        npt.NDArray[np.int64],
+    ],
+) -> None:
     truth, score, mask, folds = problem
     patients = np.arange(len(truth)) // 2
     told = auroc_intervals(truth, score, patients, mask, folds=folds)
@@ -51,7 +82,14 @@ def test_it_is_the_macro_figure_of_auroc_intervals(problem):
     assert found[0, 0] == pytest.approx(told.macro.value, abs=1e-12)
 
 
-def test_differences_are_those_of_the_same_weights(problem):
+def test_differences_are_those_of_the_same_weights(
+    problem: tuple[
+        npt.NDArray[np.float64],
+        npt.NDArray[np.float64],
+        npt.NDArray[np.bool_],
+        npt.NDArray[np.int64],
+    ],
+) -> None:
     truth, score, mask, folds = problem
     one = FoldMacroAuroc(truth, score, mask, folds=folds)
     other = FoldMacroAuroc(truth, 1 - score, mask, folds=folds)
@@ -61,13 +99,27 @@ def test_differences_are_those_of_the_same_weights(problem):
     np.testing.assert_allclose(one(weights) + other(weights), 1.0, atol=1e-12)
 
 
-def test_without_folds_one_model_scored_all(problem):
+def test_without_folds_one_model_scored_all(
+    problem: tuple[
+        npt.NDArray[np.float64],
+        npt.NDArray[np.float64],
+        npt.NDArray[np.bool_],
+        npt.NDArray[np.int64],
+    ],
+) -> None:
     truth, score, mask, _ = problem
     found = FoldMacroAuroc(truth, score, mask, folds=None)(np.ones((len(truth), 1)))
     assert found[0, 0] == pytest.approx(macro_auroc(truth, score, mask), abs=1e-12)
 
 
-def test_folds_of_another_length_are_refused(problem):
+def test_folds_of_another_length_are_refused(
+    problem: tuple[
+        npt.NDArray[np.float64],
+        npt.NDArray[np.float64],
+        npt.NDArray[np.bool_],
+        npt.NDArray[np.int64],
+    ],
+) -> None:
     truth, score, mask, folds = problem
     with pytest.raises(MetricError, match=r"folds \(89,\); expected \(90,\)"):
         FoldMacroAuroc(truth, score, mask, folds=folds[1:])

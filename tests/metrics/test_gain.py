@@ -3,13 +3,18 @@
 import math
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from rust_tuner.errors import MetricError
 from rust_tuner.metrics import gain_over, macro_auroc, view_only_of_folds, view_only_scores
 
 
-def problem(seed=0, patients=30, rows=3, labels=4, skill=1.5):
+def problem(
+    seed: int = 0, patients: int = 30, rows: int = 3, labels: int = 4, skill: float = 1.5
+) -> tuple[
+    npt.NDArray[np.bool_], npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.int64]
+]:
     rng = np.random.default_rng(seed)
     owner = np.repeat(np.arange(patients), rows)
     truth = (rng.random((patients, labels)) < 0.4)[owner]

@@ -1,6 +1,10 @@
 """The jackknife over patients: what leaving out each of them by hand gives."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from rust_tuner.errors import MetricError
@@ -8,11 +12,13 @@ from rust_tuner.metrics import jackknife, patient_jackknife
 from rust_tuner.metrics.ranking import ratio
 
 
-def recall_and_mean(truth, decided, score):
+def recall_and_mean(
+    truth: npt.NDArray[Any], decided: npt.NDArray[Any], score: npt.NDArray[Any]
+) -> Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]:
     """A share of the positives, and a mean of all rows, as functions of weights."""
     parts = np.stack([truth & decided, truth, score, np.ones(len(truth))], axis=1) * 1.0
 
-    def statistic(weights):
+    def statistic(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         hits, positives, total, rows = (weights.T @ parts).T
         return np.stack([ratio(hits, positives), ratio(total, rows)], axis=1)
 
@@ -20,13 +26,19 @@ def recall_and_mean(truth, decided, score):
 
 
 @pytest.fixture
-def problem():
+def problem() -> tuple[
+    npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.bool_], npt.NDArray[np.float64]
+]:
     rng = np.random.default_rng(0)
     patients = rng.integers(0, 20, size=70)
     return patients, rng.random(70) < 0.2, rng.random(70) < 0.5, rng.normal(size=70)
 
 
-def test_variances_are_those_of_tables_without_a_patient(problem):
+def test_variances_are_those_of_tables_without_a_patient(
+    problem: tuple[
+        npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.bool_], npt.NDArray[np.float64]
+    ],
+) -> None:
     patients, truth, decided, score = problem
     found = patient_jackknife(recall_and_mean(truth, decided, score), patients)
     names = np.unique(patients)
@@ -52,7 +64,12 @@ def test_one_row_a_patient_gives_the_variance_of_the_mean() -> None:
     assert found.variances[1] == pytest.approx(score.var(ddof=1) / 50)
 
 
-def test_it_does_not_depend_on_how_many_patients_are_left_out_at_a_time(problem, monkeypatch):
+def test_it_does_not_depend_on_how_many_patients_are_left_out_at_a_time(
+    problem: tuple[
+        npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.bool_], npt.NDArray[np.float64]
+    ],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     patients, *arrays = problem
     statistic = recall_and_mean(*arrays)
     expected = patient_jackknife(statistic, patients)

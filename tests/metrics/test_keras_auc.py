@@ -1,20 +1,28 @@
 """Keras's AUC recomputed: Keras's figure, and why it is not the exact one."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from rust_tuner.errors import MetricError
 from rust_tuner.metrics import auroc, keras_auroc, keras_aurocs, macro_auroc
 
 
-def draw(seed, num_rows=400, num_labels=18, crowded=1.0):
+def draw(
+    seed: int, num_rows: int = 400, num_labels: int = 18, crowded: float = 1.0
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]:
     rng = np.random.default_rng(seed)
     truth = rng.random((num_rows, num_labels)) < rng.choice([0.05, 0.3, 0.7], size=num_labels)
     logit = 1.5 * truth + rng.normal(size=truth.shape) - 1
-    return truth * 1.0, (1 / (1 + np.exp(-crowded * logit))).astype(np.float32)
+    return truth.astype(np.float64), (1 / (1 + np.exp(-crowded * logit))).astype(np.float32)
 
 
-def of_keras(truth, score, num_thresholds=200, batches=1):
+def of_keras(
+    truth: npt.NDArray[np.float64],
+    score: npt.NDArray[np.float32],
+    num_thresholds: int = 200,
+    batches: int = 1,
+) -> float:
     keras = pytest.importorskip("keras")
     metric = keras.metrics.AUC(num_thresholds=num_thresholds, multi_label=True)
     for rows in np.array_split(np.arange(len(truth)), batches):
@@ -62,6 +70,6 @@ def test_a_label_without_a_positive_counts_as_zero_there_and_not_at_all_here() -
 
 
 @pytest.mark.parametrize("score", [[[1.5]], [[np.nan]]])
-def test_scores_that_are_no_probabilities_are_refused(score):
+def test_scores_that_are_no_probabilities_are_refused(score: list[list[float]]) -> None:
     with pytest.raises(MetricError, match="y_prob holds"):
         keras_auroc([[1]], score)

@@ -27,10 +27,10 @@ from rust_tuner.metrics.ranges import metric_range
         ("grace", None),
     ],
 )
-def test_a_range_follows_from_the_name(name, expected):
+def test_a_range_follows_from_the_name(name: str, expected: tuple[float, float] | None) -> None:
     assert metric_range(name) == expected
 
 
-def test_every_scorer_of_classes_and_numbers_has_a_range():
+def test_every_scorer_of_classes_and_numbers_has_a_range() -> None:
     known = {name for name in sklearn.metrics.get_scorer_names() if metric_range(name)}
     assert {"roc_auc_ovr_weighted", "jaccard_samples", "top_k_accuracy", "neg_log_loss"} <= known

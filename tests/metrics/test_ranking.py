@@ -3,6 +3,8 @@
 Long because it mirrors one module, and every figure is held against scikit-learn on the same draws.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -68,13 +70,16 @@ def test_a_large_problem_agrees_with_scikit_learn() -> None:
     score = (truth + rng.normal(size=truth.shape)).astype(np.float32)
     mask = rng.random(truth.shape) < 0.5
     np.testing.assert_allclose(
-        auroc(truth, score, mask), reference(truth, score, mask), rtol=0, atol=1e-12
+        auroc(truth, score, mask),  # type: ignore[arg-type]
+        reference(truth, score, mask),  # type: ignore[arg-type]
+        rtol=0,
+        atol=1e-12,
     )
 
 
 @settings(deadline=None)
 @given(st.lists(problems(), min_size=1, max_size=4))
-def test_folds_at_once_are_the_folds_one_by_one(found) -> None:
+def test_folds_at_once_are_the_folds_one_by_one(found: list[Any]) -> None:
     # Folds of one search differ in rows, not in labels.
     num_labels = min(truth.shape[1] for truth, _, _ in found)
     folds = [tuple(part[:, :num_labels] for part in parts) for parts in found]
@@ -259,7 +264,7 @@ def test_labels_and_scores_of_any_numeric_type_are_taken() -> None:
     expected = [1.0, 0.25]
     for kind in (bool, np.int8, np.float32):
         np.testing.assert_array_equal(auroc(np.array(truth, dtype=kind), score), expected)
-    np.testing.assert_array_equal(auroc(truth, np.float16(score)), expected)
+    np.testing.assert_array_equal(auroc(truth, np.asarray(score, np.float16)), expected)
 
 
 def test_inputs_are_left_as_they_are() -> None:
@@ -307,7 +312,7 @@ def test_no_rows_have_no_area() -> None:
     ],
 )
 def test_input_without_a_meaning_is_refused(
-    truth: object, score: object, mask: object, message: str
+    truth: Any, score: Any, mask: Any, message: str
 ) -> None:
     for function in (
         auroc,

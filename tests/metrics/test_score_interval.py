@@ -1,6 +1,7 @@
 """Score and t intervals: their ends solve their equations, hold the estimate, and stay in range."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,15 +55,19 @@ def test_a_share_whose_variance_is_the_models_has_wilsons_interval_with_t() -> N
 
 
 @given(shares, variances, patients)
-def test_a_share_interval_holds_its_estimate_and_stays_in_range(value, variance, count):
+def test_a_share_interval_holds_its_estimate_and_stays_in_range(
+    value: float, variance: float, count: int
+) -> None:
     low, high = share_interval(value, variance, patients=count)
     assert 0 <= low <= value <= high <= 1
     assert low < high
 
 
 @given(shares, variances, st.integers(1, 200), st.integers(1, 200))
-def test_an_area_interval_holds_its_estimate_and_stays_in_range(value, variance, m, n):
-    def model(true):
+def test_an_area_interval_holds_its_estimate_and_stays_in_range(
+    value: float, variance: float, m: int, n: int
+) -> None:
+    def model(true: float) -> float:
         return float(area_variance(true, np.array(m), np.array(n)))
 
     low, high = score_interval(value, variance, model, patients=min(m, n))
@@ -76,7 +81,9 @@ def test_an_area_interval_holds_its_estimate_and_stays_in_range(value, variance,
     variances,
     st.integers(1, 500),
 )
-def test_a_t_interval_holds_its_estimate_and_stays_in_range(scale, place, variance, degrees):
+def test_a_t_interval_holds_its_estimate_and_stays_in_range(
+    scale: Any, place: float, variance: float, degrees: int
+) -> None:
     lowest, highest = scale.bounds
     value = lowest + place * (highest - lowest)
     ends = t_interval(value, variance, degrees=degrees, scale=scale)

@@ -1,13 +1,16 @@
 """The variance of a macro AUROC under swapped labels, against swapping them."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from rust_tuner.errors import MetricError
 from rust_tuner.metrics import macro_auroc, shuffled_variance
 
 
-def problem(seed=0, patients=12, rows=2, labels=3):
+def problem(
+    seed: int = 0, patients: int = 12, rows: int = 2, labels: int = 3
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """Patients whose rows share their labels, so that the closed form is exact."""
     rng = np.random.default_rng(seed)
     owner = np.repeat(np.arange(patients), rows)
@@ -17,7 +20,15 @@ def problem(seed=0, patients=12, rows=2, labels=3):
     return truth, score, owner
 
 
-def permuted(truth, score, owner, *, baseline=None, draws=4000, seed=1):
+def permuted(
+    truth: npt.NDArray[np.bool_],
+    score: npt.NDArray[np.float64],
+    owner: npt.NDArray[np.int64],
+    *,
+    baseline: npt.NDArray[np.float64] | None = None,
+    draws: int = 4000,
+    seed: int = 1,
+) -> np.float64:
     """The variance by drawing permutations of the patients."""
     rng = np.random.default_rng(seed)
     first = np.searchsorted(owner, np.unique(owner))
@@ -26,7 +37,7 @@ def permuted(truth, score, owner, *, baseline=None, draws=4000, seed=1):
         swapped = truth[first][rng.permutation(len(first))][owner]
         figure = macro_auroc(swapped, score)
         figures.append(figure - (macro_auroc(swapped, baseline) if baseline is not None else 0))
-    return np.var(figures)
+    return np.float64(np.var(figures))
 
 
 def test_it_is_the_variance_over_permutations_of_the_patients() -> None:

@@ -1,5 +1,7 @@
 """Ties: the tests of `metrics.comparison` on what a search records, where it records enough."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from rust_tuner.metrics.ties import ties
 SUBJECT = {"units": {"kind": "patients", "training": [9, 11, 10], "validation": [5, 6, 4]}}
 
 
-def draw(seed=0, num_trials=5):
+def draw(seed: int = 0, num_trials: int = 5) -> dict[str, list[Any]]:
     rng = np.random.default_rng(seed)
     scores = 0.8 + 0.05 * rng.normal(size=(num_trials, 1)) + 0.01 * rng.normal(size=(num_trials, 3))
     return {f"{number:04d}": list(row) for number, row in enumerate(scores)}
@@ -48,7 +50,9 @@ def test_a_trial_whose_score_is_not_finite_is_left_out() -> None:
     ],
 )
 @pytest.mark.filterwarnings("ignore:Mean of empty slice", "ignore:invalid value encountered")
-def test_where_units_are_not_known_nothing_is_said(subject):
+def test_where_units_are_not_known_nothing_is_said(
+    subject: dict[str, Any],
+) -> None:
     assert ties(draw(), subject, direction="max") == {}
 
 

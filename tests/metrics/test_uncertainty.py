@@ -1,12 +1,15 @@
 """Uncertainty: intervals that cover on data of whole patients."""
 
+from collections.abc import Callable
 from dataclasses import astuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from narrowing import is_a
 from scipy import stats
 
 from experiments.coverage import (
@@ -26,7 +29,7 @@ from rust_tuner.metrics import (
     patient_bootstrap,
     uncertainty,
 )
-from rust_tuner.metrics.uncertainty import AurocMethod
+from rust_tuner.metrics.uncertainty import AurocMethod, BootstrapInterval
 
 Array = npt.NDArray[np.float64]
 Problem = tuple[Array, Array, npt.NDArray[np.bool_], npt.NDArray[np.str_]]
@@ -40,7 +43,7 @@ def draw_problem(seed: int, num_rows: int, num_labels: int, decimals: int = 16) 
     score = np.round(truth + rng.normal(size=shape), decimals)
     patients = np.array([f"P{patient:02}" for patient in rng.integers(0, 12, size=num_rows)])
     patients[:2] = ("P00", "P11")
-    return truth, score, rng.random(shape) < 0.8, patients
+    return truth, score, rng.random(shape) < 0.8, patients  # type: ignore[return-value]
 
 
 problems = st.builds(
@@ -56,7 +59,7 @@ def ends_of(interval: Interval) -> tuple[float, float, float]:
     return interval.value, interval.low, interval.high
 
 
-def mean_score(score: Array):
+def mean_score(score: Array) -> Callable[[Array], Array]:
     """The weighted mean of each column, as a statistic of weights."""
     return lambda weights: (weights.T @ score) / weights.sum(axis=0)[:, None]
 
@@ -78,8 +81,8 @@ def test_the_intervals_are_those_of_resampled_tables() -> None:
     expected = auroc(truth, score, mask)
     for label, interval in enumerate(found.labels):
         defined = areas[~np.isnan(areas[:, label]), label]
-        assert interval.num_resamples == num_resamples
-        assert interval.num_undefined == num_resamples - len(defined)
+        assert is_a(BootstrapInterval, interval).num_resamples == num_resamples
+        assert is_a(BootstrapInterval, interval).num_undefined == num_resamples - len(defined)
         if len(defined):
             ends = expected[label], *np.percentile(defined, [2.5, 97.5])
             np.testing.assert_allclose(ends_of(interval), ends, rtol=0, atol=1e-12)
@@ -89,7 +92,7 @@ def test_the_intervals_are_those_of_resampled_tables() -> None:
     macros = np.nanmean(areas[:, defined], axis=1)
     ends = macro_auroc(truth, score, mask), *np.percentile(macros, [2.5, 97.5])
     np.testing.assert_allclose(ends_of(found.macro), ends, rtol=0, atol=1e-12)
-    assert found.macro.num_undefined == 0
+    assert is_a(BootstrapInterval, found.macro).num_undefined == 0
     assert np.isnan(areas[:, defined]).any()
 
 
@@ -208,7 +211,7 @@ def test_resamples_do_not_depend_on_how_many_are_weighed_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     truth, score, mask, patients = draw_problem(3, 50, 3)
-    options = {"method": "percentile", "rng": 0, "num_resamples": 101}
+    options: dict[str, Any] = {"method": "percentile", "rng": 0, "num_resamples": 101}
     expected = auroc_intervals(truth, score, patients, mask, **options)
     monkeypatch.setattr(uncertainty, "BLOCK", 150)
     found = auroc_intervals(truth, score, patients, mask, **options)
@@ -226,12 +229,16 @@ def test_resamples_without_the_only_positive_patient_are_counted_and_left_out() 
     found = auroc_intervals(truth, score, patients, method="percentile", rng=0)
     rare, common, never = found.labels
     # A patient is left out of 0.9 ** 10 of the resamples.
-    assert rare.num_undefined / 2000 == pytest.approx(0.349, abs=0.04)
+    assert is_a(BootstrapInterval, rare).num_undefined / 2000 == pytest.approx(0.349, abs=0.04)
     assert rare.low <= rare.value <= rare.high
-    assert common.num_undefined < 20
-    assert never.num_undefined == never.num_resamples == 2000
+    assert is_a(BootstrapInterval, common).num_undefined < 20
+    assert (
+        is_a(BootstrapInterval, never).num_undefined
+        == is_a(BootstrapInterval, never).num_resamples
+        == 2000
+    )
     assert np.isnan([never.value, never.low, never.high]).all()
-    assert found.macro.num_undefined < 20
+    assert is_a(BootstrapInterval, found.macro).num_undefined < 20
     assert found.macro.low <= found.macro.value <= found.macro.high
 
 
@@ -260,7 +267,7 @@ def test_patients_of_one_radiograph_give_the_error_of_the_mean() -> None:
     ],
 )
 def test_a_bootstrap_without_a_meaning_is_refused(
-    patients: object, options: dict[str, int], message: str
+    patients: Any, options: dict[str, int], message: str
 ) -> None:
     with pytest.raises(MetricError, match=message):
         auroc_intervals([[0], [1]], [[0.0], [1.0]], patients, method="percentile", rng=0, **options)

@@ -1,6 +1,7 @@
 """The cut-off of the predicted total: the best one on the given data, or the threshold and why."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 
@@ -9,11 +10,18 @@ from rust_tuner.metrics import VisitTotals, choose_union_cutoff
 from rust_tuner.metrics.union_cutoff import CUTOFFS
 
 
-def totals(reference, predicted, patients=None):
+def totals(
+    reference: npt.NDArray[np.int64] | list[int],
+    predicted: npt.NDArray[np.float64] | list[int],
+    patients: list[int] | None = None,
+) -> VisitTotals:
     number = len(reference)
     owners = np.arange(number) if patients is None else patients
     return VisitTotals(
-        np.asarray(reference, float), np.asarray(predicted, float), owners.astype(object), number
+        np.asarray(reference, float),
+        np.asarray(predicted, float),
+        np.asarray(owners).astype(object),
+        number,
     )
 
 
@@ -64,8 +72,8 @@ def test_of_equally_good_cut_offs_the_nearest_to_the_threshold_is_taken() -> Non
     ],
 )
 def test_where_nothing_can_be_chosen_the_threshold_is_taken_and_it_says_why(
-    reference, predicted, patients, reason
-):
+    reference: list[int], predicted: list[int], patients: list[int] | None, reason: str
+) -> None:
     found = choose_union_cutoff(totals(reference, predicted, patients), threshold=13, of="visits")
     assert (found.value, found.threshold, found.chosen) == (13, 13, False)
     assert found.how.startswith("not chosen, the threshold of the true total is taken: ")

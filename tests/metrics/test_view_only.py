@@ -46,7 +46,7 @@ def published_table() -> tuple[list[str], Array]:
     for view, (first, second) in PUBLISHED_PAIRS.items():
         joint = np.array(JOINT_SCORES[view])
         for one, other in np.ndindex(joint.shape):
-            add(view, {first: one + 1, second: other + 1}, joint[one, other])
+            add(view, {first: one + 1, second: other + 1}, int(joint[one, other]))
         # Of the other radiographs of the view, one cortex is scored, or none.
         for cortex, of_both in ((first, joint.sum(axis=1)), (second, joint.sum(axis=0))):
             for score, count in enumerate(SCORES_OF_CORTICES[cortex] - of_both):

@@ -30,7 +30,7 @@ def test_the_reference_is_the_total_of_the_manifests_visits() -> None:
 def test_a_cortex_counts_where_both_sides_score_it_and_a_visit_where_all_four_do() -> None:
     reference = [[1, 2, NAN, NAN], [NAN, NAN, 3, 4], [1, 1, NAN, NAN], [NAN, NAN, 2, NAN]]
     predicted = [[2, 2, 4, 4], [1, 1, 3, 1], [1, 1, NAN, NAN], [NAN, NAN, 2, 2]]
-    found = paired_totals(reference, predicted, ["a", "a", "b", "b"], ["x", "x", "x", "x"])
+    found = paired_totals(reference, predicted, ["a", "a", "b", "b"], ["x", "x", "x", "x"])  # type: ignore[arg-type]
     assert found.reference.tolist() == [10]
     assert found.predicted.tolist() == [2 + 2 + 3 + 1]
     assert found.patient_ids.tolist() == ["a"]
@@ -40,7 +40,7 @@ def test_a_cortex_counts_where_both_sides_score_it_and_a_visit_where_all_four_do
 def test_radiographs_taken_twice_are_averaged() -> None:
     reference = [[1, 2, 3, 4], [3, NAN, NAN, NAN]]
     predicted = [[1, 2, 3, 4], [4, 4, 4, 4]]
-    found = paired_totals(reference, predicted, ["a", "a"], ["x", "x"])
+    found = paired_totals(reference, predicted, ["a", "a"], ["x", "x"])  # type: ignore[arg-type]
     assert found.reference.tolist() == [2 + 2 + 3 + 4]
     assert found.predicted.tolist() == [2.5 + 2 + 3 + 4]
 

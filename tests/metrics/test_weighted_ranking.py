@@ -1,5 +1,8 @@
 """Weighted ranking figures: scikit-learn's, and those of tables with rows repeated or left out."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -28,7 +31,7 @@ def draw_problem(seed: int, num_rows: int, num_labels: int, decimals: int = 16) 
     shape = (num_rows, num_labels)
     truth = (rng.random(shape) < rng.choice([0.0, 0.05, 0.5, 0.9, 1.0], size=num_labels)) * 1.0
     score = np.round(truth + rng.normal(size=shape), decimals)
-    return truth, score, rng.random(shape) < 0.8
+    return truth, score, rng.random(shape) < 0.8  # type: ignore[return-value]
 
 
 problems = st.builds(
@@ -48,7 +51,7 @@ KINDS = [
 @given(problems, st.sampled_from([1, 3]))
 def test_each_label_agrees_with_scikit_learn(problem: Problem, highest: int) -> None:
     truth, score, mask = problem
-    weights = np.random.default_rng(0).integers(0, highest + 1, (len(truth), 5)) * 1.0
+    weights = np.random.default_rng(0).integers(0, highest + 1, (len(truth), 5)).astype(np.float64)
     areas = WeightedAuroc(truth, score, mask)(weights)
     precisions = WeightedAveragePrecision(truth, score, mask)(weights)
     assert areas.shape == precisions.shape == (5, truth.shape[1])
@@ -71,7 +74,12 @@ def test_each_label_agrees_with_scikit_learn(problem: Problem, highest: int) -> 
 @pytest.mark.parametrize(("weighted", "plain", "micro"), KINDS)
 @settings(deadline=None)
 @given(problem=problems)
-def test_weights_are_how_often_a_row_is_there(weighted, plain, micro, problem: Problem) -> None:
+def test_weights_are_how_often_a_row_is_there(
+    weighted: Any,
+    plain: Callable[..., npt.NDArray[np.float64]],
+    micro: Callable[..., float],
+    problem: Problem,
+) -> None:
     truth, score, mask = problem
     times = np.random.default_rng(1).integers(0, 4, size=len(truth))
     rows = np.repeat(np.arange(len(truth)), times)
@@ -86,9 +94,13 @@ def test_weights_are_how_often_a_row_is_there(weighted, plain, micro, problem: P
 
 
 @pytest.mark.parametrize(("weighted", "plain", "micro"), KINDS)
-def test_what_is_masked_does_not_count_whatever_it_is(weighted, plain, micro) -> None:
+def test_what_is_masked_does_not_count_whatever_it_is(
+    weighted: Any,
+    plain: Callable[..., npt.NDArray[np.float64]],
+    micro: Callable[..., float],
+) -> None:
     truth, score, mask = draw_problem(3, 40, 3)
-    weights = np.random.default_rng(0).integers(0, 3, (40, 4)) * 1.0
+    weights = np.random.default_rng(0).integers(0, 3, (40, 4)).astype(np.float64)
     hidden = np.where(mask, truth, 1 - truth), np.where(mask, score, np.nan), mask
     for make in (weighted, lambda *problem: Pooled(weighted, *problem)):
         expected = make(truth, score, mask)(weights)
@@ -96,7 +108,7 @@ def test_what_is_masked_does_not_count_whatever_it_is(weighted, plain, micro) ->
 
 
 @pytest.mark.parametrize("weighted", [kind[0] for kind in KINDS])
-def test_weights_of_other_rows_are_refused(weighted) -> None:
+def test_weights_of_other_rows_are_refused(weighted: Any) -> None:
     for figure in (weighted([[0], [1]], [[0], [1]]), Pooled(weighted, [[0], [1]], [[0], [1]])):
         with pytest.raises(MetricError, match="weights for 3 rows; expected 2"):
             figure(np.ones((3, 1)))

@@ -17,9 +17,9 @@ from keras.src.applications import inception_v3
 from keras.src.legacy.saving import legacy_h5_format
 
 from rust_tuner.errors import WeightsError
-from rust_tuner.models.backbones import WEIGHTS_VARIABLE, build_backbone, find_weights
+from rust_tuner.models.backbones import build_backbone, find_weights
 from rust_tuner.models.description import BACKBONE, DEMONSTRATION_BACKBONE, NUM_FEATURES
-from rust_tuner.models.weights import BackboneWeights
+from rust_tuner.models.weights import WEIGHTS_VARIABLE, BackboneWeights
 
 # NumPy 2 asks for a keyword that Keras's variables do not know; Keras saves through it.
 pytestmark = pytest.mark.filterwarnings(

@@ -1,6 +1,7 @@
 """The code of a user's functions and classes: what changes its hash, and what does not."""
 
 import functools
+from typing import Any
 
 import keras
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from rust_tuner.models.code_identity import own_code, own_values
 
 
-def compiled(source, name="f", **given):
+def compiled(source: str, name: str = "f", **given: Any) -> Any:
     """An object of a module of the user's own, as a file with this source defines it."""
     scope = {"__name__": "users_module", "keras": keras, **given}
     exec(compile(source, "users_module.py", "exec"), scope)
@@ -28,16 +29,16 @@ BASE = "def f(x, scale=2):\n    return x * scale + 1\n"
     ],
     ids=["default", "constant", "operation", "call"],
 )
-def test_code_that_computes_something_else_has_another_hash(changed):
+def test_code_that_computes_something_else_has_another_hash(changed: str) -> None:
     assert own_code(compiled(BASE)) != own_code(compiled(changed))
 
 
-def test_lines_comments_and_docstrings_do_not_count():
+def test_lines_comments_and_docstrings_do_not_count() -> None:
     moved = '\n\n# why\ndef f(x, scale=2):\n    """What."""\n    return x * scale + 1\n'
     assert own_code(compiled(BASE)) == own_code(compiled(moved))
 
 
-def test_what_a_function_has_closed_over_counts():
+def test_what_a_function_has_closed_over_counts() -> None:
     source = (
         "def f(gamma):\n    def loss(y, p):\n        return (y - p) ** gamma\n    return loss\n"
     )
@@ -46,7 +47,7 @@ def test_what_a_function_has_closed_over_counts():
     assert own_code(make(2.0)) != own_code(make(3.0))
 
 
-def test_a_helper_of_the_users_counts_where_it_is_called_by_name():
+def test_a_helper_of_the_users_counts_where_it_is_called_by_name() -> None:
     source = "def helper(x):\n    return x {}\ndef f(x):\n    return helper(x)\n"
     assert own_code(compiled(source.format("+ 1"))) != own_code(compiled(source.format("+ 2")))
 
@@ -61,31 +62,31 @@ class Scaled(keras.layers.Layer):
 """
 
 
-def test_the_methods_of_an_own_layer_count_and_its_plain_attributes_are_known():
+def test_the_methods_of_an_own_layer_count_and_its_plain_attributes_are_known() -> None:
     times, plus = (compiled(CLASS.format(sign), "Scaled")(0.5) for sign in "*+")
     assert own_code(times) == own_code(compiled(CLASS.format("*"), "Scaled")(0.5))
     assert own_code(times) != own_code(plus)
     assert own_values(times)["by"] == 0.5
 
 
-def test_code_is_found_in_lists_partials_and_regularizers():
+def test_code_is_found_in_lists_partials_and_regularizers() -> None:
     function = compiled(BASE)
     layer = keras.layers.Dense(2, kernel_regularizer=function)
     for holder in ([function], {"a": [function]}, functools.partial(function, scale=1), layer):
         assert set(own_code(holder)) == {"f"}
 
 
-def test_two_lambdas_of_one_place_both_count():
+def test_two_lambdas_of_one_place_both_count() -> None:
     make = compiled("def f(a, b):\n    return [(lambda x: x + a), (lambda x: x * b)]\n")
     assert own_code(*make(1, 2)) != own_code(*make(1, 3))
     assert own_code(*make(1, 2)) != own_code(*make(0, 2))
 
 
-def test_the_code_of_libraries_is_left_to_their_versions():
+def test_the_code_of_libraries_is_left_to_their_versions() -> None:
     assert own_code(keras.layers.Dense(2), keras.losses.MeanSquaredError(), len, isinstance) == {}
     assert own_values(keras.layers.Dense(2)) == {}
 
 
-def test_a_recursive_function_ends():
+def test_a_recursive_function_ends() -> None:
     source = "def f(n):\n    return 1 if n < 2 else n * f(n - 1)\n"
     assert own_code(compiled(source)) == own_code(compiled(source))

@@ -2,13 +2,17 @@
 
 import gc
 import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
+from narrowing import is_a
 
 from rust_tuner.models.compiled_once import CompiledOnce, shared_key
 from rust_tuner.models.fold_batches import FoldPlace, TrainingData
+from rust_tuner.models.fold_curves import FoldCurves
 from rust_tuner.models.fold_training import train_fold
 from rust_tuner.models.schedules import batch_sizes
 from rust_tuner.models.seeding import seeded_weights
@@ -18,7 +22,15 @@ pytestmark = pytest.mark.numerical
 ROWS, EPOCHS = 40, 2
 
 
-def model(*, units=3, rate=0.3, learning_rate=0.05, loss="binary_crossentropy", layers=(), **more):
+def model(
+    *,
+    units: int = 3,
+    rate: float = 0.3,
+    learning_rate: float = 0.05,
+    loss: Any = "binary_crossentropy",
+    layers: Sequence[keras.Layer] = (),
+    **more: Any,
+) -> keras.Model:
     chain = [
         keras.Input((4,)),
         keras.layers.Dense(units, activation="relu"),
@@ -33,14 +45,16 @@ def model(*, units=3, rate=0.3, learning_rate=0.05, loss="binary_crossentropy", 
     return made
 
 
-def data():
+def data() -> TrainingData:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(ROWS, 4)).astype(np.float32)
     y = (x[:, 0] + rng.normal(size=ROWS) > 0).astype(np.float32)
     return TrainingData(x, y, lambda answers, rows, where: [{} for _ in rows])
 
 
-def train(build, fold, compiled=None):
+def train(
+    build: Callable[[], keras.Model], fold: int, compiled: CompiledOnce | None = None
+) -> tuple[FoldCurves, keras.Model]:
     place = FoldPlace(3, 1, fold)
     # Sides of unequal sizes, so that the last batches differ.
     validation = np.arange(fold * 11, fold * 11 + 10 + fold)
@@ -61,13 +75,15 @@ def train(build, fold, compiled=None):
     return curves, made
 
 
-def assert_bitwise(one, other):
-    assert one.predictions.tobytes() == other.predictions.tobytes()
+def assert_bitwise(one: FoldCurves, other: FoldCurves) -> None:
+    assert (
+        is_a(np.ndarray, one.predictions).tobytes() == is_a(np.ndarray, other.predictions).tobytes()
+    )
     assert one.training == other.training
     assert one.validation == other.validation
 
 
-def test_a_fold_on_compiled_functions_is_bitwise_the_fold_of_a_fresh_model():
+def test_a_fold_on_compiled_functions_is_bitwise_the_fold_of_a_fresh_model() -> None:
     compiled = CompiledOnce()
     _, first = train(model, 0, compiled)
     curves, second = train(model, 1, compiled)
@@ -76,13 +92,13 @@ def test_a_fold_on_compiled_functions_is_bitwise_the_fold_of_a_fresh_model():
     other, third = train(lambda: model(learning_rate=0.5), 1, compiled)
     again, fourth = train(model, 1, compiled)
     assert third is fourth is first
-    assert not np.array_equal(other.predictions, curves.predictions)
+    assert not np.array_equal(np.asarray(other.predictions), np.asarray(curves.predictions))
     expected, _ = train(model, 1)
     assert_bitwise(curves, expected)
     assert_bitwise(again, expected)
 
 
-def test_models_that_differ_in_more_than_numbers_share_nothing():
+def test_models_that_differ_in_more_than_numbers_share_nothing() -> None:
     key = shared_key(model())
     assert key == shared_key(model(learning_rate=0.5))
     others = [
@@ -100,20 +116,20 @@ def test_models_that_differ_in_more_than_numbers_share_nothing():
     assert len(keys) == len(others) + 1
 
 
-def own_loss(y_true, y_pred):
+def own_loss(y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras.KerasTensor:
     return keras.ops.mean(keras.ops.square(y_true - y_pred), axis=-1)
 
 
-class OwnLayer(keras.layers.Layer):
-    def call(self, inputs):
+class OwnLayer(keras.layers.Layer):  # type: ignore[misc]
+    def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
         return inputs
 
 
-class OwnModel(keras.Model):
+class OwnModel(keras.Model):  # type: ignore[misc]
     pass
 
 
-def excluding():
+def excluding() -> keras.optimizers.AdamW:
     optimizer = keras.optimizers.AdamW(0.05)
     optimizer.exclude_from_weight_decay(var_names=["bias"])
     return optimizer
@@ -130,15 +146,17 @@ def excluding():
         lambda: model(run_eagerly=True),
     ],
 )
-def test_code_of_the_user_and_what_a_compiled_function_may_keep_are_not_shared(build):
+def test_code_of_the_user_and_what_a_compiled_function_may_keep_are_not_shared(
+    build: Callable[[], keras.Model],
+) -> None:
     assert shared_key(build()) is None
 
 
 @pytest.mark.slow
-def test_a_model_that_other_code_keeps_is_trained_itself():
+def test_a_model_that_other_code_keeps_is_trained_itself() -> None:
     compiled, built = CompiledOnce(), []
 
-    def build():
+    def build() -> keras.Model:
         built.append(model())
         return built[-1]
 
@@ -149,14 +167,14 @@ def test_a_model_that_other_code_keeps_is_trained_itself():
     assert all(one is other for one, other in zip(returned, built, strict=True))
 
 
-def test_a_model_whose_training_ended_in_an_error_is_not_used_again():
+def test_a_model_whose_training_ended_in_an_error_is_not_used_again() -> None:
     compiled = CompiledOnce()
     broken = compiled.model_of(model)
     assert compiled.model_of(model) is not broken
 
 
 @pytest.mark.slow
-def test_a_released_model_takes_no_memory():
+def test_a_released_model_takes_no_memory() -> None:
     compiled = CompiledOnce()
     made = compiled.model_of(model)
     made.predict_on_batch(np.zeros((2, 4), np.float32))

@@ -1,6 +1,8 @@
 """What a model is: each choice of its layers and its compilation, and nothing of the process."""
 
 import json
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 import keras
 import numpy as np
@@ -11,15 +13,15 @@ from rust_tuner.models.described import describe_model, differences, ensure_buil
 
 def dense(
     *,
-    units=3,
-    activation="relu",
-    rate=0.1,
-    regularizer=None,
-    optimizer=None,
-    loss="mse",
-    metrics=("mae",),
-    extra=(),
-):
+    units: int = 3,
+    activation: Any = "relu",
+    rate: float = 0.1,
+    regularizer: keras.regularizers.Regularizer | None = None,
+    optimizer: Any = None,
+    loss: Any = "mse",
+    metrics: Sequence[Any] = ("mae",),
+    extra: Sequence[keras.Layer] = (),
+) -> keras.Model:
     model = keras.Sequential(
         [
             keras.Input((4,)),
@@ -33,7 +35,7 @@ def dense(
     return model
 
 
-def changes(**choices):
+def changes(**choices: Any) -> list[tuple[str, str, str]]:
     return differences(describe_model(dense()), describe_model(dense(**choices)))
 
 
@@ -51,15 +53,17 @@ def changes(**choices):
     ],
     ids=["rate", "activation", "dropout", "units", "regularizer", "loss", "metric", "object"],
 )
-def test_each_choice_is_named_with_both_values(choices, row):
+def test_each_choice_is_named_with_both_values(
+    choices: dict[str, str | tuple[str] | float], row: tuple[str, str, str]
+) -> None:
     rows = changes(**choices)
     assert list(row[1:]) in [values for name, *values in rows if name.endswith(row[0])], rows
 
 
-def test_options_of_losses_schedules_and_optimizers_are_told_apart():
+def test_options_of_losses_schedules_and_optimizers_are_told_apart() -> None:
     schedule = keras.optimizers.schedules.ExponentialDecay
 
-    def described(delta, decay, momentum):
+    def described(delta: float, decay: float, momentum: float) -> dict[str, Any]:
         optimizer = keras.optimizers.SGD(schedule(0.1, 10, decay), momentum=momentum)
         return describe_model(dense(optimizer=optimizer, loss=keras.losses.Huber(delta)))
 
@@ -69,26 +73,26 @@ def test_options_of_losses_schedules_and_optimizers_are_told_apart():
         assert len(differences(base, other)) == 1
 
 
-def test_a_layer_that_is_inserted_does_not_hide_among_those_that_move():
+def test_a_layer_that_is_inserted_does_not_hide_among_those_that_move() -> None:
     rows = changes(extra=[keras.layers.LayerNormalization()])
     assert ("layers.layer_normalization", "absent", "LayerNormalization") in rows
 
 
-def test_what_the_process_has_built_before_does_not_count():
+def test_what_the_process_has_built_before_does_not_count() -> None:
     first = describe_model(dense())
     for _ in range(3):
         dense()
     assert describe_model(dense()) == first
 
 
-def test_a_description_is_json():
+def test_a_description_is_json() -> None:
     described = describe_model(dense(loss=keras.losses.Huber(), metrics=[keras.metrics.AUC()]))
     assert json.loads(json.dumps(described, allow_nan=False)) == described
 
 
 @pytest.mark.filterwarnings("error")
-def test_lambdas_are_told_apart_by_what_they_do():
-    def described(factor):
+def test_lambdas_are_told_apart_by_what_they_do() -> None:
+    def described(factor: float) -> dict[str, Any]:
         layer = keras.layers.Lambda(lambda x: x * factor)
         return describe_model(dense(extra=[layer], activation=lambda x: x))
 
@@ -97,27 +101,27 @@ def test_lambdas_are_told_apart_by_what_they_do():
     assert "<lambda>" in name
 
 
-class Own(keras.Model):
+class Own(keras.Model):  # type: ignore[misc]
     """A model of its own class, as in the guides: no `get_config`, layers in attributes."""
 
-    def __init__(self, units, alpha=0.5):
+    def __init__(self, units: int, alpha: float = 0.5) -> None:
         super().__init__()
         self.alpha = alpha
         self.hidden = keras.layers.Dense(units, activation="relu")
         self.last = keras.layers.Dense(1)
 
-    def call(self, x):
+    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
         return self.last(self.hidden(x)) * self.alpha
 
 
-def own(**choices):
+def own(**choices: Any) -> Own:
     model = Own(**{"units": 3} | choices)
     model.compile("adam", "mse")
     ensure_built(model, np.zeros((2, 4), np.float32))
     return model
 
 
-def test_a_model_of_an_own_class_is_its_layers_attributes_and_shapes():
+def test_a_model_of_an_own_class_is_its_layers_attributes_and_shapes() -> None:
     base = describe_model(own())
     assert differences(base, describe_model(own())) == []
     assert any(row[1:] == ("3", "4") for row in differences(base, describe_model(own(units=4))))
@@ -126,14 +130,14 @@ def test_a_model_of_an_own_class_is_its_layers_attributes_and_shapes():
     )
 
 
-def unbuilt():
+def unbuilt() -> keras.Model:
     model = keras.Sequential([keras.layers.Dense(3), keras.layers.Dense(1)])
     model.compile("adam", "mse")
     return model
 
 
 @pytest.mark.parametrize("make", [unbuilt, lambda: own()], ids=["sequential", "own class"])
-def test_a_model_that_waits_for_data_gets_its_weights(make):
+def test_a_model_that_waits_for_data_gets_its_weights(make: Callable[[], Own]) -> None:
     model = make()
     ensure_built(model, np.zeros((2, 4), np.float32))
     assert [tuple(weight.shape) for weight in model.weights] == [(4, 3), (3,), (3, 1), (1,)]
@@ -141,7 +145,7 @@ def test_a_model_that_waits_for_data_gets_its_weights(make):
     assert model(np.zeros((5, 4), np.float32)).shape == (5, 1)
 
 
-def test_a_built_model_stays_as_it_is():
+def test_a_built_model_stays_as_it_is() -> None:
     model = dense()
     before = [weight.numpy() for weight in model.weights]
     ensure_built(model, np.zeros((2, 4), np.float32))
@@ -149,21 +153,23 @@ def test_a_built_model_stays_as_it_is():
         np.testing.assert_array_equal(was, now.numpy())
 
 
-class Silent(keras.layers.Layer):
+class Silent(keras.layers.Layer):  # type: ignore[misc]
     """A layer that does not say what it is."""
 
-    def __init__(self, factor, fault=NotImplementedError):
+    def __init__(
+        self, factor: float, fault: type[NotImplementedError] = NotImplementedError
+    ) -> None:
         super().__init__()
         self.factor, self.fault = factor, fault
 
-    def get_config(self):
+    def get_config(self) -> NoReturn:
         raise self.fault("not written")
 
-    def call(self, inputs):
+    def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
         return inputs * self.factor
 
 
-def test_a_layer_without_a_configuration_is_known_by_its_attributes_and_by_lacking_one():
+def test_a_layer_without_a_configuration_is_known_by_its_attributes_and_by_lacking_one() -> None:
     one, same, other = (describe_model(dense(extra=(Silent(k),))) for k in (2.0, 2.0, 3.0))
     assert differences(one, same) == []
     assert [row[1:] for row in differences(one, other)] == [("2.0", "3.0")]

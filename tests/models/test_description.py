@@ -24,11 +24,11 @@ POOLINGS = {
 
 
 @pytest.fixture(scope="module")
-def model():
+def model() -> keras.Model:
     return TransferLearningModel(weights="random", image_size=75)
 
 
-def layers_of(model, kind):
+def layers_of(model: keras.Model, kind: type[keras.Layer]) -> list[keras.Layer]:
     found = []
     for layer in model.layers:
         if isinstance(layer, keras.Model):
@@ -38,13 +38,13 @@ def layers_of(model, kind):
     return found
 
 
-def test_pooling_and_features_are_those_of_the_built_model(model):
+def test_pooling_and_features_are_those_of_the_built_model(model: keras.Model) -> None:
     pooling = model.get_layer("features")
     assert type(pooling) is POOLINGS[POOLING]
     assert pooling.output.shape == (None, NUM_FEATURES)
 
 
-def test_the_head_has_the_units_and_activations_of_the_description(model):
+def test_the_head_has_the_units_and_activations_of_the_description(model: keras.Model) -> None:
     dense = layers_of(model, keras.layers.Dense)
     assert [layer.units for layer in dense[:-1]] == list(HEAD_UNITS)
     assert {layer.activation.__name__ for layer in dense[:-1]} == {HEAD_ACTIVATION}
@@ -52,14 +52,14 @@ def test_the_head_has_the_units_and_activations_of_the_description(model):
     assert len(layers_of(model, keras.layers.Dropout)) == len(HEAD_UNITS)
 
 
-def test_the_backbone_is_frozen_and_of_the_name(model):
+def test_the_backbone_is_frozen_and_of_the_name(model: keras.Model) -> None:
     (backbone,) = [
         layer for layer in model.layers if BACKBONE.lower() in layer.name.replace("_", "")
     ]
     assert not backbone.trainable
 
 
-def test_the_words_hold_every_value():
+def test_the_words_hold_every_value() -> None:
     text = describe_model("imagenet")
     assert POOLING in text
     assert [int(number) for number in re.findall(r"\d{3,}", text)] == list(HEAD_UNITS)

@@ -196,8 +196,8 @@ def test_each_variant_is_the_feature_of_a_flipped_file(
 def test_fewer_flips_are_the_first_of_all_flips(images: list[Path], tmp_path: Path) -> None:
     every = extract_features(images, ALL_FLIPS, cache=tmp_path).values
     for flips, count in (("none", 1), ("horizontal", 2)):
-        recipe = dataclasses.replace(ALL_FLIPS, flips=flips)
-        assert FLIP_VARIANTS[flips] == FLIP_VARIANTS["horizontal_and_vertical"][:count]
+        recipe = dataclasses.replace(ALL_FLIPS, flips=flips)  # type: ignore[arg-type]
+        assert FLIP_VARIANTS[flips] == FLIP_VARIANTS["horizontal_and_vertical"][:count]  # type: ignore[index]
         assert_close(extract_features(images, recipe, cache=tmp_path).values, every[:, :count])
 
 
@@ -507,7 +507,7 @@ class Stops(Silent):
         self.error = error
         self.left = after
 
-    def task(self, name: str, total: int, *, done: int = 0) -> AbstractContextManager[Any]:
+    def task(self, name: str, total: int, *, done: int = 0) -> Any:
         return nullcontext(self)
 
     def advance(self, steps: int = 1, *, note: str | None = None) -> None:
@@ -621,7 +621,7 @@ def test_progress_counts_what_the_cache_has_as_done(
     told: list[Any] = []
 
     class Noted(Silent):
-        def task(self, name: str, total: int, *, done: int = 0) -> AbstractContextManager[Any]:
+        def task(self, name: str, total: int, *, done: int = 0) -> Any:
             told.append((name, total, done))
             return nullcontext(self)
 

@@ -1,13 +1,19 @@
 """Folds of a user's model side by side give the numbers of one fold after another."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import keras
 import numpy as np
+import numpy.typing as npt
 import pytest
+from narrowing import is_a
 from search_problems import each_fold
 
 from rust_tuner.models.compiled_once import CompiledOnce
 from rust_tuner.models.fold_arrays import ArraysTogether
 from rust_tuner.models.fold_batches import FoldPlace, TrainingData
+from rust_tuner.models.fold_curves import FoldCurves
 from rust_tuner.models.fold_plan import MixedFolds
 from rust_tuner.models.fold_rows import FoldRows
 from rust_tuner.models.fold_training import train_fold
@@ -24,19 +30,22 @@ NUM_ROWS = len(ASSIGNMENT)
 layers = keras.layers
 
 
-def numbers(*shape, seed=0):
+def numbers(*shape: int, seed: int = 0) -> npt.NDArray[np.float32]:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-def classes():
+def classes() -> npt.NDArray[np.int64]:
     return np.random.default_rng(2).integers(CLASSES, size=NUM_ROWS)
 
 
-def data_of(inputs, targets):
+def data_of(
+    inputs: npt.NDArray[np.float32] | npt.NDArray[np.int64],
+    targets: npt.NDArray[np.int64] | npt.NDArray[np.float64] | npt.NDArray[np.float32],
+) -> TrainingData:
     return TrainingData(inputs, targets, each_fold(lambda answers, rows, where: {}))
 
 
-def folds(batch_size=16):
+def folds(batch_size: int = 16) -> list[FoldRows]:
     sides = [(np.flatnonzero(fold != ASSIGNMENT), fold) for fold in range(3)]
     return [
         FoldRows(
@@ -49,21 +58,29 @@ def folds(batch_size=16):
     ]
 
 
-def seeded(build, place):
+def seeded(build: Callable[[], keras.Model], place: FoldPlace) -> keras.Model:
     number_names_from_scratch()
     with seeded_weights(place):
         return build()
 
 
-def together(data, build, rows, trainer=None, epochs=EPOCHS):
+def together(
+    data: TrainingData,
+    build: Callable[[], keras.Model],
+    rows: list[FoldRows],
+    trainer: ArraysTogether | None = None,
+    epochs: int = EPOCHS,
+) -> list[FoldCurves]:
     trainer = trainer or ArraysTogether(data)
     return trainer.train(lambda fold: seeded(build, rows[fold].place), rows, epochs=epochs)
 
 
-def one_by_one(data, build, rows):
+def one_by_one(
+    data: TrainingData, build: Callable[[], keras.Model], rows: list[FoldRows]
+) -> list[FoldCurves]:
     compiled, curves = CompiledOnce(), []
     for row in rows:
-        model = compiled.model_of(lambda row=row: seeded(build, row.place))
+        model = compiled.model_of(lambda row=row: seeded(build, row.place))  # type: ignore[misc]
         curves.append(
             train_fold(
                 model,
@@ -79,9 +96,13 @@ def one_by_one(data, build, rows):
     return curves
 
 
-def assert_same(first, second, rtol=2e-5, atol=1e-6):
+def assert_same(
+    first: list[FoldCurves], second: list[FoldCurves], rtol: float = 2e-5, atol: float = 1e-6
+) -> None:
     for one, other in zip(first, second, strict=True):
-        np.testing.assert_allclose(one.predictions, other.predictions, rtol=rtol, atol=atol)
+        np.testing.assert_allclose(
+            np.asarray(one.predictions), np.asarray(other.predictions), rtol=rtol, atol=atol
+        )
         for split in ("training", "validation"):
             ours, theirs = getattr(one, split), getattr(other, split)
             assert list(ours) == list(theirs)
@@ -89,16 +110,24 @@ def assert_same(first, second, rtol=2e-5, atol=1e-6):
                 np.testing.assert_allclose(ours[name], curve, rtol=rtol, atol=atol, err_msg=name)
 
 
-def compiled(model, optimizer="adam", loss="binary_crossentropy", metrics=("accuracy",), **more):
+def compiled(
+    model: keras.Model,
+    optimizer: Any = "adam",
+    loss: Any = "binary_crossentropy",
+    metrics: Sequence[Any] = ("accuracy",),
+    **more: Any,
+) -> keras.Model:
     model.compile(optimizer, loss, metrics=list(metrics), **more)
     return model
 
 
-def chain(*parts, shape=(6,), dtype=None):
+def chain(
+    *parts: keras.Layer, shape: tuple[int, ...] = (6,), dtype: str | None = None
+) -> keras.Model:
     return keras.Sequential([keras.Input(shape, dtype=dtype), *parts])
 
 
-def binary():
+def binary() -> keras.Model:
     return compiled(
         chain(
             layers.Dense(8, activation="relu"),
@@ -114,20 +143,20 @@ def binary():
     )
 
 
-def binary_data():
+def binary_data() -> TrainingData:
     inputs = numbers(NUM_ROWS, 6)
     # In float64 and without a second axis, as users have it.
     return data_of(inputs, (inputs[:, 0] + numbers(NUM_ROWS, seed=1) > 0).astype(float))
 
 
-def test_a_chain_trains_together_as_one_fold_after_another():
+def test_a_chain_trains_together_as_one_fold_after_another() -> None:
     data, rows = binary_data(), folds()
     expected = one_by_one(data, binary, rows)
     assert_same(together(data, binary, rows), expected)
     assert set(expected[0].validation) == {"accuracy", "area", "loss"}
 
 
-def words():
+def words() -> keras.Model:
     inputs = keras.Input((7,), dtype="int32")
     values = layers.Embedding(11, 4)(inputs)
     values = layers.Dense(5, activation="tanh")(values)
@@ -144,11 +173,11 @@ def words():
     )
 
 
-def words_data():
+def words_data() -> TrainingData:
     return data_of(np.random.default_rng(1).integers(-1, 11, size=(NUM_ROWS, 7)), classes())
 
 
-def adapted():
+def adapted() -> keras.Model:
     normalization = layers.Normalization()
     normalization.adapt(3 * numbers(NUM_ROWS, 2, 3) + 1)
     return compiled(
@@ -170,28 +199,30 @@ def adapted():
     )
 
 
-def adapted_data():
+def adapted_data() -> TrainingData:
     return data_of(numbers(NUM_ROWS, 2, 3), np.eye(CLASSES)[classes()])
 
 
-def regression(loss, optimizer="adamw", metrics=("mae",)):
-    def build():
+def regression(
+    loss: Any, optimizer: Any = "adamw", metrics: Sequence[Any] = ("mae",)
+) -> Callable[[], keras.Model]:
+    def build() -> keras.Model:
         model = chain(layers.Dense(7, "gelu", use_bias=False), layers.Dense(1))
         return compiled(model, optimizer, loss, metrics)
 
     return build
 
 
-def regression_data():
+def regression_data() -> TrainingData:
     return data_of(numbers(NUM_ROWS, 6).astype(float), 3 * numbers(NUM_ROWS, 1, seed=1))
 
 
-def sequence():
+def sequence() -> keras.Model:
     model = chain(layers.Dense(4, "relu"), layers.Dense(1, "sigmoid"), shape=(5, 6))
     return compiled(model, keras.optimizers.Adam(0.01, clipvalue=0.1))
 
 
-def sequence_data():
+def sequence_data() -> TrainingData:
     return data_of(numbers(NUM_ROWS, 5, 6), (numbers(NUM_ROWS, 5, 1, seed=3) > 0).astype(np.int64))
 
 
@@ -207,7 +238,9 @@ def sequence_data():
         pytest.param(sequence, sequence_data, id="sequence"),
     ],
 )
-def test_other_models_losses_and_optimizers_give_the_same_numbers(build, data):
+def test_other_models_losses_and_optimizers_give_the_same_numbers(
+    build: Callable[[], keras.Model], data: Callable[[], TrainingData]
+) -> None:
     if build is words and keras.backend.backend() != "tensorflow":
         pytest.skip("others fill in numbers for unknown words")
     rows = folds()
@@ -215,8 +248,8 @@ def test_other_models_losses_and_optimizers_give_the_same_numbers(build, data):
 
 
 @pytest.mark.slow
-def test_losses_of_saturated_predictions_are_those_of_keras():
-    def build():
+def test_losses_of_saturated_predictions_are_those_of_keras() -> None:
+    def build() -> keras.Model:
         model = chain(layers.Dense(1, "sigmoid", kernel_initializer=keras.initializers.Constant(9)))
         return compiled(model, keras.optimizers.SGD(1.0))
 
@@ -227,12 +260,12 @@ def test_losses_of_saturated_predictions_are_those_of_keras():
 
 
 @pytest.mark.slow
-def test_a_trial_is_bitwise_the_same_on_a_used_trainer():
+def test_a_trial_is_bitwise_the_same_on_a_used_trainer() -> None:
     data, rows = binary_data(), folds()
     trainer = ArraysTogether(data)
     first = together(data, binary, rows, trainer)
 
-    def other():
+    def other() -> keras.Model:
         model = binary()
         model.optimizer.learning_rate = 0.3
         model.layers[5].rate = 0.5
@@ -241,21 +274,27 @@ def test_a_trial_is_bitwise_the_same_on_a_used_trainer():
     between = together(data, other, rows, trainer)
     again = together(data, binary, rows, trainer)
     for one, two, third in zip(first, again, between, strict=True):
-        assert one.predictions.tobytes() == two.predictions.tobytes()
+        assert (
+            is_a(np.ndarray, one.predictions).tobytes()
+            == is_a(np.ndarray, two.predictions).tobytes()
+        )
         assert (one.training, one.validation) == (two.training, two.validation)
-        assert one.predictions.tobytes() != third.predictions.tobytes()
+        assert (
+            is_a(np.ndarray, one.predictions).tobytes()
+            != is_a(np.ndarray, third.predictions).tobytes()
+        )
     trainer.release()
 
 
-def test_a_word_beyond_a_fold_is_not_one_of_another_fold():
+def test_a_word_beyond_a_fold_is_not_one_of_another_fold() -> None:
     data = words_data()
-    data.inputs[3, 2] = 11
+    is_a(np.ndarray, data.inputs)[3, 2] = 11
     if keras.backend.backend() != "tensorflow":
         pytest.skip("others fill in numbers for unknown words")
     with pytest.raises(Exception, match="not in"):
         together(data, words, folds(), epochs=1)
 
 
-def test_folds_of_unequal_numbers_of_steps_train_one_after_another():
+def test_folds_of_unequal_numbers_of_steps_train_one_after_another() -> None:
     with pytest.raises(MixedFolds, match="the folds take 2 to 3 steps in each epoch"):
         together(binary_data(), binary, folds(batch_size=17))

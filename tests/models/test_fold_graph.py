@@ -1,7 +1,11 @@
 """What is not known to keep folds apart is refused with the reason, before anything is trained."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import keras
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from rust_tuner.models import fold_graph
@@ -13,46 +17,56 @@ from rust_tuner.models.fold_plan import MixedFolds
 layers = keras.layers
 
 
-def data(inputs=None, targets=None, **more):
+def data(
+    inputs: keras.KerasTensor = None, targets: npt.NDArray[np.float64] | None = None, **more: Any
+) -> TrainingData:
     inputs = np.zeros((8, 5), np.float32) if inputs is None else inputs
     targets = np.zeros(8) if targets is None else targets
     return TrainingData(inputs, targets, lambda answers, rows, where: [{} for _ in rows], **more)
 
 
-def model(*parts, optimizer="adam", loss="binary_crossentropy", metrics=("accuracy",), **more):
+def model(
+    *parts: Any,
+    optimizer: str = "adam",
+    loss: Any = "binary_crossentropy",
+    metrics: Sequence[Any] = ("accuracy",),
+    **more: Any,
+) -> keras.Model:
     last = layers.Dense(1, activation="sigmoid", name="last")
     made = keras.Sequential([keras.Input((5,)), *parts, last])
     made.compile(optimizer, loss, metrics=list(metrics), **more)
     return made
 
 
-def functional(make, loss="mse"):
+def functional(
+    make: Callable[[keras.KerasTensor], keras.KerasTensor], loss: Any = "mse"
+) -> keras.Model:
     inputs = keras.Input((5,))
     made = keras.Model(inputs, make(inputs))
     made.compile("sgd", loss)
     return made
 
 
-class OwnModel(keras.Model):
-    def __init__(self):
+class OwnModel(keras.Model):  # type: ignore[misc]
+    def __init__(self) -> None:
         super().__init__()
         self.dense = layers.Dense(1)
 
-    def call(self, inputs):
+    def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
         return self.dense(inputs)
 
 
-class OwnDense(layers.Dense):
+class OwnDense(layers.Dense):  # type: ignore[misc,name-defined]
     pass
 
 
-def own():
+def own() -> OwnModel:
     made = OwnModel()
     made.compile("sgd", "mse")
     return made
 
 
-def used_twice():
+def used_twice() -> keras.Model:
     dense = layers.Dense(5, name="dense")
     return functional(lambda inputs: dense(dense(inputs)))
 
@@ -106,7 +120,9 @@ def used_twice():
         (lambda: model(optimizer="nadam"), "Nadam is not known to treat each weight separately"),
     ],
 )
-def test_what_could_mix_folds_is_refused_with_the_reason(build, reason):
+def test_what_could_mix_folds_is_refused_with_the_reason(
+    build: Callable[[], OwnModel], reason: str
+) -> None:
     with pytest.raises(MixedFolds, match=reason):
         plan_model(build(), data())
 
@@ -121,12 +137,16 @@ def test_what_could_mix_folds_is_refused_with_the_reason(build, reason):
         (data(shuffle=False), "rows are not shuffled"),
     ],
 )
-def test_data_that_are_not_one_table_of_numbers_are_refused(given, reason):
+def test_data_that_are_not_one_table_of_numbers_are_refused(
+    given: TrainingData, reason: str
+) -> None:
     with pytest.raises(MixedFolds, match=reason):
         refuse_data(given)
 
 
-def test_models_that_would_fill_the_memory_together_are_refused(monkeypatch):
+def test_models_that_would_fill_the_memory_together_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     big = model(layers.Dense(1000))
     refuse_size(big, data(), num_folds=5, rows=8)
     monkeypatch.setattr(fold_graph, "memory_bytes", lambda: 1e6)
@@ -134,8 +154,8 @@ def test_models_that_would_fill_the_memory_together_are_refused(monkeypatch):
         refuse_size(big, data(), num_folds=5, rows=8)
 
 
-def test_numbers_share_a_signature_and_graphs_do_not():
-    def signature(*parts, rate=0.1, **more):
+def test_numbers_share_a_signature_and_graphs_do_not() -> None:
+    def signature(*parts: Any, rate: float = 0.1, **more: Any) -> str:
         return plan_model(model(layers.Dropout(rate), *parts, **more), data()).signature
 
     same = signature()
@@ -151,7 +171,7 @@ def test_numbers_share_a_signature_and_graphs_do_not():
     assert len({same, *others}) == 1 + len(others)
 
 
-def test_the_activation_that_losses_look_through_is_split_off():
+def test_the_activation_that_losses_look_through_is_split_off() -> None:
     plan = plan_model(model(), data())
     assert (plan.final, plan.last) == (keras.activations.sigmoid, "last")
     linear = plan_model(functional(layers.Dense(1, name="last")), data())

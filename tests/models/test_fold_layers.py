@@ -1,7 +1,10 @@
 """A layer with a fold axis is so many of Keras's own layers side by side."""
 
+from typing import Any
+
 import keras
 import numpy as np
+import numpy.typing as npt
 import pytest
 import tensorflow as tf
 
@@ -14,15 +17,15 @@ pytestmark = pytest.mark.numerical
 NUM_FOLDS, NUM_ROWS, NUM_INPUTS = 3, 8, 5
 
 
-def normal(*shape, seed=0):
+def normal(*shape: int, seed: int = 0) -> npt.NDArray[np.float32]:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-def answer(layer, *inputs, **options):
+def answer(layer: keras.Layer, *inputs: Any, **options: Any) -> npt.NDArray[Any]:
     return np.asarray(layer(*inputs, **options))
 
 
-def test_gathered_rows_are_those_of_each_fold_and_the_table_is_not_trained():
+def test_gathered_rows_are_those_of_each_fold_and_the_table_is_not_trained() -> None:
     table = keras.Variable(normal(20, NUM_INPUTS), trainable=False)
     rows = np.random.default_rng(1).integers(20, size=(NUM_ROWS, NUM_FOLDS)).astype(np.int32)
     layer = GatherRows(table)
@@ -37,7 +40,9 @@ def test_gathered_rows_are_those_of_each_fold_and_the_table_is_not_trained():
 @pytest.mark.parametrize("use_bias", [True, False])
 @pytest.mark.parametrize("activation", ["relu", "sigmoid", "linear", None])
 @pytest.mark.parametrize("places", [(), (2,)])
-def test_fold_dense_is_a_dense_layer_a_fold(activation, use_bias, units_first, places) -> None:
+def test_fold_dense_is_a_dense_layer_a_fold(
+    activation: str | None, use_bias: bool, units_first: bool, places: tuple[int]
+) -> None:
     values = normal(NUM_FOLDS, NUM_ROWS, *places, NUM_INPUTS)
     stock = [keras.layers.Dense(4, activation=activation, use_bias=use_bias) for _ in values]
     for fold, one in enumerate(stock):
@@ -66,7 +71,7 @@ def test_a_wide_first_kernel_is_stored_as_this_processor_is_quicker_with() -> No
     assert units_first(1024) == (onednn_enabled() is True and not has_avx512())
 
 
-def dropout(rate, shape, **options):
+def dropout(rate: float, shape: tuple[int, int, int], **options: Any) -> FoldDropout:
     layer = FoldDropout(NUM_FOLDS, **options)
     layer.build(shape)
     layer.rate.assign(rate)
@@ -74,7 +79,7 @@ def dropout(rate, shape, **options):
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.2, 0.5])
-def test_fold_dropout_drops_its_share_and_keeps_the_expectation(rate):
+def test_fold_dropout_drops_its_share_and_keeps_the_expectation(rate: float) -> None:
     ones = np.ones((NUM_FOLDS, 200, 300), dtype=np.float32)
     answers = answer(dropout(rate, ones.shape), ones, training=True)
     kept = np.float32(1) / (np.float32(1) - np.float32(rate))
@@ -86,7 +91,9 @@ def test_fold_dropout_drops_its_share_and_keeps_the_expectation(rate):
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "bfloat16"])
 @pytest.mark.parametrize("rate", [0.003, 0.4])
-def test_each_fold_draws_the_mask_of_keras_dropout_with_its_own_seed(rate, policy):
+def test_each_fold_draws_the_mask_of_keras_dropout_with_its_own_seed(
+    rate: float, policy: str
+) -> None:
     values = np.ones((NUM_FOLDS, 400, 30), dtype=np.float32)
     layer = dropout(rate, values.shape, dtype=policy)
     states = [np.array([fold, 7], dtype=np.int64) for fold in range(NUM_FOLDS)]
@@ -100,12 +107,12 @@ def test_each_fold_draws_the_mask_of_keras_dropout_with_its_own_seed(rate, polic
         expected = answer(stock, values[fold], training=True)
         np.testing.assert_array_equal(masks[fold], expected != 0)
         rtol = 1e-6 if policy == "float32" else 1e-2
-        np.testing.assert_allclose(*map(np.float32, (answers[fold], expected)), rtol=rtol)
+        np.testing.assert_allclose(*map(np.float32, (answers[fold], expected)), rtol=rtol)  # type: ignore[call-overload]
         assert not np.array_equal(masks[fold], masks[fold - 1])
     assert not np.array_equal(answer(layer, values, training=True) != 0, masks)
 
 
-def test_fold_dropout_does_nothing_outside_training():
+def test_fold_dropout_does_nothing_outside_training() -> None:
     values = normal(NUM_FOLDS, NUM_ROWS, NUM_INPUTS)
     layer = dropout(0.9, values.shape)
     before = [as_numpy(generator.state).tolist() for generator in layer.generators]
@@ -113,13 +120,13 @@ def test_fold_dropout_does_nothing_outside_training():
     assert [as_numpy(generator.state).tolist() for generator in layer.generators] == before
 
 
-def test_the_dropout_rate_is_set_without_a_new_graph():
+def test_the_dropout_rate_is_set_without_a_new_graph() -> None:
     ones = np.ones((NUM_FOLDS, 100, 100), dtype=np.float32)
     layer = dropout(0.0, ones.shape)
     traces = []
 
-    @tf.function
-    def training(values):
+    @tf.function  # type: ignore[untyped-decorator]
+    def training(values: npt.NDArray[np.float32]) -> tf.Tensor:
         traces.append(values)
         return layer(values, training=True)
 

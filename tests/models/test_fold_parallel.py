@@ -1,17 +1,22 @@
 """Folds trained side by side give the numbers of plain Keras `fit`, one fold after another."""
 
 import functools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import keras
 import keras_tuner
 import numpy as np
+import numpy.typing as npt
 import pytest
+from narrowing import is_a
 from search_problems import each_fold
 
 from rust_tuner.metrics import macro_auroc
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_batches import FoldPlace, TrainingData
+from rust_tuner.models.fold_curves import FoldCurves
 from rust_tuner.models.fold_layers import FoldDense, FoldDropout
 from rust_tuner.models.fold_parallel import FoldParallelTrainer
 from rust_tuner.models.fold_rows import FoldRows
@@ -28,18 +33,25 @@ NUM_FOLDS, NUM_FEATURES, EPOCHS, SEED = 3, 12, 3, 0
 ASSIGNMENT = np.repeat([0, 1, 2], [20, 21, 25])
 
 
-def problem(num_variants=2):
+def problem(num_variants: int = 2) -> TrainingData:
     rng = np.random.default_rng(1)
     values = rng.normal(size=(66, num_variants, NUM_FEATURES)).astype(np.float32)
     labels = (values[:, 0, :4] + rng.normal(size=(66, 4)) > 0).astype(np.float32)
 
-    def metrics(answers, rows, where):
+    def metrics(
+        answers: npt.NDArray[np.float32], rows: npt.NDArray[np.int64], where: str
+    ) -> dict[str, float]:
         return {"auroc": macro_auroc(labels[rows], answers, where=where)}
 
     return TrainingData(FrozenFeatures(values, "x"), labels, each_fold(metrics))
 
 
-def compiled(layers, optimizer="adam", loss="binary_crossentropy", metrics=None):
+def compiled(
+    layers: Sequence[keras.Layer],
+    optimizer: Any = "adam",
+    loss: Any = "binary_crossentropy",
+    metrics: list[Any] | None = None,
+) -> keras.Model:
     model = keras.Sequential([keras.Input((NUM_FEATURES,)), *layers])
     if isinstance(optimizer, dict):
         optimizer = keras.optimizers.Adam(**optimizer)
@@ -47,8 +59,10 @@ def compiled(layers, optimizer="adam", loss="binary_crossentropy", metrics=None)
     return model
 
 
-def dense_head(dropout=0.0, optimizer="adam", units=8):
-    def build(metrics=None):
+def dense_head(
+    dropout: float = 0.0, optimizer: str | dict[str, float] = "adam", units: int = 8
+) -> Callable[..., keras.Model]:
+    def build(metrics: list[Any] | None = None) -> keras.Model:
         layers = [
             keras.layers.Dense(units, activation="relu"),
             keras.layers.Dropout(dropout),
@@ -59,7 +73,7 @@ def dense_head(dropout=0.0, optimizer="adam", units=8):
     return build
 
 
-def fold_rows(batch_size):
+def fold_rows(batch_size: int) -> list[FoldRows]:
     sides = [
         (np.flatnonzero(fold != ASSIGNMENT), np.flatnonzero(fold == ASSIGNMENT))
         for fold in range(NUM_FOLDS)
@@ -76,8 +90,14 @@ def fold_rows(batch_size):
     ]
 
 
-def together(data, build, rows, epochs=EPOCHS, trainer=None):
-    def head(fold):
+def together(
+    data: TrainingData,
+    build: Callable[..., keras.Model],
+    rows: list[FoldRows],
+    epochs: int = EPOCHS,
+    trainer: FoldParallelTrainer | None = None,
+) -> list[FoldCurves]:
+    def head(fold: int) -> keras.Model:
         with seeded_weights(rows[fold].place):
             return build()
 
@@ -85,7 +105,12 @@ def together(data, build, rows, epochs=EPOCHS, trainer=None):
     return trainer.train(head, rows, epochs=epochs)
 
 
-def one_by_one(data, build, rows, epochs=EPOCHS):
+def one_by_one(
+    data: TrainingData,
+    build: Callable[..., keras.Model],
+    rows: list[FoldRows],
+    epochs: int = EPOCHS,
+) -> list[FoldCurves]:
     curves = []
     for row in rows:
         running = RunningPredictions((len(row.training), data.targets.shape[1]))
@@ -106,9 +131,13 @@ def one_by_one(data, build, rows, epochs=EPOCHS):
     return curves
 
 
-def assert_same_curves(first, second, rtol=2e-5):
+def assert_same_curves(
+    first: list[FoldCurves], second: list[FoldCurves], rtol: float = 2e-5
+) -> None:
     for one, other in zip(first, second, strict=True):
-        np.testing.assert_allclose(one.predictions, other.predictions, rtol=rtol, atol=1e-6)
+        np.testing.assert_allclose(
+            np.asarray(one.predictions), np.asarray(other.predictions), rtol=rtol, atol=1e-6
+        )
         for split in ("training", "validation"):
             for metric, curve in getattr(other, split).items():
                 np.testing.assert_allclose(getattr(one, split)[metric], curve, atol=1e-6)
@@ -125,12 +154,12 @@ def assert_same_curves(first, second, rtol=2e-5):
         64,
     ],
 )
-def test_without_dropout_the_numbers_are_those_of_one_fold_after_another(batch_size):
+def test_without_dropout_the_numbers_are_those_of_one_fold_after_another(batch_size: int) -> None:
     data, rows, build = problem(), fold_rows(batch_size), dense_head()
     assert_same_curves(together(data, build, rows), one_by_one(data, build, rows))
 
 
-def test_each_fold_trains_as_plain_keras_fit_does():
+def test_each_fold_trains_as_plain_keras_fit_does() -> None:
     # No schedule or loop of the package on this side: arrays, `fit`, `batch_size`.
     data, build = problem(num_variants=1), dense_head()
     rows = fold_rows(batch_size=23)
@@ -143,13 +172,15 @@ def test_each_fold_trains_as_plain_keras_fit_does():
         for epoch in range(EPOCHS):
             order = training[place.generator(epoch, "order").permutation(len(training))]
             model.fit(
-                data.inputs.values[order, 0],
+                is_a(FrozenFeatures, data.inputs).values[order, 0],
                 data.targets[order],
                 batch_size=23,
                 shuffle=False,
                 verbose=0,
             )
-            answers = model.predict(data.inputs.values[rows[fold].validation, 0], verbose=0)
+            answers = model.predict(
+                is_a(FrozenFeatures, data.inputs).values[rows[fold].validation, 0], verbose=0
+            )
             np.testing.assert_allclose(
                 curves[fold].predictions[epoch], answers, rtol=2e-5, atol=1e-6
             )
@@ -159,18 +190,18 @@ def test_each_fold_trains_as_plain_keras_fit_does():
 @pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="Keras draws its masks otherwise elsewhere"
 )
-def test_with_dropout_the_folds_draw_the_masks_that_they_would_draw_alone():
+def test_with_dropout_the_folds_draw_the_masks_that_they_would_draw_alone() -> None:
     data, rows, build = problem(), fold_rows(16), dense_head(dropout=0.4)
     curves = together(data, build, rows)
     assert_same_curves(curves, one_by_one(data, build, rows))
     without = together(data, dense_head(), rows)
-    assert not np.allclose(without[0].predictions, curves[0].predictions)
+    assert not np.allclose(np.asarray(without[0].predictions), np.asarray(curves[0].predictions))
 
 
 @pytest.mark.skipif(
     keras.backend.backend() == "tensorflow", reason="the masks themselves are equal, as above"
 )
-def test_with_dropout_training_is_distributed_as_one_fold_after_another():
+def test_with_dropout_training_is_distributed_as_one_fold_after_another() -> None:
     data, rows, build = problem(), fold_rows(16), dense_head(dropout=0.4)
     curves = together(data, build, rows, epochs=8)
     alone = one_by_one(data, build, rows, epochs=8)
@@ -193,13 +224,15 @@ def test_with_dropout_training_is_distributed_as_one_fold_after_another():
         {"learning_rate": 0.05, "epsilon": 0.1},
     ],
 )
-def test_other_optimizers_and_settings_give_the_same_numbers(optimizer):
+def test_other_optimizers_and_settings_give_the_same_numbers(
+    optimizer: str | dict[str, float],
+) -> None:
     data, rows, build = problem(), fold_rows(16), dense_head(optimizer=optimizer)
     assert_same_curves(together(data, build, rows), one_by_one(data, build, rows), rtol=1e-4)
 
 
 @pytest.mark.slow
-def test_a_fold_does_not_depend_on_the_folds_beside_it():
+def test_a_fold_does_not_depend_on_the_folds_beside_it() -> None:
     data, build = problem(), dense_head(dropout=0.3)
     rows = fold_rows(16)
     steps = len(rows[0].sizes)
@@ -209,7 +242,7 @@ def test_a_fold_does_not_depend_on_the_folds_beside_it():
     assert_same_curves(alone, beside[:2])
 
 
-def test_the_same_trial_twice_is_bitwise_the_same_also_on_a_used_trainer():
+def test_the_same_trial_twice_is_bitwise_the_same_also_on_a_used_trainer() -> None:
     data, rows = problem(), fold_rows(16)
     trainer = FoldParallelTrainer(data)
     first = together(data, dense_head(dropout=0.2), rows, trainer=trainer)
@@ -218,22 +251,28 @@ def test_the_same_trial_twice_is_bitwise_the_same_also_on_a_used_trainer():
     again = together(data, dense_head(dropout=0.2), rows, trainer=trainer)
     fresh = together(data, other, rows)
     for one, two in zip(first, again, strict=True):
-        assert one.predictions.tobytes() == two.predictions.tobytes()
+        assert (
+            is_a(np.ndarray, one.predictions).tobytes()
+            == is_a(np.ndarray, two.predictions).tobytes()
+        )
     for one, two in zip(between, fresh, strict=True):
-        assert one.predictions.tobytes() == two.predictions.tobytes()
+        assert (
+            is_a(np.ndarray, one.predictions).tobytes()
+            == is_a(np.ndarray, two.predictions).tobytes()
+        )
 
 
 @pytest.fixture
-def traced(monkeypatch):
+def traced(monkeypatch: pytest.MonkeyPatch) -> list[keras.Layer]:
     """The layers of folds side by side, as often as a graph is made of them."""
     layers = []
 
-    def note(kind):
+    def note(kind: type[FoldDense] | type[FoldDropout]) -> None:
         call = kind.call
 
         # Keras reads the signature.
         @functools.wraps(call)
-        def noted_call(layer, *args, **options):
+        def noted_call(layer: keras.Layer, *args: Any, **options: Any) -> Any:
             layers.append(layer)
             return call(layer, *args, **options)
 
@@ -244,7 +283,7 @@ def traced(monkeypatch):
     return layers
 
 
-def test_trials_that_differ_in_numbers_only_share_a_graph(traced):
+def test_trials_that_differ_in_numbers_only_share_a_graph(traced: list[keras.Layer]) -> None:
     targets = np.zeros((66, 18), dtype=np.float32)
     data = replace(problem(), targets=targets, metrics=each_fold(lambda *fold: {}))
     trainer = FoldParallelTrainer(data)
@@ -274,11 +313,13 @@ def test_trials_that_differ_in_numbers_only_share_a_graph(traced):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("last", "atol"), [("float32", 0.006), ("mixed_bfloat16", 0.02)])
-def test_in_bfloat16_the_numbers_are_those_of_one_fold_after_another(last, atol, traced):
+def test_in_bfloat16_the_numbers_are_those_of_one_fold_after_another(
+    last: str, atol: float, traced: list[keras.Layer]
+) -> None:
     # Elsewhere Keras draws its masks otherwise.
     rate = 0.3 if keras.backend.backend() == "tensorflow" else 0.0
 
-    def build(metrics=None):
+    def build(metrics: list[Any] | None = None) -> keras.Model:
         layers = [
             keras.layers.Dense(8, activation="relu", dtype="mixed_bfloat16"),
             keras.layers.Dropout(rate, dtype="mixed_bfloat16"),
@@ -292,8 +333,10 @@ def test_in_bfloat16_the_numbers_are_those_of_one_fold_after_another(last, atol,
     alone = one_by_one(data, build, rows)
     for one, other in zip(curves, alone, strict=True):
         # Of the last bits alone; what is learned in the later epochs is more.
-        np.testing.assert_allclose(one.predictions, other.predictions, atol=atol)
-        assert np.abs(other.predictions[-1] - other.predictions[0]).max() > 0.06
+        np.testing.assert_allclose(
+            np.asarray(one.predictions), np.asarray(other.predictions), atol=atol
+        )
+        assert np.abs(other.predictions[-1] - is_a(np.ndarray, other.predictions)[0]).max() > 0.06
     kernels = {layer.kernel.dtype for layer in traced if isinstance(layer, FoldDense)}
     assert kernels == {"float32"}
     assert "bfloat16" in {layer.compute_dtype for layer in traced}
@@ -302,10 +345,10 @@ def test_in_bfloat16_the_numbers_are_those_of_one_fold_after_another(last, atol,
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="others take a copy")
-def test_the_features_are_held_once():
+def test_the_features_are_held_once() -> None:
     data = problem()
-    values = empty_aligned(data.inputs.values.shape)
-    values[:] = data.inputs.values
+    values = empty_aligned(is_a(FrozenFeatures, data.inputs).values.shape)
+    values[:] = is_a(FrozenFeatures, data.inputs).values
     trainer = FoldParallelTrainer(replace(data, inputs=FrozenFeatures(values, "x")))
     # A copy would not see it.
     values[3, 1] = 7
@@ -315,11 +358,11 @@ def test_the_features_are_held_once():
 
 
 @pytest.mark.slow
-def test_masked_labels_do_not_train():
+def test_masked_labels_do_not_train() -> None:
     data, rows = problem(), fold_rows(16)
     from rust_tuner.models.architectures import masked_binary_crossentropy
 
-    def build(metrics=None):
+    def build(metrics: list[Any] | None = None) -> keras.Model:
         return compiled(
             [keras.layers.Dense(4, activation="sigmoid")],
             loss=masked_binary_crossentropy,
@@ -335,17 +378,23 @@ def test_masked_labels_do_not_train():
     flipped[:, 0] = 1 - flipped[:, 0]
     other = together(TrainingData(data.inputs, flipped, data.metrics), build, rows)
     # Label 2 is trained by no row, so what is learned of label 0 leaves it where it was.
-    np.testing.assert_array_equal(curves[0].predictions[..., 2], other[0].predictions[..., 2])
-    assert not np.allclose(curves[0].predictions[..., 0], other[0].predictions[..., 0])
+    np.testing.assert_array_equal(
+        is_a(np.ndarray, curves[0].predictions)[..., 2],
+        is_a(np.ndarray, other[0].predictions)[..., 2],
+    )
+    assert not np.allclose(
+        is_a(np.ndarray, curves[0].predictions)[..., 0],
+        is_a(np.ndarray, other[0].predictions)[..., 0],
+    )
 
 
-def held_bytes(variables):
+def held_bytes(variables: Iterable[keras.Variable]) -> int:
     return sum(np.asarray(variable.value).nbytes for variable in variables)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow alone keeps them")
-def test_a_trainer_keeps_the_memory_of_one_head_and_after_its_release_of_none():
+def test_a_trainer_keeps_the_memory_of_one_head_and_after_its_release_of_none() -> None:
     data, build = problem(), dense_head()
     trainer = FoldParallelTrainer(data)
     first = together(data, build, fold_rows(5), trainer=trainer)
@@ -356,7 +405,7 @@ def test_a_trainer_keeps_the_memory_of_one_head_and_after_its_release_of_none():
     together(data, dense_head(units=5), fold_rows(5), trainer=trainer)
     (new,) = trainer._twins.values()
     assert new is not old
-    features = data.inputs.values.nbytes
+    features = is_a(FrozenFeatures, data.inputs).values.nbytes
     assert before > features
     assert held_bytes(owned) == features
     again = together(data, build, fold_rows(5), trainer=trainer)

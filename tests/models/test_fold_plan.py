@@ -1,6 +1,8 @@
 """What would mix folds is refused with the reason; numbers that need no new graph share one."""
 
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
+from typing import Any
 
 import keras
 import pytest
@@ -8,7 +10,9 @@ import pytest
 from rust_tuner.models.fold_plan import MixedFolds, plan_head
 
 
-def head(layers=(), optimizer="adam", loss="binary_crossentropy"):
+def head(
+    layers: Sequence[keras.Layer] = (), optimizer: Any = "adam", loss: Any = "binary_crossentropy"
+) -> keras.Model:
     last = keras.layers.Dense(4, activation="sigmoid", name="last")
     model = keras.Sequential([keras.Input((5,)), *layers, last])
     if isinstance(optimizer, dict):
@@ -17,7 +21,7 @@ def head(layers=(), optimizer="adam", loss="binary_crossentropy"):
     return model
 
 
-def dense(**settings):
+def dense(**settings: Any) -> keras.layers.Dense:
     return keras.layers.Dense(4, name="dense", **settings)
 
 
@@ -42,7 +46,9 @@ def dense(**settings):
         (list, "adam", lambda y, p: p, "is not known to treat each row separately"),
     ],
 )
-def test_what_would_mix_folds_is_refused_with_the_reason(layers, optimizer, loss, reason):
+def test_what_would_mix_folds_is_refused_with_the_reason(
+    layers: Callable[[], list[keras.Layer]], optimizer: Any, loss: Any, reason: str
+) -> None:
     with pytest.raises(MixedFolds, match=reason):
         plan_head(head(layers(), optimizer, loss or "binary_crossentropy"))
 
@@ -57,12 +63,14 @@ def test_what_would_mix_folds_is_refused_with_the_reason(layers, optimizer, loss
         ),
     ],
 )
-def test_a_layer_that_a_twin_would_not_train_alike_is_refused(layer, reason):
+def test_a_layer_that_a_twin_would_not_train_alike_is_refused(
+    layer: keras.Layer, reason: str
+) -> None:
     with pytest.raises(MixedFolds, match=reason):
         plan_head(head([layer()]))
 
 
-def test_what_compile_and_optimizer_keep_out_of_their_configuration_is_refused():
+def test_what_compile_and_optimizer_keep_out_of_their_configuration_is_refused() -> None:
     model = head()
     model.compile("adam", "binary_crossentropy", loss_weights=[5.0])
     with pytest.raises(MixedFolds, match="compiled with loss_weights"):
@@ -75,7 +83,7 @@ def test_what_compile_and_optimizer_keep_out_of_their_configuration_is_refused()
         plan_head(head(optimizer=optimizer))
 
 
-def test_a_branching_head_is_refused():
+def test_a_branching_head_is_refused() -> None:
     inputs = keras.Input((5,))
     first = keras.layers.Dense(4, activation="sigmoid")(inputs)
     second = keras.layers.Dense(4, activation="sigmoid")(inputs)
@@ -85,8 +93,8 @@ def test_a_branching_head_is_refused():
         plan_head(model)
 
 
-def test_numbers_share_a_signature_and_shapes_do_not():
-    def signature(rate=0.1, units=4, **adam):
+def test_numbers_share_a_signature_and_shapes_do_not() -> None:
+    def signature(rate: float = 0.1, units: int = 4, **adam: Any) -> str:
         layers = [keras.layers.Dense(units), keras.layers.Dropout(rate)]
         return plan_head(head(layers, adam)).signature
 
@@ -98,7 +106,7 @@ def test_numbers_share_a_signature_and_shapes_do_not():
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="others have no strategies")
-def test_a_head_that_several_devices_share_is_refused():
+def test_a_head_that_several_devices_share_is_refused() -> None:
     model = head()
     model._distribute_strategy = SimpleNamespace(num_replicas_in_sync=2)
     with pytest.raises(MixedFolds, match="shared by several devices"):

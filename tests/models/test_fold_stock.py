@@ -1,7 +1,11 @@
 """A stock layer with a fold axis is so many of Keras's own layers side by side."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from rust_tuner.models.fold_stock import fold_layer, take_weights
@@ -12,11 +16,11 @@ NUM_FOLDS, NUM_ROWS = 3, 4
 layers = keras.layers
 
 
-def numbers(*shape, seed=0):
+def numbers(*shape: Any, seed: int = 0) -> npt.NDArray[np.float32]:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-def normalization(fold):
+def normalization(fold: int) -> keras.Layer:
     layer = layers.Normalization()
     layer.adapt(numbers(30, 5, seed=fold) * (fold + 1))
     return layer
@@ -39,7 +43,9 @@ def normalization(fold):
         (lambda fold: layers.Flatten(), (2, 5)),
     ],
 )
-def test_each_fold_is_as_its_own_stock_layer(make, shape):
+def test_each_fold_is_as_its_own_stock_layer(
+    make: Callable[[int], keras.Layer], shape: tuple[int, ...]
+) -> None:
     values = numbers(NUM_FOLDS, NUM_ROWS, *shape)
     stock = [make(fold) for fold in range(NUM_FOLDS)]
     if isinstance(stock[0], layers.Embedding):
@@ -61,7 +67,7 @@ def test_each_fold_is_as_its_own_stock_layer(make, shape):
         np.testing.assert_allclose(answers[fold], expected, rtol=1e-5, atol=1e-6)
 
 
-def test_several_inputs_of_a_layer_keep_their_folds():
+def test_several_inputs_of_a_layer_keep_their_folds() -> None:
     values = [numbers(NUM_FOLDS, NUM_ROWS, 5, seed=seed) for seed in range(2)]
     joined = np.asarray(fold_layer(layers.Concatenate(), NUM_FOLDS)(values))
     np.testing.assert_array_equal(joined, np.concatenate(values, axis=-1))

@@ -6,11 +6,17 @@ Long because it mirrors one module, and its tests share their fixtures.
 import dataclasses
 import itertools
 import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import pytest
+import tensorflow as tf
+from narrowing import is_a
 from scipy.stats import chisquare
 from search_problems import each_fold
 
@@ -19,6 +25,7 @@ from rust_tuner.metrics import macro_auroc
 from rust_tuner.models import epoch_file
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_batches import FoldPlace, TrainingData
+from rust_tuner.models.fold_curves import FoldCurves
 from rust_tuner.models.fold_state import as_numpy
 from rust_tuner.models.fold_training import RunningPredictions, train_fold
 from rust_tuner.models.schedules import batch_sizes
@@ -35,18 +42,20 @@ class Killed(BaseException):
     """Stands for kill -9."""
 
 
-def problem():
+def problem() -> TrainingData:
     rng = np.random.default_rng(1)
     x = rng.normal(size=(40, 5)).astype(np.float32)
     y = (x[:, :2] + rng.normal(size=(40, 2)) > 0).astype(np.float32)
 
-    def metrics(answers, rows, where):
+    def metrics(
+        answers: npt.NDArray[np.float32], rows: npt.NDArray[np.int64], where: str
+    ) -> dict[str, float]:
         return {"auroc": macro_auroc(y[rows], answers, where=where)}
 
     return TrainingData(x, y, each_fold(metrics))
 
 
-def built(place=PLACE):
+def built(place: FoldPlace = PLACE) -> keras.Model:
     """A model with every kind of state: weights, moving statistics, moments, dropout seeds."""
     with seeded_weights(place):
         model = keras.Sequential(
@@ -63,18 +72,24 @@ def built(place=PLACE):
     return model
 
 
-class Counting(keras.callbacks.Callback):
+class Counting(keras.callbacks.Callback):  # type: ignore[misc]
     """Keeps the epochs that are trained."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self.trained = []
+        self.trained: list[int] = []
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.trained.append(epoch)
 
 
-def train(model, *, checkpoint=None, data=None, **told):
+def train(
+    model: Any,
+    *,
+    checkpoint: EpochCheckpoint | None = None,
+    data: TrainingData | None = None,
+    **told: Any,
+) -> tuple[FoldCurves, list[int]]:
     """The curves, and which epochs were trained for them."""
     counting = Counting()
     curves = train_fold(
@@ -92,17 +107,17 @@ def train(model, *, checkpoint=None, data=None, **told):
     return curves, counting.trained
 
 
-def at_every_epoch(folder, key=None) -> EpochCheckpoint:
+def at_every_epoch(folder: Path, key: dict[str, Any] | None = None) -> EpochCheckpoint:
     checkpoint = FoldStore(folder, key or {"trial": 3}).checkpoint(PLACE.fold)
     checkpoint.seconds_between = 0
     return checkpoint
 
 
-def crash_after(epoch, folder, model=None):
+def crash_after(epoch: int, folder: Path, model: "RecordingModel | None" = None) -> None:
     """Train until the given epoch is finished, and no further."""
-    finished = []
+    finished: list[int] = []
 
-    def on_epoch():
+    def on_epoch() -> None:
         finished.append(len(finished))
         if finished[-1] == epoch:
             raise Killed
@@ -111,14 +126,14 @@ def crash_after(epoch, folder, model=None):
         train(model or built(), checkpoint=at_every_epoch(folder), on_epoch=on_epoch)
 
 
-def end_state(model):
+def end_state(model: keras.Model) -> list[bytes]:
     return [
         as_numpy(variable).tobytes() for variable in (*model.variables, *model.optimizer.variables)
     ]
 
 
 @pytest.fixture(scope="module")
-def whole():
+def whole() -> tuple[FoldCurves, list[bytes]]:
     """A training that nothing interrupted: its curves and the model's state at its end."""
     model = built()
     curves, trained = train(model)
@@ -126,11 +141,16 @@ def whole():
     return curves, end_state(model)
 
 
-def assert_same_training(curves, model, whole):
+def assert_same_training(
+    curves: FoldCurves, model: keras.Model, whole: tuple[FoldCurves, list[bytes]]
+) -> None:
     expected, state = whole
     assert curves.training == expected.training
     assert curves.validation == expected.validation
-    assert curves.predictions.tobytes() == expected.predictions.tobytes()
+    assert (
+        is_a(np.ndarray, curves.predictions).tobytes()
+        == is_a(np.ndarray, expected.predictions).tobytes()
+    )
     assert end_state(model) == state
 
 
@@ -138,10 +158,13 @@ def assert_same_training(curves, model, whole):
     "epoch", [pytest.param(0, marks=pytest.mark.slow), 1, pytest.param(2, marks=pytest.mark.slow)]
 )
 @pytest.mark.numerical
-def test_a_fold_goes_on_after_its_last_epoch_bitwise_as_if_untouched(epoch, whole, tmp_path):
+def test_a_fold_goes_on_after_its_last_epoch_bitwise_as_if_untouched(
+    epoch: int, whole: tuple[FoldCurves, list[bytes]], tmp_path: Path
+) -> None:
     crash_after(epoch, tmp_path)
     # Other initial weights, so that every value must come from the checkpoint.
     model = built(dataclasses.replace(PLACE, fold=9))
+    restored: list[Any]
     told, restored = [], []
     curves, trained = train(
         model,
@@ -156,10 +179,16 @@ def test_a_fold_goes_on_after_its_last_epoch_bitwise_as_if_untouched(epoch, whol
     assert_same_training(curves, model, whole)
 
 
-def test_a_crash_inside_an_epoch_costs_that_epoch_alone(whole, tmp_path):
+def test_a_crash_inside_an_epoch_costs_that_epoch_alone(
+    whole: tuple[FoldCurves, list[bytes]], tmp_path: Path
+) -> None:
     data = problem()
 
-    def dying(answers, rows, where):
+    def dying(
+        answers: Sequence[npt.NDArray[np.float32]],
+        rows: Sequence[npt.NDArray[np.int64]],
+        where: Sequence[str],
+    ) -> Sequence[Mapping[str, float]]:
         if "epoch 1, validation" in where[0]:
             raise Killed
         return data.metrics(answers, rows, where)
@@ -177,7 +206,9 @@ def test_a_crash_inside_an_epoch_costs_that_epoch_alone(whole, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_resumed_fold_depends_on_the_state_of_its_optimizer(whole, tmp_path):
+def test_a_resumed_fold_depends_on_the_state_of_its_optimizer(
+    whole: tuple[FoldCurves, list[bytes]], tmp_path: Path
+) -> None:
     crash_after(1, tmp_path)
     checkpoint = at_every_epoch(tmp_path)
     state = checkpoint.load()
@@ -187,24 +218,32 @@ def test_a_resumed_fold_depends_on_the_state_of_its_optimizer(whole, tmp_path):
         f"optimizer_{position}": as_numpy(variable)
         for position, variable in enumerate(fresh.optimizer.variables)
     }
+    assert state is not None
     assert set(dropped) < set(state)
     checkpoint.save(state | dropped)
     curves, trained = train(built(), checkpoint=checkpoint)
     assert trained == [2]
-    np.testing.assert_array_equal(curves.predictions[:2], whole[0].predictions[:2])
-    assert np.abs(curves.predictions[2:] - whole[0].predictions[2:]).max() > 1e-3
+    np.testing.assert_array_equal(
+        is_a(np.ndarray, curves.predictions)[:2], is_a(np.ndarray, whole[0].predictions)[:2]
+    )
+    assert (
+        np.abs(
+            is_a(np.ndarray, curves.predictions)[2:] - is_a(np.ndarray, whole[0].predictions)[2:]
+        ).max()
+        > 1e-3
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.numerical
 def test_predictions_in_a_file_survive_a_crash_and_a_lost_file_starts_the_fold_again(
-    whole, tmp_path, monkeypatch
-):
+    whole: tuple[FoldCurves, list[bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(epoch_file, "LARGEST_IN_MEMORY", 0)
     file = tmp_path / "predictions.bin"
 
-    def killing():
-        if file.stat().st_size == 2 * whole[0].predictions[0].nbytes:
+    def killing() -> None:
+        if file.stat().st_size == 2 * is_a(np.ndarray, whole[0].predictions)[0].nbytes:
             raise Killed
 
     with pytest.raises(Killed):
@@ -225,16 +264,18 @@ def test_predictions_in_a_file_survive_a_crash_and_a_lost_file_starts_the_fold_a
         assert trained == epochs
         assert curves.validation == whole[0].validation
         for epoch in range(EPOCHS):
-            np.testing.assert_array_equal(curves.predictions[epoch], whole[0].predictions[epoch])
+            np.testing.assert_array_equal(
+                curves.predictions[epoch], is_a(np.ndarray, whole[0].predictions)[epoch]
+            )
         assert end_state(model) == whole[1]
 
 
-def test_a_model_with_state_that_keras_does_not_show_starts_its_fold_again(tmp_path):
-    class OwnFit(keras.Sequential):
-        def fit(self, *args, **options):
+def test_a_model_with_state_that_keras_does_not_show_starts_its_fold_again(tmp_path: Path) -> None:
+    class OwnFit(keras.Sequential):  # type: ignore[misc]
+        def fit(self, *args: Any, **options: Any) -> keras.callbacks.History:
             return super().fit(*args, **options)
 
-    def own_fit():
+    def own_fit() -> keras.Model:
         model = OwnFit([keras.Input((5,)), keras.layers.Dense(2, activation="sigmoid")])
         model.compile("sgd", "binary_crossentropy", run_eagerly=True)
         return model
@@ -250,12 +291,27 @@ class RecordingModel:
     variables = trainable_variables = ()
     optimizer = SimpleNamespace(build=lambda variables: None, variables=())
 
-    def __init__(self, *, loss=(), answers=(), evaluated=()):
-        self.epochs = []
-        self.validated = []
+    def __init__(
+        self,
+        *,
+        loss: Sequence[float] = (),
+        answers: Sequence[float] = (),
+        evaluated: Sequence[float] = (),
+    ) -> None:
+        self.epochs: list[Any] = []
+        self.validated: list[Any] = []
         self._loss, self._answers, self._evaluated = loss, answers, evaluated
 
-    def fit(self, batches, *, initial_epoch, epochs, callbacks, validation_data=None, **options):
+    def fit(
+        self,
+        batches: tf.data.Dataset,
+        *,
+        initial_epoch: int,
+        epochs: int,
+        callbacks: list[keras.callbacks.Callback],
+        validation_data: tf.data.Dataset | None = None,
+        **options: object,
+    ) -> None:
         for callback in callbacks:
             callback.set_model(self)
         for epoch in range(initial_epoch, epochs):
@@ -268,16 +324,20 @@ class RecordingModel:
             for callback in callbacks:
                 callback.on_epoch_end(epoch, logs)
 
-    def predict(self, batches, **options):
+    def predict(self, batches: tf.data.Dataset, **options: object) -> npt.NDArray[np.float64]:
         inputs = np.concatenate([inputs for inputs, _ in batches.as_numpy_iterator()])
         self.validated.append(inputs)
         return np.full((len(inputs), 2), self._now(self._answers))
 
-    def _now(self, values):
+    def _now(self, values: Sequence[float]) -> float:
         return values[len(self.epochs) - 1] if values else 0.5
 
 
-def crash_and_resume(folder, then=lambda path: None, key=None):
+def crash_and_resume(
+    folder: Path,
+    then: Callable[[Path], object] = lambda path: None,
+    key: dict[str, Any] | None = None,
+) -> list[int]:
     """The epochs that are trained after a crash that followed epoch 1."""
     crash_after(1, folder, RecordingModel())
     (path,) = folder.iterdir()
@@ -285,18 +345,18 @@ def crash_and_resume(folder, then=lambda path: None, key=None):
     return train(RecordingModel(), checkpoint=at_every_epoch(folder, key))[1]
 
 
-def test_only_a_whole_checkpoint_of_the_same_key_is_used(tmp_path):
+def test_only_a_whole_checkpoint_of_the_same_key_is_used(tmp_path: Path) -> None:
     folders = [tmp_path / name for name in ("same", "other", "damaged")]
     assert crash_and_resume(folders[0]) == [2]
     assert crash_and_resume(folders[1], key={"trial": 4}) == [0, 1, 2]
 
-    def cut(path):
+    def cut(path: Path) -> None:
         path.write_bytes(path.read_bytes()[:-30])
 
     assert crash_and_resume(folders[2], cut) == [0, 1, 2]
 
 
-def test_a_short_fold_writes_no_checkpoint(tmp_path):
+def test_a_short_fold_writes_no_checkpoint(tmp_path: Path) -> None:
     _, trained = train(RecordingModel(), checkpoint=FoldStore(tmp_path, {}).checkpoint(0))
     assert trained == [0, 1, 2]
     assert list(tmp_path.iterdir()) == []
@@ -305,7 +365,16 @@ def test_a_short_fold_writes_no_checkpoint(tmp_path):
 NUM_VARIANTS = 4
 
 
-def record(model=None, *, epochs=2, place=PLACE, frozen=True, figures=None, running=None):
+def record(
+    model: RecordingModel | None = None,
+    *,
+    epochs: int = 2,
+    place: FoldPlace = PLACE,
+    frozen: bool = True,
+    figures: Callable[[npt.NDArray[np.float32], npt.NDArray[np.int64], str], dict[str, float]]
+    | None = None,
+    running: RunningPredictions | None = None,
+) -> RecordingModel:
     """Train on inputs that say which row and which flip variant they are."""
     rows, variants = np.indices((40, NUM_VARIANTS))
     values = np.stack([rows, variants], axis=-1).astype(np.float32)
@@ -325,12 +394,14 @@ def record(model=None, *, epochs=2, place=PLACE, frozen=True, figures=None, runn
     return model
 
 
-def joined(epoch):
+def joined(epoch: list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]) -> tuple[npt.NDArray[Any], ...]:
     return tuple(np.concatenate(parts) for parts in zip(*epoch, strict=True))
 
 
 @pytest.mark.parametrize("frozen", [True, False])
-def test_an_epoch_holds_each_training_row_once_with_its_target_in_batches_of_the_sizes(frozen):
+def test_an_epoch_holds_each_training_row_once_with_its_target_in_batches_of_the_sizes(
+    frozen: bool,
+) -> None:
     model = record(frozen=frozen)
     orders = []
     for epoch in model.epochs:
@@ -343,14 +414,14 @@ def test_an_epoch_holds_each_training_row_once_with_its_target_in_batches_of_the
     assert TRAINING.tolist() not in orders
 
 
-def test_validation_sees_its_rows_in_order_and_unflipped():
+def test_validation_sees_its_rows_in_order_and_unflipped() -> None:
     for frozen in (True, False):
         for inputs in record(frozen=frozen).validated:
             np.testing.assert_array_equal(inputs, np.stack([VALIDATION, 0 * VALIDATION], axis=1))
 
 
 @pytest.mark.slow
-def test_each_flip_variant_is_drawn_equally_often_for_every_row():
+def test_each_flip_variant_is_drawn_equally_often_for_every_row() -> None:
     model = record(epochs=80)
     drawn = np.zeros((len(TRAINING), NUM_VARIANTS))
     for epoch in model.epochs:
@@ -364,8 +435,8 @@ def test_each_flip_variant_is_drawn_equally_often_for_every_row():
 
 @pytest.mark.numerical
 @pytest.mark.parametrize("column", [0, 1], ids=["order", "flips"])
-def test_order_and_flips_are_a_function_of_the_place_and_the_epoch(column):
-    def epochs(**changes):
+def test_order_and_flips_are_a_function_of_the_place_and_the_epoch(column: int) -> None:
+    def epochs(**changes: Any) -> list[bytes]:
         place = dataclasses.replace(PLACE, **changes)
         model = record(place=place, epochs=3)
         return [joined(epoch)[0][:, column].tobytes() for epoch in model.epochs]
@@ -377,18 +448,19 @@ def test_order_and_flips_are_a_function_of_the_place_and_the_epoch(column):
     assert len({*first, *itertools.chain(*others)}) == 4 * 3
 
 
-def test_random_layers_get_the_seed_of_their_place_epoch_and_position():
-    def seeds(*initial, **changes):
+def test_random_layers_get_the_seed_of_their_place_epoch_and_position() -> None:
+    def seeds(*initial: Any, **changes: Any) -> list[tuple[int, ...]]:
         """What two random layers start each epoch from."""
+        seen: list[Any]
         model, seen = RecordingModel(), []
-        model.variables = [keras.random.SeedGenerator(seed).state for seed in initial]
+        model.variables = [keras.random.SeedGenerator(seed).state for seed in initial]  # type: ignore[assignment]
         predict = model.predict
 
-        def watching_predict(batches, **options):
-            seen.extend(tuple(as_numpy(state)) for state in model.variables)
+        def watching_predict(batches: tf.data.Dataset, **options: Any) -> npt.NDArray[np.float64]:
+            seen.extend(tuple(as_numpy(state)) for state in model.variables)  # type: ignore[var-annotated]
             return predict(batches, **options)
 
-        model.predict = watching_predict
+        model.predict = watching_predict  # type: ignore[method-assign]
         record(model, place=dataclasses.replace(PLACE, **changes))
         return seen
 
@@ -399,7 +471,9 @@ def test_random_layers_get_the_seed_of_their_place_epoch_and_position():
 
 
 @pytest.mark.parametrize("shape", [(7, 2), (7,), (7, 2, 3)])
-def test_running_predictions_are_the_answers_in_the_order_of_training(shape):
+def test_running_predictions_are_the_answers_in_the_order_of_training(
+    shape: tuple[int, ...],
+) -> None:
     answers = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     running = RunningPredictions(shape)
     for _ in range(2):
@@ -410,12 +484,16 @@ def test_running_predictions_are_the_answers_in_the_order_of_training(shape):
         running.reset_state()
 
 
-def test_running_predictions_are_what_the_model_answered_in_training():
+def test_running_predictions_are_what_the_model_answered_in_training() -> None:
     data = problem()
     running = RunningPredictions((len(TRAINING), 2))
     seen = []
 
-    def metrics(answers, rows, where):
+    def metrics(
+        answers: Sequence[npt.NDArray[np.float32]],
+        rows: Sequence[npt.NDArray[np.int64]],
+        where: Sequence[str],
+    ) -> Sequence[Mapping[str, float]]:
         seen.append((np.array(answers[0]), rows[0], where[0]))
         return data.metrics(answers, rows, where)
 
@@ -438,14 +516,14 @@ def test_running_predictions_are_what_the_model_answered_in_training():
     ]
     for answers, rows, _ in training:
         assert sorted(rows) == TRAINING.tolist()
-        expected = model.predict(data.inputs[rows], verbose=0)
+        expected = model.predict(is_a(np.ndarray, data.inputs)[rows], verbose=0)
         np.testing.assert_allclose(answers, expected, rtol=1e-5)
     expected = [data.metrics([answers], [rows], [""])[0]["auroc"] for answers, rows, _ in training]
     assert curves.training == {"auroc": expected}
 
 
-def test_each_place_has_initial_weights_of_its_own():
-    def weights(place):
+def test_each_place_has_initial_weights_of_its_own() -> None:
+    def weights(place: FoldPlace) -> bytes:
         with seeded_weights(place):
             layer = keras.layers.Dense(6)
             layer.build((None, 5))
@@ -469,14 +547,18 @@ NAN, INF = float("nan"), float("inf")
         ({"evaluated": [0.7, -INF]}, "epoch 1, validation: loss is -inf"),
     ],
 )
-def test_a_model_that_diverges_is_named_with_trial_fold_epoch_and_figure(behaviour, message):
+def test_a_model_that_diverges_is_named_with_trial_fold_epoch_and_figure(
+    behaviour: dict[str, list[float]], message: str
+) -> None:
     with pytest.raises(TrialError, match=f"^trial 0003, fold 2, {message}$"):
         record(RecordingModel(**behaviour))
 
 
 @pytest.mark.parametrize("side", ["training", "validation"])
-def test_a_figure_that_is_not_finite_is_named_on_either_side(side):
-    def figures(answers, rows, where):
+def test_a_figure_that_is_not_finite_is_named_on_either_side(side: str) -> None:
+    def figures(
+        answers: npt.NDArray[np.float32], rows: npt.NDArray[np.int64], where: str
+    ) -> dict[str, float]:
         return {"auroc": 0.5, "kappa": NAN if f"epoch 1, {side}" in where else 0.1}
 
     running = RunningPredictions((len(TRAINING), 1))
@@ -485,7 +567,7 @@ def test_a_figure_that_is_not_finite_is_named_on_either_side(side):
 
 
 @pytest.mark.parametrize(("batch_size", "steps"), [(5, 6), (13, 2), (100, 1)])
-def test_the_number_of_optimizer_steps_follows_the_batch_size(batch_size, steps):
+def test_the_number_of_optimizer_steps_follows_the_batch_size(batch_size: int, steps: int) -> None:
     model = built()
     sizes = batch_sizes(len(TRAINING), batch_size)
     train_fold(model, problem(), TRAINING, VALIDATION, sizes=sizes, epochs=1, place=PLACE)

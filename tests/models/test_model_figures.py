@@ -10,7 +10,9 @@ from rust_tuner.models.model_figures import ModelFigures
 pytestmark = pytest.mark.numerical
 
 
-def test_figures_are_those_of_evaluate_also_in_several_parts(monkeypatch):
+def test_figures_are_those_of_evaluate_also_in_several_parts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     rng = np.random.default_rng(0)
     x = (30 * rng.normal(size=(50, 3))).astype(np.float32)
     y = rng.integers(2, size=50)

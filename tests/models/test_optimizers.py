@@ -9,7 +9,7 @@ pytestmark = pytest.mark.numerical
 
 
 @pytest.mark.parametrize("settings", [{}, {"learning_rate": 0.1, "epsilon": 0.1, "beta_1": 0.5}])
-def test_the_fused_update_gives_the_numbers_of_keras_adam(settings):
+def test_the_fused_update_gives_the_numbers_of_keras_adam(settings: dict[str, float]) -> None:
     rng = np.random.default_rng(0)
     start = rng.normal(size=(5, 7)).astype(np.float32)
     gradients = rng.normal(size=(20, 5, 7)).astype(np.float32)
@@ -25,7 +25,7 @@ def test_the_fused_update_gives_the_numbers_of_keras_adam(settings):
     assert not np.allclose(trained[0], start)
 
 
-def test_only_plain_adam_is_replaced_on_tensorflow():
+def test_only_plain_adam_is_replaced_on_tensorflow() -> None:
     if keras.backend.backend() != "tensorflow":
         pytest.skip("the fused update is TensorFlow's")
     adam = keras.optimizers.Adam(0.01, epsilon=1e-3)

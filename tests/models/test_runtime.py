@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+from typing import Any
 
 import keras
 import numpy as np
@@ -64,7 +65,7 @@ print(json.dumps([
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that fork")
-def test_one_inter_op_thread_is_set_before_tensorflow_runs_and_only_said_afterwards():
+def test_one_inter_op_thread_is_set_before_tensorflow_runs_and_only_said_afterwards() -> None:
     if keras.backend.backend() != "tensorflow":
         pytest.skip("the setting is TensorFlow's")
     environment = {k: v for k, v in os.environ.items() if k != "TF_NUM_INTEROP_THREADS"}
@@ -108,13 +109,13 @@ print(json.dumps([onednn_enabled(), [line for line in lines if "oneDNN" in line]
 
 @pytest.mark.slow
 @pytest.mark.skipif(not can_switch_onednn(), reason="the variable means something else here")
-def test_onednn_is_on_where_we_start_tensorflow_and_only_mentioned_where_the_user_did():
+def test_onednn_is_on_where_we_start_tensorflow_and_only_mentioned_where_the_user_did() -> None:
     if keras.backend.backend() != "tensorflow":
         pytest.skip("oneDNN is TensorFlow's")
     chosen = (ONEDNN_VARIABLE, "RUST_TUNER_ONEDNN_OPTS")
     unset = {name: value for name, value in os.environ.items() if name not in chosen}
 
-    def state(first: str = "", **variables: str) -> list:
+    def state(first: str = "", **variables: str) -> list[Any]:
         done = subprocess.run(
             [sys.executable, "-c", STATE_OF_ONEDNN.format(first=first)],
             env=unset | {"TF_CPP_MIN_LOG_LEVEL": "3"} | variables,
@@ -123,7 +124,8 @@ def test_onednn_is_on_where_we_start_tensorflow_and_only_mentioned_where_the_use
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        state: list[Any] = json.loads(done.stdout)
+        return state
 
     assert state() == [True, []]
     assert state(**{ONEDNN_VARIABLE: "0"}) == [False, []]
@@ -138,7 +140,7 @@ def test_onednn_is_on_where_we_start_tensorflow_and_only_mentioned_where_the_use
     assert state("import os; os.environ['RUST_TUNER_ONEDNN_OPTS'] = ''")[1] == []
 
 
-def test_onednn_is_asked_of_tensorflow_and_of_nothing_else(monkeypatch):
+def test_onednn_is_asked_of_tensorflow_and_of_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     before = onednn_enabled()
     assert describe_backend()["onednn"] is before
     monkeypatch.setenv(ONEDNN_VARIABLE, "0" if before else "1")
@@ -147,14 +149,18 @@ def test_onednn_is_asked_of_tensorflow_and_of_nothing_else(monkeypatch):
     assert onednn_enabled() is None
 
 
-def test_a_state_of_onednn_that_tensorflow_no_longer_tells_is_not_known(monkeypatch):
+def test_a_state_of_onednn_that_tensorflow_no_longer_tells_is_not_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     util = importlib.import_module("tensorflow.python.util")
     monkeypatch.setitem(sys.modules, "tensorflow.python.util._pywrap_util_port", None)
     monkeypatch.delattr(util, "_pywrap_util_port", raising=False)
     assert onednn_enabled() is None
 
 
-def test_slow_kernels_are_mentioned_once_and_only_where_nobody_chose_them(monkeypatch, caplog):
+def test_slow_kernels_are_mentioned_once_and_only_where_nobody_chose_them(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(runtime, "logged_messages", set())
     monkeypatch.setattr(runtime, "can_switch_onednn", lambda: True)
     for enabled, is_chosen in ((True, False), (None, False), (False, True)):
@@ -171,14 +177,14 @@ def test_slow_kernels_are_mentioned_once_and_only_where_nobody_chose_them(monkey
     assert caplog.text.count("computes without oneDNN") == is_slow
 
 
-def test_the_backend_may_be_started_again():
+def test_the_backend_may_be_started_again() -> None:
     start_backend()
     described = describe_backend()
     start_backend()
     assert describe_backend() == described
 
 
-def test_versions_name_what_decides_the_last_digits():
+def test_versions_name_what_decides_the_last_digits() -> None:
     backend = keras.backend.backend()
     packages = ("rust-tuner", "keras", "keras-tuner", "numpy", backend)
     expected = {name: importlib.metadata.version(name) for name in packages}
@@ -187,7 +193,7 @@ def test_versions_name_what_decides_the_last_digits():
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="others take a copy")
-def test_features_are_trained_on_where_they_are():
+def test_features_are_trained_on_where_they_are() -> None:
     values = empty_aligned((5, 3))
     values[:] = 1
     table = keras.Variable(shared_tensor(values), trainable=False)
@@ -198,7 +204,7 @@ def test_features_are_trained_on_where_they_are():
 # NumPy puts large arrays four floats after where they may start.
 @pytest.mark.parametrize("offset", [1, 3, 4, 8, 16])
 @pytest.mark.parametrize("shape", [(40, 3), (0, 3)])
-def test_values_that_start_anywhere_are_taken_too(offset, shape):
+def test_values_that_start_anywhere_are_taken_too(offset: int, shape: tuple[int, int]) -> None:
     room = empty_aligned((offset + 40 * 3,))
     values = room[offset : offset + shape[0] * 3].reshape(shape)
     values[:] = np.arange(values.size).reshape(shape)
@@ -207,7 +213,7 @@ def test_values_that_start_anywhere_are_taken_too(offset, shape):
     np.testing.assert_array_equal(keras.ops.matmul(tensor, np.eye(3, dtype="float32")), values)
 
 
-def test_values_that_nobody_may_change_are_copied():
+def test_values_that_nobody_may_change_are_copied() -> None:
     room = empty_aligned((4, 3))
     room[:] = 2
     values = room.view()
@@ -254,7 +260,7 @@ def test_values_that_are_not_in_one_piece_are_taken_too():
 
 
 @pytest.mark.parametrize("shape", [(1,), (3, 5, 7), (2490, 4, 8)])
-def test_room_starts_where_the_widest_vectors_do(shape):
+def test_room_starts_where_the_widest_vectors_do(shape: tuple[int, ...]) -> None:
     values = empty_aligned(shape)
     assert values.shape == shape
     assert values.dtype == np.float32

@@ -19,14 +19,14 @@ def as_keras(num_rows: int, batch_size: int) -> list[int]:
     return [batch_size] * full + [rest] * (rest > 0)
 
 
-class SizesSeen(keras.layers.Layer):
+class SizesSeen(keras.layers.Layer):  # type: ignore[misc]
     """Notes how many rows each training batch has."""
 
     def __init__(self) -> None:
         super().__init__()
         self.sizes: list[int] = []
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
         if training:
             self.sizes.append(len(inputs))
         return inputs

@@ -1,6 +1,7 @@
 """Initial weights depend on the place of a fold alone, whatever else draws at random."""
 
 import random
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -12,7 +13,9 @@ from rust_tuner.models.seeding import seeded_weights
 PLACE = FoldPlace(seed=1, trial=3, fold=2)
 
 
-def weights(*, between=lambda: None, before=lambda: None):
+def weights(
+    *, between: Callable[[], object] = lambda: None, before: Callable[[], object] = lambda: None
+) -> list[list[list[float]]]:
     with seeded_weights(PLACE):
         before()
         layers = []
@@ -23,9 +26,9 @@ def weights(*, between=lambda: None, before=lambda: None):
     return [layer.kernel.numpy().tolist() for layer in layers]
 
 
-def test_weights_are_those_of_keras_seeded_globally():
+def test_weights_are_those_of_keras_seeded_globally() -> None:
     expected = weights()
-    word = []
+    word: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keras.utils, "set_random_seed", word.append)
         with seeded_weights(PLACE):
@@ -37,13 +40,13 @@ def test_weights_are_those_of_keras_seeded_globally():
         assert layer.kernel.numpy().tolist() == kernel
 
 
-def test_draws_of_other_threads_change_no_weights():
+def test_draws_of_other_threads_change_no_weights() -> None:
     # They draw from the global generator, as this does.
     assert weights(between=random.random) == weights()
 
 
-def test_a_seed_that_the_user_sets_in_build_counts():
-    def seed():
+def test_a_seed_that_the_user_sets_in_build_counts() -> None:
+    def seed() -> None:
         keras.utils.set_random_seed(7)
 
     expected = weights(before=seed)
@@ -51,14 +54,16 @@ def test_a_seed_that_the_user_sets_in_build_counts():
     assert weights(before=seed, between=random.random) == expected
 
 
-def test_blocks_within_blocks_end_with_the_usual_generator():
+def test_blocks_within_blocks_end_with_the_usual_generator() -> None:
     with seeded_weights(PLACE):
         inner = weights()
     assert inner == weights()
 
 
 @pytest.mark.parametrize("error", [None, ValueError])
-def test_seeded_weights_leave_the_global_random_states_as_they_were(error):
+def test_seeded_weights_leave_the_global_random_states_as_they_were(
+    error: type[ValueError] | None,
+) -> None:
     random.seed(5)
     np.random.seed(5)
     states = random.getstate(), np.random.get_state()

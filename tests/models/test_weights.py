@@ -3,6 +3,8 @@
 import subprocess
 import sys
 import zipfile
+from collections.abc import Sequence
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -12,13 +14,14 @@ from rust_tuner.errors import WeightsError
 from rust_tuner.models.weights import (
     NUM_CONVOLUTIONS,
     NUM_KERNEL_WEIGHTS,
+    BackboneWeights,
     check_architecture,
     describe_file,
     find_local_weights,
 )
 
 
-def write(path, shapes):
+def write(path: Path, shapes: Sequence[tuple[int, ...]]) -> BackboneWeights:
     with h5py.File(path, "w") as file:
         for number, shape in enumerate(shapes):
             # No chunk is written, so that the file is small.
@@ -26,13 +29,13 @@ def write(path, shapes):
     return describe_file(str(path), path)
 
 
-def right():
+def right() -> list[tuple[int, int, int, int]]:
     """As many kernels with as many weights as InceptionV3 has."""
     rest = NUM_KERNEL_WEIGHTS - (NUM_CONVOLUTIONS - 1)
     return [(1, 1, 1, 1)] * (NUM_CONVOLUTIONS - 1) + [(1, 1, 1, rest)]
 
 
-def test_a_file_with_the_kernels_of_inceptionv3_is_taken(tmp_path):
+def test_a_file_with_the_kernels_of_inceptionv3_is_taken(tmp_path: Path) -> None:
     check_architecture(write(tmp_path / "a.h5", [*right(), (32,)]))
     with zipfile.ZipFile(tmp_path / "b.keras", "w") as archive:
         archive.write(tmp_path / "a.h5", "model.weights.h5")
@@ -42,7 +45,7 @@ def test_a_file_with_the_kernels_of_inceptionv3_is_taken(tmp_path):
     check_architecture(random)
 
 
-def test_the_kernels_of_an_optimizer_are_not_counted(tmp_path):
+def test_the_kernels_of_an_optimizer_are_not_counted(tmp_path: Path) -> None:
     weights = write(tmp_path / "a.h5", right())
     with h5py.File(tmp_path / "a.h5", "a") as file:
         file.create_dataset("optimizer_weights/m", shape=(3, 3, 3, 32))
@@ -58,27 +61,31 @@ def test_the_kernels_of_an_optimizer_are_not_counted(tmp_path):
         ([*right(), (2048, 1000)], "with its top; use the file without it"),
     ],
 )
-def test_another_model_is_refused_with_what_it_holds(tmp_path, shapes, told):
+def test_another_model_is_refused_with_what_it_holds(
+    tmp_path: Path, shapes: Sequence[tuple[int, ...]], told: str
+) -> None:
     with pytest.raises(WeightsError, match=told):
         check_architecture(write(tmp_path / "a.h5", shapes))
 
 
 @pytest.mark.parametrize("name", ["a.h5", "a.keras"])
 @pytest.mark.parametrize("content", [b"", b"no model", b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"])
-def test_what_is_no_model_file_is_a_weights_error(tmp_path, name, content):
+def test_what_is_no_model_file_is_a_weights_error(
+    tmp_path: Path, name: str, content: bytes
+) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(WeightsError, match="does not hold the weights of InceptionV3 without"):
         check_architecture(describe_file(name, tmp_path / name))
 
 
-def test_a_zip_without_weights_is_a_weights_error(tmp_path):
+def test_a_zip_without_weights_is_a_weights_error(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.keras", "w") as archive:
         archive.writestr("other", "")
     with pytest.raises(WeightsError, match="does not hold the weights"):
         check_architecture(describe_file("a", tmp_path / "a.keras"))
 
 
-def test_a_folder_in_the_files_place_is_said_to_be_none(tmp_path):
+def test_a_folder_in_the_files_place_is_said_to_be_none(tmp_path: Path) -> None:
     (tmp_path / "a.h5").mkdir()
     with pytest.raises(WeightsError, match="is not a regular file"):
         find_local_weights(tmp_path / "a.h5")
@@ -87,8 +94,8 @@ def test_a_folder_in_the_files_place_is_said_to_be_none(tmp_path):
 
 
 def test_imagenets_weights_are_taken_from_kerass_folder_only_where_they_are_whole(
-    tmp_path, monkeypatch
-):
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("RUST_TUNER_WEIGHTS", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     assert find_local_weights("imagenet") is None
@@ -104,7 +111,7 @@ def test_imagenets_weights_are_taken_from_kerass_folder_only_where_they_are_whol
     assert (found.asked, found.path) == ("imagenet", path)
 
 
-def test_nothing_starts_tensorflow():
+def test_nothing_starts_tensorflow() -> None:
     code = (
         "import sys, rust_tuner.models.weights\n"
         "print(sorted({'tensorflow', 'keras'} & set(sys.modules)))"
@@ -113,7 +120,7 @@ def test_nothing_starts_tensorflow():
     assert done.stdout == "[]\n"
 
 
-def test_the_numbers_are_those_of_kerass_model():
+def test_the_numbers_are_those_of_kerass_model() -> None:
     import keras
 
     model = keras.applications.InceptionV3(include_top=False, weights=None, input_shape=(75, 75, 3))

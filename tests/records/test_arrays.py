@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from rust_tuner.records.arrays import read_arrays, write_arrays
@@ -27,7 +28,7 @@ def zipped(**entries: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def plain(array) -> bytes:
+def plain(array: npt.NDArray[np.uint8] | int | list[float]) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, np.asarray(array))
     return buffer.getvalue()
@@ -41,7 +42,9 @@ def test_arrays_come_back_under_their_key_alone(tmp_path: Path) -> None:
     array = np.arange(6, dtype=np.float32).reshape(2, 3)
     write_arrays(path, KEY, predictions=array, nothing=None)
     for key in (KEY, None):
-        (name, back), *rest = read_arrays(path, key).items()
+        found = read_arrays(path, key)
+        assert found is not None
+        (name, back), *rest = found.items()
         assert (name, rest) == ("predictions", [])
         assert back.dtype == array.dtype
         np.testing.assert_array_equal(back, array)
@@ -62,7 +65,7 @@ def test_arrays_come_back_under_their_key_alone(tmp_path: Path) -> None:
         "",
     ],
 )
-def test_a_header_that_claims_what_is_not_there_is_refused(header, tmp_path):
+def test_a_header_that_claims_what_is_not_there_is_refused(header: str, tmp_path: Path) -> None:
     path = tmp_path / "x.npz"
     path.write_bytes(zipped(**SIGNATURE, predictions=npy(header, bytes(12))))
     assert read_arrays(path, KEY) is None
@@ -72,7 +75,7 @@ def test_a_header_that_claims_what_is_not_there_is_refused(header, tmp_path):
     "content",
     [b"", plain([1.0, 2.0]), b"PK", zipped(), zipped(key=plain(1), num_arrays=plain([1, 2]))],
 )
-def test_what_is_no_archive_of_ours_is_refused(content, tmp_path):
+def test_what_is_no_archive_of_ours_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "x.npz"
     path.write_bytes(content)
     assert read_arrays(path, None) is None

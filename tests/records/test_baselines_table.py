@@ -1,7 +1,10 @@
 """The first models side by side: which of them are tied, from records alone."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from narrowing import not_none
 from report_studies import signed, write_baselines, write_json
 
 from rust_tuner.files import read_json
@@ -11,7 +14,7 @@ from rust_tuner.records.project import read_project
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Path:
     """Three models of four folds each, the first one the best, the last one far off."""
     models = (BASELINES[0], *BASELINES[2:])
     write_baselines(tmp_path / "baselines", models, num_folds=4)
@@ -25,11 +28,14 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_models_are_tied_as_trials_of_one_search_would_be(folder):
+def test_models_are_tied_as_trials_of_one_search_would_be(folder: Path) -> None:
     table = baseline_results(folder).set_index("model")
     models = (BASELINES[0], *BASELINES[2:])
     scores = np.array(
-        [read_project(folder / "baselines" / model).best.fold_values("auroc") for model in models]
+        [
+            not_none(read_project(folder / "baselines" / model).best).fold_values("auroc")
+            for model in models
+        ]
     )
     # The folds of the hand-written records hold 7 of 30 patients each.
     expected = tied_with_best(scores, 23, 7)

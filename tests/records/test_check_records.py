@@ -1,7 +1,9 @@
 """`checks.json`: what was written comes back, what is damaged is refused."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from report_studies import write_regime_1
@@ -39,16 +41,16 @@ RECORD = CheckRecord(
 
 
 @pytest.fixture
-def path(tmp_path):
+def path(tmp_path: Path) -> Path:
     write_checks(tmp_path, RECORD)
     return tmp_path / CHECKS_FILE
 
 
-def test_what_was_written_comes_back(path):
+def test_what_was_written_comes_back(path: Path) -> None:
     assert read_checks(path) == RECORD
 
 
-def test_verdicts_are_counted_in_words_and_picked_by_status(path):
+def test_verdicts_are_counted_in_words_and_picked_by_status(path: Path) -> None:
     record = read_checks(path)
     assert record.told == "1 passed, 1 warning, 1 failed, 1 could not be run"
     assert [verdict.check for verdict in record.of("failed", "warning")] == ["two", "four"]
@@ -66,7 +68,9 @@ def test_verdicts_are_counted_in_words_and_picked_by_status(path):
         lambda content: content.update(verdicts=7),
     ],
 )
-def test_a_damaged_record_is_refused_with_what_to_do(path, change):
+def test_a_damaged_record_is_refused_with_what_to_do(
+    path: Path, change: Callable[[Any], object]
+) -> None:
     content = json.loads(path.read_text())
     change(content)
     path.write_text(json.dumps(content))
@@ -74,7 +78,7 @@ def test_a_damaged_record_is_refused_with_what_to_do(path, change):
         read_checks(path)
 
 
-def test_a_record_cut_short_is_refused(path):
+def test_a_record_cut_short_is_refused(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(RustTunerError, match="not valid JSON"):
         read_checks(path)

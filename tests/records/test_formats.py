@@ -3,7 +3,9 @@
 import io
 import json
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -49,23 +51,23 @@ KINDS: dict[str, type[Record]] = {
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory):
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stored") / "study"
     with zipfile.ZipFile(STORED) as archive:
         archive.extractall(folder)
     return folder
 
 
-def state_files(folder):
+def state_files(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.json"))
 
 
-def test_every_kind_of_state_file_is_stored(stored):
+def test_every_kind_of_state_file_is_stored(stored: Path) -> None:
     assert {path.name for path in state_files(stored)} == set(KINDS)
     assert STORED.stat().st_size < 100_000
 
 
-def test_a_record_is_written_as_it_was_read_byte_by_byte(stored, tmp_path):
+def test_a_record_is_written_as_it_was_read_byte_by_byte(stored: Path, tmp_path: Path) -> None:
     for path in state_files(stored):
         record = read_record(path, KINDS[path.name])
         write_record(tmp_path / "again.json", record)
@@ -73,8 +75,8 @@ def test_a_record_is_written_as_it_was_read_byte_by_byte(stored, tmp_path):
         assert sha256_of_json(record.to_json()) == sha256_of_json(read_json(path))
 
 
-def test_a_record_names_every_part_of_its_file(stored):
-    def unnamed(value, where):
+def test_a_record_names_every_part_of_its_file(stored: Path) -> None:
+    def unnamed(value: Any, where: str) -> Iterator[str]:
         if isinstance(value, Record):
             yield from (f"{where}.{name}" for name in value.model_extra or {})
             for name in type(value).model_fields:
@@ -97,7 +99,7 @@ def test_a_record_names_every_part_of_its_file(stored):
     }
 
 
-def test_a_stored_study_is_read_whole_and_told(stored):
+def test_a_stored_study_is_read_whole_and_told(stored: Path) -> None:
     records = read_study(stored)
     assert records.problems == ()
     assert set(records.projects) == {
@@ -110,10 +112,11 @@ def test_a_stored_study_is_read_whole_and_told(stored):
     assert records.noise is not None
     assert records.holdout is not None
     assert records.checks is not None
-    console = Console(file=io.StringIO(), width=200)
+    written = io.StringIO()
+    console = Console(file=written, width=200)
     for line in status_lines(stored):
         console.print(line)
-    shown = console.file.getvalue()
+    shown = written.getvalue()
     assert "prepared: 28 radiographs of 12 patients" in shown
     assert "regime_2: 2 of 2 trials done, 0 failed" in shown
     assert "hold-out set: looked at once" in shown
@@ -122,7 +125,7 @@ def test_a_stored_study_is_read_whole_and_told(stored):
     assert len(tables["regime_2"]) == 2
 
 
-def test_a_stored_study_is_begun_again_with_its_own_choices(stored):
+def test_a_stored_study_is_begun_again_with_its_own_choices(stored: Path) -> None:
     study = Study(stored)
     assert study.count_radiographs() == 28
     assert study.protocol_of("regime_1").trials == 2
@@ -131,7 +134,7 @@ def test_a_stored_study_is_begun_again_with_its_own_choices(stored):
 
 
 @pytest.mark.slow
-def test_a_stored_study_has_a_report(stored):
+def test_a_stored_study_has_a_report(stored: Path) -> None:
     page = Study(stored).report().read_text()
     assert "damaged" not in page
     assert "cannot be read" not in page
@@ -139,7 +142,7 @@ def test_a_stored_study_has_a_report(stored):
 
 # A study of that time has no key.
 @pytest.mark.parametrize("name", sorted(set(FORMATS) - {"key.json"}))
-def test_a_file_of_a_later_format_is_refused_with_what_to_do(name, stored):
+def test_a_file_of_a_later_format_is_refused_with_what_to_do(name: str, stored: Path) -> None:
     path = next(stored.rglob(name))
     content = read_json(path) | {"format": FORMATS[name] + 1}
     with pytest.raises(
@@ -149,12 +152,12 @@ def test_a_file_of_a_later_format_is_refused_with_what_to_do(name, stored):
 
 
 @pytest.mark.parametrize("written", [None, True, 0, -1, 1.0, "1", [], 10**99])
-def test_what_is_no_format_is_refused(written):
+def test_what_is_no_format_is_refused(written: str | float | None) -> None:
     with pytest.raises(RecordError, match="a format that this version does not know"):
         in_todays_format({"format": written}, "noise.json", path=Path("noise.json"), mend="x")
 
 
-def upgraded(content, upgrades):
+def upgraded(content: dict[str, Any], upgrades: dict[tuple[str, int], Any]) -> dict[str, Any]:
     return in_todays_format(
         content,
         "noise.json",

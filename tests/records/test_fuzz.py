@@ -4,6 +4,9 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -19,8 +22,8 @@ from report_studies import (
     write_study,
 )
 
-from rust_tuner.records.folder import read_study
-from rust_tuner.search.regimes import REGIME_1
+from rust_tuner.records.folder import StudyRecords, read_study
+from rust_tuner.records.project import REGIME_1
 from rust_tuner.terminal.status import status_lines
 
 FILES = (
@@ -42,7 +45,7 @@ FILES = (
     "final/cross_validation/search.json",
 )
 JSON_FILES = tuple(name for name in FILES if name.endswith(".json"))
-HOSTILE = (
+HOSTILE: tuple[Any, ...] = (
     None,
     True,
     -1,
@@ -75,7 +78,7 @@ RAW = (
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory):
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study that is written by hand, with every kind of record, and few: it is read often."""
     folder = tmp_path_factory.mktemp("fuzzed") / "study"
     write_study(folder)
@@ -91,7 +94,7 @@ def study(tmp_path_factory):
     return folder
 
 
-def look(folder):
+def look(folder: Path) -> StudyRecords:
     """What `status` and `report` read, within seconds."""
     start = time.process_time()
     records = read_study(folder)
@@ -101,7 +104,7 @@ def look(folder):
     return records
 
 
-def look_at_changed(study, name, content):
+def look_at_changed(study: Path, name: str, content: bytes) -> StudyRecords:
     """What is read while one file has another content."""
     path = study / name
     kept = path.read_bytes()
@@ -112,13 +115,13 @@ def look_at_changed(study, name, content):
         path.write_bytes(kept)
 
 
-def test_the_study_is_whole_before(study):
+def test_the_study_is_whole_before(study: Path) -> None:
     records = look(study)
     assert records.problems == ()
     assert all((study / name).is_file() for name in FILES)
 
 
-def look_at_hostile_bytes(study, name, contents):
+def look_at_hostile_bytes(study: Path, name: str, contents: tuple[bytes, ...]) -> None:
     for content in contents:
         records = look_at_changed(study, name, content)
         assert records.problems, content[:40]
@@ -126,18 +129,18 @@ def look_at_hostile_bytes(study, name, contents):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_hostile_bytes_in_a_file_are_a_problem_that_is_named(name, study):
+def test_hostile_bytes_in_a_file_are_a_problem_that_is_named(name: str, study: Path) -> None:
     # Each file has a few, and all of them have all.
     look_at_hostile_bytes(study, name, RAW[FILES.index(name) % 4 :: 4])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
-def test_any_hostile_bytes_in_any_file_are_a_problem_that_is_named(name, study):
+def test_any_hostile_bytes_in_any_file_are_a_problem_that_is_named(name: str, study: Path) -> None:
     look_at_hostile_bytes(study, name, RAW)
 
 
-def nodes(value, path=()):
+def nodes(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
     yield path
     items = (
         value.items()
@@ -150,15 +153,15 @@ def nodes(value, path=()):
         yield from nodes(item, (*path, key))
 
 
-def replaced(value, path, by):
+def replaced(value: Any, path: tuple[str | int, ...], by: Any) -> Any:
     if not path:
         return by
-    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy: Any = dict(value) if isinstance(value, dict) else list(value)
     copy[path[0]] = replaced(value[path[0]], path[1:], by)
     return copy
 
 
-def look_at_a_hostile_value(study, name, data):
+def look_at_a_hostile_value(study: Path, name: str, data: st.DataObject) -> None:
     content = json.loads((study / name).read_text())
     path = data.draw(st.sampled_from(sorted(nodes(content), key=str)))
     value = data.draw(st.sampled_from(HOSTILE))
@@ -172,7 +175,9 @@ def look_at_a_hostile_value(study, name, data):
 @pytest.mark.parametrize("name", JSON_FILES)
 @settings(max_examples=5, deadline=None)
 @given(data=st.data())
-def test_a_hostile_value_anywhere_in_a_file_is_read_or_named(name, study, data):
+def test_a_hostile_value_anywhere_in_a_file_is_read_or_named(
+    name: str, study: Path, data: st.DataObject
+) -> None:
     look_at_a_hostile_value(study, name, data)
 
 
@@ -180,11 +185,13 @@ def test_a_hostile_value_anywhere_in_a_file_is_read_or_named(name, study, data):
 @pytest.mark.parametrize("name", JSON_FILES)
 @settings(max_examples=50, deadline=None)
 @given(data=st.data())
-def test_many_hostile_values_anywhere_in_a_file_are_read_or_named(name, study, data):
+def test_many_hostile_values_anywhere_in_a_file_are_read_or_named(
+    name: str, study: Path, data: st.DataObject
+) -> None:
     look_at_a_hostile_value(study, name, data)
 
 
-def look_at_flipped_and_cut_bytes(study, name, data):
+def look_at_flipped_and_cut_bytes(study: Path, name: str, data: st.DataObject) -> None:
     content = bytearray((study / name).read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
@@ -194,7 +201,9 @@ def look_at_flipped_and_cut_bytes(study, name, data):
 @pytest.mark.parametrize("name", FILES)
 @settings(max_examples=3, deadline=None)
 @given(data=st.data())
-def test_flipped_and_cut_bytes_are_read_or_named(name, study, data):
+def test_flipped_and_cut_bytes_are_read_or_named(
+    name: str, study: Path, data: st.DataObject
+) -> None:
     look_at_flipped_and_cut_bytes(study, name, data)
 
 
@@ -202,13 +211,17 @@ def test_flipped_and_cut_bytes_are_read_or_named(name, study, data):
 @pytest.mark.parametrize("name", FILES)
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
-def test_many_flipped_and_cut_bytes_are_read_or_named(name, study, data):
+def test_many_flipped_and_cut_bytes_are_read_or_named(
+    name: str, study: Path, data: st.DataObject
+) -> None:
     look_at_flipped_and_cut_bytes(study, name, data)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX's")
 @pytest.mark.parametrize("name", FILES)
-def test_a_pipe_in_a_files_place_is_named_and_not_waited_for(name, study, tmp_path):
+def test_a_pipe_in_a_files_place_is_named_and_not_waited_for(
+    name: str, study: Path, tmp_path: Path
+) -> None:
     copy = tmp_path / "study"
     shutil.copytree(study, copy)
     (copy / name).unlink()
@@ -218,7 +231,9 @@ def test_a_pipe_in_a_files_place_is_named_and_not_waited_for(name, study, tmp_pa
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_folder_or_a_link_in_a_circle_in_a_files_place_is_named(name, study, tmp_path):
+def test_a_folder_or_a_link_in_a_circle_in_a_files_place_is_named(
+    name: str, study: Path, tmp_path: Path
+) -> None:
     copy = tmp_path / "study"
     shutil.copytree(study, copy)
     (copy / name).unlink()
@@ -229,7 +244,7 @@ def test_a_folder_or_a_link_in_a_circle_in_a_files_place_is_named(name, study, t
     assert look(copy).problems
 
 
-def test_what_is_whole_is_read_beside_what_is_damaged(study):
+def test_what_is_whole_is_read_beside_what_is_damaged(study: Path) -> None:
     records = look_at_changed(study, "regime_2/search.json", b"{")
     assert records.regime_2 is None
     assert records.regime_1 is not None

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from report_studies import holdout_record
@@ -27,7 +28,7 @@ SECOND = Look(date="2026-02-02T03:04:05+00:00", model_sha256="ef" * 32, reason="
 
 
 @pytest.fixture
-def final(tmp_path):
+def final(tmp_path: Path) -> Path:
     (tmp_path / "final").mkdir()
     return tmp_path / "final"
 
@@ -37,14 +38,16 @@ def test_a_look_survives_its_record(tmp_path: Path) -> None:
     assert read_looks(study["looks"], tmp_path) == (FIRST, SECOND)
 
 
-def test_a_study_that_was_never_looked_at_has_none(tmp_path, final):
+def test_a_study_that_was_never_looked_at_has_none(tmp_path: Path, final: Path) -> None:
     assert read_looks(None, tmp_path) == read_looks([], tmp_path) == ()
     (final / "model.keras").write_bytes(b"")
     assert read_looks(None, tmp_path) == ()
 
 
 @pytest.mark.parametrize("noted", [None, []])
-def test_an_evaluation_that_no_record_names_is_the_first_look(tmp_path, final, noted):
+def test_an_evaluation_that_no_record_names_is_the_first_look(
+    tmp_path: Path, final: Path, noted: list[Any] | None
+) -> None:
     record = holdout_record()
     (final / "holdout.json").write_text(json.dumps(record))
     (look,) = read_looks(noted, tmp_path)
@@ -55,14 +58,18 @@ def test_an_evaluation_that_no_record_names_is_the_first_look(tmp_path, final, n
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", "\x00", '{"metrics": {"auroc": "x"}}'])
-def test_a_broken_evaluation_is_a_look_all_the_same(tmp_path, final, content):
+def test_a_broken_evaluation_is_a_look_all_the_same(
+    tmp_path: Path, final: Path, content: str
+) -> None:
     (final / "holdout.json").write_text(content)
     (look,) = read_looks(None, tmp_path)
     assert look.state == "finished"
     assert look.metrics == {}
 
 
-def test_predictions_without_an_evaluation_are_a_look_that_was_not_finished(tmp_path, final):
+def test_predictions_without_an_evaluation_are_a_look_that_was_not_finished(
+    tmp_path: Path, final: Path
+) -> None:
     (final / "predictions.csv").write_text("")
     (look,) = read_looks(None, tmp_path)
     assert (look.state, look.model_sha256) == ("begun", None)
@@ -82,7 +89,9 @@ def test_predictions_without_an_evaluation_are_a_look_that_was_not_finished(tmp_
         [FIRST.to_json() | {"metrics": 3}],
     ],
 )
-def test_a_damaged_record_of_looks_is_named(tmp_path, looks):
+def test_a_damaged_record_of_looks_is_named(
+    tmp_path: Path, looks: int | list[int | dict[str, Any]]
+) -> None:
     with pytest.raises(ResumeError, match=r"study\.json: its looks at the hold-out set cannot be"):
         read_looks(looks, tmp_path)
 

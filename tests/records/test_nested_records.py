@@ -22,12 +22,12 @@ RECORD = OuterRecord(**outer_record(1))
 
 
 @pytest.fixture
-def place(tmp_path):
+def place(tmp_path: Path) -> Path:
     write_outer(tmp_path, RECORD, key=SHA, predictions="a,b\n1,2\n")
     return tmp_path
 
 
-def test_a_record_comes_back_as_it_was(place):
+def test_a_record_comes_back_as_it_was(place: Path) -> None:
     assert read_outer(place) == read_outer(place, key=SHA) == RECORD
     assert (place / OUTER_PREDICTIONS).read_text() == "a,b\n1,2\n"
 
@@ -43,7 +43,7 @@ def test_optimism_is_of_the_same_models_and_the_gap_of_the_refitted_one() -> Non
     }
 
 
-def test_a_record_that_lacks_a_figure_is_named(place):
+def test_a_record_that_lacks_a_figure_is_named(place: Path) -> None:
     content = read_json(place / OUTER_FILE)
     del content["inner_estimate"], content["sha256"]
     content["sha256"] = sha256_of_json(content)
@@ -52,19 +52,19 @@ def test_a_record_that_lacks_a_figure_is_named(place):
         read_outer(place)
 
 
-def test_an_outer_fold_without_a_record_is_not_finished(tmp_path, place):
+def test_an_outer_fold_without_a_record_is_not_finished(tmp_path: Path, place: Path) -> None:
     assert read_outer(tmp_path / "nowhere") is None
     (place / OUTER_FILE).unlink()
     assert read_outer(place) is None
 
 
-def test_a_record_of_another_key_is_never_taken(place):
+def test_a_record_of_another_key_is_never_taken(place: Path) -> None:
     with pytest.raises(RustTunerError, match=r"outer\.json belongs to another run"):
         read_outer(place, key="cd" * 32)
 
 
 @pytest.mark.parametrize("changed", ["epoch", "estimate", "key", "predictions_sha256"])
-def test_a_record_that_was_changed_is_noticed(changed, place):
+def test_a_record_that_was_changed_is_noticed(changed: str, place: Path) -> None:
     content = read_json(place / OUTER_FILE)
     content[changed] = 1 if changed == "epoch" else {"auroc": 1.0, "cortex_auroc": 1.0}
     (place / OUTER_FILE).write_text(json.dumps(content))
@@ -73,13 +73,13 @@ def test_a_record_that_was_changed_is_noticed(changed, place):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", "null", '{"format": 2}'])
-def test_a_damaged_record_is_named(text, place):
+def test_a_damaged_record_is_named(text: str, place: Path) -> None:
     (place / OUTER_FILE).write_text(text)
     with pytest.raises(RustTunerError, match=r"outer\.json"):
         read_outer(place)
 
 
-def test_predictions_that_are_not_the_records_own_are_named(place):
+def test_predictions_that_are_not_the_records_own_are_named(place: Path) -> None:
     (place / OUTER_PREDICTIONS).write_text("a,b\n1,3\n")
     with pytest.raises(RustTunerError, match=r"predictions\.csv does not match its record"):
         read_outer(place)

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -67,7 +68,15 @@ def search(tmp_path: Path) -> Path:
     return folder
 
 
-def write_trial(folder, number, status, values, *, score=None, message=None):
+def write_trial(
+    folder: Path,
+    number: int,
+    status: str,
+    values: dict[str, Any],
+    *,
+    score: float | None = None,
+    message: str | None = None,
+) -> None:
     path = folder / f"trial_{number:04d}" / "trial.json"
     path.parent.mkdir(exist_ok=True)
     metrics = (

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,7 +37,7 @@ class Notes(Silent):
 def make(tmp_path: Path) -> Make:
     """A manifest of ten patients with two 16-bit views each, of so many bits."""
 
-    def make(depth: int = 12, /, **columns: object) -> Path:
+    def make(depth: int = 12, /, **columns: Any) -> Path:
         rng, rows = np.random.default_rng(0), []
         for patient in range(10):
             for view in ("ap", "lateral"):

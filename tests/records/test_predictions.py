@@ -1,5 +1,6 @@
 """Hold-out predictions: only visible cortices count, and figures are the references'."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +21,17 @@ from rust_tuner.records.predictions import (
 
 
 @pytest.fixture(scope="module")
-def predictions():
+def predictions() -> pd.DataFrame:
     return make_predictions(rows=80)
 
 
 @pytest.fixture
-def path(tmp_path, predictions):
+def path(tmp_path: Path, predictions: pd.DataFrame) -> Path:
     predictions.to_csv(tmp_path / "predictions.csv", index=False)
     return tmp_path / "predictions.csv"
 
 
-def test_predictions_come_back_as_they_were_written(path, predictions):
+def test_predictions_come_back_as_they_were_written(path: Path, predictions: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(read_predictions(path), predictions, check_dtype=False)
     assert read_predictions(path)["patient_id"][0] == "000"
 
@@ -45,7 +46,9 @@ def test_predictions_come_back_as_they_were_written(path, predictions):
         ("medial", "high", "row 3: medial=high; a RUST score"),
     ],
 )
-def test_a_value_out_of_range_is_named_with_its_place(column, value, told, tmp_path, predictions):
+def test_a_value_out_of_range_is_named_with_its_place(
+    column: str, value: str | float, told: str, tmp_path: Path, predictions: pd.DataFrame
+) -> None:
     table = predictions.astype({column: object})
     table.loc[2, column] = value
     table.to_csv(tmp_path / "predictions.csv", index=False)
@@ -53,7 +56,7 @@ def test_a_value_out_of_range_is_named_with_its_place(column, value, told, tmp_p
         read_predictions(tmp_path / "predictions.csv")
 
 
-def test_a_missing_column_is_named(tmp_path, predictions):
+def test_a_missing_column_is_named(tmp_path: Path, predictions: pd.DataFrame) -> None:
     predictions.drop(columns="probability_view_ap").to_csv(tmp_path / "p.csv", index=False)
     with pytest.raises(RustTunerError, match=r"p\.csv lacks the column probability_view_ap"):
         read_predictions(tmp_path / "p.csv")
@@ -65,7 +68,7 @@ def test_an_empty_file_is_refused(tmp_path: Path) -> None:
         read_predictions(tmp_path / "p.csv")
 
 
-def test_a_label_has_a_row_only_where_its_cortex_is_visible(predictions):
+def test_a_label_has_a_row_only_where_its_cortex_is_visible(predictions: pd.DataFrame) -> None:
     labels = label_table(predictions)
     for cortex in CORTICES:
         shown = set(predictions.loc[predictions[cortex].notna(), "image"])
@@ -75,7 +78,7 @@ def test_a_label_has_a_row_only_where_its_cortex_is_visible(predictions):
         assert (rows.groupby("image")["positive"].sum() == 1).all()
 
 
-def test_roc_curves_enclose_the_reference_area(predictions):
+def test_roc_curves_enclose_the_reference_area(predictions: pd.DataFrame) -> None:
     points = roc_table(label_table(predictions))
     for cortex in CORTICES:
         shown = predictions[predictions[cortex].notna()]
@@ -90,7 +93,7 @@ def test_roc_curves_enclose_the_reference_area(predictions):
             assert rows["rows"].iloc[0] == len(shown)
 
 
-def test_average_precision_is_the_reference(predictions):
+def test_average_precision_is_the_reference(predictions: pd.DataFrame) -> None:
     points = precision_recall_table(label_table(predictions))
     shown = predictions[predictions["anterior"].notna()]
     rows = points[(points["cortex"] == "anterior") & (points["score"] == 2)]
@@ -99,7 +102,9 @@ def test_average_precision_is_the_reference(predictions):
 
 
 @pytest.mark.parametrize("table", [roc_table, precision_recall_table])
-def test_a_label_of_one_class_has_no_curve_and_no_figure(table, predictions):
+def test_a_label_of_one_class_has_no_curve_and_no_figure(
+    table: Callable[[pd.DataFrame], pd.DataFrame], predictions: pd.DataFrame
+) -> None:
     changed = predictions.assign(medial=predictions["medial"].replace(4, 3))
     points = table(label_table(changed))
     rows = points[(points["cortex"] == "medial") & (points["score"] == 4)]
@@ -108,13 +113,13 @@ def test_a_label_of_one_class_has_no_curve_and_no_figure(table, predictions):
     assert rows.iloc[0, 2:5].isna().all()
 
 
-def test_nothing_visible_is_an_error_that_says_so(predictions):
+def test_nothing_visible_is_an_error_that_says_so(predictions: pd.DataFrame) -> None:
     blind = predictions.assign(**dict.fromkeys(CORTICES, np.nan))
     with pytest.raises(RustTunerError, match="no radiograph has a visible cortex"):
         roc_table(label_table(blind))
 
 
-def test_confusion_counts_are_the_reference(predictions):
+def test_confusion_counts_are_the_reference(predictions: pd.DataFrame) -> None:
     counts = confusion_table(predictions)
     for cortex in CORTICES:
         shown = predictions[predictions[cortex].notna()]
@@ -128,7 +133,7 @@ def test_confusion_counts_are_the_reference(predictions):
         np.testing.assert_allclose(shares, 1)
 
 
-def test_a_true_score_that_does_not_occur_has_no_share(predictions):
+def test_a_true_score_that_does_not_occur_has_no_share(predictions: pd.DataFrame) -> None:
     changed = predictions.assign(medial=predictions["medial"].replace(4, 3))
     counts = confusion_table(changed)
     rows = counts[(counts["cortex"] == "medial") & (counts["true_score"] == 4)]

@@ -8,11 +8,14 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from narrowing import is_a, not_none
 
 from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.files import read_json, sha256_of_json, write_json
@@ -36,41 +39,41 @@ RUN = {
 }
 
 
-def fold_record(fold=0, offset=0.0):
+def fold_record(fold: int = 0, offset: float = 0.0) -> FoldRecord:
     predictions = np.arange(12, dtype=np.float32).reshape(2, 3, 2) / 12
     return FoldRecord(
         fold=fold,
         training={"loss": [0.7 + offset, 0.1 + 0.2]},
         validation={"loss": [0.8, 0.4], "auroc": [0.5 + offset, 0.75 - offset]},
         validation_indices=np.array([3 * fold, 3 * fold + 2, 3 * fold + 1]),
-        predictions=predictions + np.float32(offset),
+        predictions=np.asarray(predictions + np.float32(offset)),
         steps_per_epoch=4 + fold,
         seconds=1.5,
     )
 
 
-def assert_same(record, other):
+def assert_same(record: FoldRecord | None, other: FoldRecord) -> None:
     for name in ("fold", "training", "validation", "steps_per_epoch", "seconds"):
         assert getattr(record, name) == getattr(other, name)
-    assert record.predictions.dtype == np.float32
-    np.testing.assert_array_equal(record.predictions, other.predictions)
-    assert record.validation_indices.dtype == np.int64
-    np.testing.assert_array_equal(record.validation_indices, other.validation_indices)
+    assert is_a(np.ndarray, not_none(record).predictions).dtype == np.float32
+    np.testing.assert_array_equal(not_none(record).predictions, other.predictions)
+    assert not_none(record).validation_indices.dtype == np.int64
+    np.testing.assert_array_equal(not_none(record).validation_indices, other.validation_indices)
 
 
 @pytest.fixture
-def store(tmp_path):
+def store(tmp_path: Path) -> FoldStore:
     return FoldStore(tmp_path / "trial_0000", KEY)
 
 
 @pytest.fixture
-def files(store, tmp_path):
+def files(store: FoldStore, tmp_path: Path) -> list[Path]:
     """The two files of one saved record."""
     store.save(fold_record())
     return [tmp_path / "trial_0000" / f"fold_0.{suffix}" for suffix in ("json", "npz")]
 
 
-def test_a_record_comes_back_bit_for_bit(store):
+def test_a_record_comes_back_bit_for_bit(store: FoldStore) -> None:
     records = [fold_record(fold, 0.1 / 3) for fold in range(2)]
     for record in records:
         store.save(record)
@@ -79,7 +82,7 @@ def test_a_record_comes_back_bit_for_bit(store):
     assert store.load(2) is None
 
 
-def test_a_record_saved_again_replaces_the_first(store):
+def test_a_record_saved_again_replaces_the_first(store: FoldStore) -> None:
     store.save(fold_record())
     store.save(fold_record(offset=0.125))
     assert_same(store.load(0), fold_record(offset=0.125))
@@ -88,7 +91,9 @@ def test_a_record_saved_again_replaces_the_first(store):
 @pytest.mark.parametrize(
     "other", [{}, KEY | {"run": "abd"}, KEY | {"trial": "0001"}, KEY | {"values": {"units": 3}}]
 )
-def test_a_record_of_another_key_is_never_returned(other, store, files):
+def test_a_record_of_another_key_is_never_returned(
+    other: dict[str, Any], store: FoldStore, files: list[Path]
+) -> None:
     stranger = FoldStore(files[0].parent, other)
     assert stranger.load(0) is None
     store.close(np.zeros((6, 2), np.float32), 1)
@@ -96,7 +101,7 @@ def test_a_record_of_another_key_is_never_returned(other, store, files):
     assert stranger.load_closed(1) is None
 
 
-def test_the_two_files_of_a_record_are_of_one_key(files, store):
+def test_the_two_files_of_a_record_are_of_one_key(files: list[Path], store: FoldStore) -> None:
     head, arrays = files
     own = head.read_bytes(), arrays.read_bytes()
     FoldStore(head.parent, {}).save(fold_record())
@@ -107,7 +112,7 @@ def test_the_two_files_of_a_record_are_of_one_key(files, store):
         path.write_bytes(others)
 
 
-def test_a_record_cut_short_anywhere_is_never_returned(store, files):
+def test_a_record_cut_short_anywhere_is_never_returned(store: FoldStore, files: list[Path]) -> None:
     for path in files:
         content = path.read_bytes()
         # The last byte of the JSON is the end of its line.
@@ -118,7 +123,7 @@ def test_a_record_cut_short_anywhere_is_never_returned(store, files):
     assert_same(store.load(0), fold_record())
 
 
-def test_arrays_damaged_anywhere_are_never_returned(store, files):
+def test_arrays_damaged_anywhere_are_never_returned(store: FoldStore, files: list[Path]) -> None:
     _, path = files
     content = path.read_bytes()
     refused = 0
@@ -137,13 +142,17 @@ def test_arrays_damaged_anywhere_are_never_returned(store, files):
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", "7", "{}", '{"key": 7}', "\x00\xff"])
-def test_a_head_that_is_no_record_is_never_returned(content, store, files):
+def test_a_head_that_is_no_record_is_never_returned(
+    content: str, store: FoldStore, files: list[Path]
+) -> None:
     files[0].write_text(content, encoding="latin-1")
     assert store.load(0) is None
 
 
 @pytest.mark.parametrize("field", ["fold", "training", "validation", "steps_per_epoch", "seconds"])
-def test_a_head_without_all_its_fields_is_never_returned(field, store, files):
+def test_a_head_without_all_its_fields_is_never_returned(
+    field: str, store: FoldStore, files: list[Path]
+) -> None:
     head = json.loads(files[0].read_text())
     del head[field]
     files[0].write_text(json.dumps(head))
@@ -151,29 +160,31 @@ def test_a_head_without_all_its_fields_is_never_returned(field, store, files):
 
 
 @pytest.mark.parametrize("missing", [0, 1])
-def test_half_a_record_is_none(missing, store, files):
+def test_half_a_record_is_none(missing: int, store: FoldStore, files: list[Path]) -> None:
     files[missing].unlink()
     assert store.load(0) is None
 
 
-def test_no_pickle_is_ever_read(store, files):
+def test_no_pickle_is_ever_read(store: FoldStore, files: list[Path]) -> None:
     key = np.load(files[1])["key"]
     np.savez(files[1], key=key, num_arrays=np.asarray(1), predictions=np.array([{}], dtype=object))
     assert store.load(0) is None
 
 
-def test_a_trial_is_closed_once_its_out_of_fold_predictions_are_there(store, tmp_path):
+def test_a_trial_is_closed_once_its_out_of_fold_predictions_are_there(
+    store: FoldStore, tmp_path: Path
+) -> None:
     records = [fold_record(fold) for fold in range(2)]
     for record in records:
         store.save(record)
     assert store.load_closed(2) is None
     table = np.full((7, 2), np.nan, dtype=np.float32)
-    table[:6] = np.concatenate([record.predictions[1] for record in records])
+    table[:6] = np.concatenate([is_a(np.ndarray, record.predictions)[1] for record in records])
     store.close(table, epoch=1)
     store.prune()
     closed = store.load_closed(2)
-    assert [record.fold for record in closed] == [0, 1]
-    for record, whole in zip(closed, records, strict=True):
+    assert [record.fold for record in not_none(closed)] == [0, 1]
+    for record, whole in zip(not_none(closed), records, strict=True):
         assert (record.training, record.validation) == (whole.training, whole.validation)
         assert (record.steps_per_epoch, record.seconds) == (whole.steps_per_epoch, 1.5)
         assert record.predictions is None
@@ -182,7 +193,9 @@ def test_a_trial_is_closed_once_its_out_of_fold_predictions_are_there(store, tmp
     np.testing.assert_array_equal(read_out_of_fold(tmp_path, "0000"), table)
 
 
-def test_pruning_drops_the_predictions_of_every_epoch_and_the_checkpoints_alone(store, tmp_path):
+def test_pruning_drops_the_predictions_of_every_epoch_and_the_checkpoints_alone(
+    store: FoldStore, tmp_path: Path
+) -> None:
     folder = tmp_path / "trial_0000"
     for fold in range(2):
         store.save(fold_record(fold))
@@ -201,7 +214,9 @@ def test_pruning_drops_the_predictions_of_every_epoch_and_the_checkpoints_alone(
 
 
 @pytest.mark.parametrize("damage", ["absent", "empty", "half"])
-def test_a_trial_with_damaged_predictions_is_not_closed(damage, store, files, tmp_path):
+def test_a_trial_with_damaged_predictions_is_not_closed(
+    damage: str, store: FoldStore, files: list[Path], tmp_path: Path
+) -> None:
     store.close(np.zeros((3, 2), np.float32), 1)
     path = tmp_path / "trial_0000" / "out_of_fold.npz"
     content = path.read_bytes()
@@ -214,19 +229,27 @@ def test_a_trial_with_damaged_predictions_is_not_closed(damage, store, files, tm
         read_out_of_fold(tmp_path, "0000")
 
 
-def test_saving_a_fold_clears_its_checkpoint_and_no_other(store):
+def test_saving_a_fold_clears_its_checkpoint_and_no_other(store: FoldStore) -> None:
     for fold in range(2):
         store.checkpoint(fold).save({"weights": np.arange(3.0)})
-    np.testing.assert_array_equal(store.checkpoint(0).load()["weights"], [0, 1, 2])
+    np.testing.assert_array_equal(not_none(store.checkpoint(0).load())["weights"], [0, 1, 2])
     store.save(fold_record(0))
     assert store.checkpoint(0).load() is None
-    assert set(store.checkpoint(1).load()) == {"weights"}
+    assert set(not_none(store.checkpoint(1).load())) == {"weights"}
 
 
 # Whole projects.
 
 
-def write_trial(folder, trial, *, status="COMPLETED", values=None, folds=(0.0, 0.1), message=None):
+def write_trial(
+    folder: Path,
+    trial: str,
+    *,
+    status: str = "COMPLETED",
+    values: dict[str, int] | None = None,
+    folds: list[float] | tuple[float, ...] = (0.0, 0.1),
+    message: str | None = None,
+) -> Path:
     """A trial whose score is the mean AUROC of its folds at epoch 1."""
     place = folder / f"trial_{trial}"
     place.mkdir(parents=True)
@@ -236,7 +259,7 @@ def write_trial(folder, trial, *, status="COMPLETED", values=None, folds=(0.0, 0
     completed = status == "COMPLETED"
     score = float(np.mean([0.75 - offset for offset in folds])) if completed else None
 
-    def observed(value):
+    def observed(value: float | None) -> dict[str, Sequence[Collection[str]]]:
         return {"direction": "max", "observations": [{"value": [value], "step": 1}]}
 
     metrics = {"val_auroc": observed(score), "val_loss": observed(0.4)} if completed else {}
@@ -256,7 +279,7 @@ def write_trial(folder, trial, *, status="COMPLETED", values=None, folds=(0.0, 0
 
 
 @pytest.fixture
-def project(tmp_path):
+def project(tmp_path: Path) -> Path:
     """A completed trial, a better one, a failed one and a running one."""
     folder = tmp_path / "search"
     folder.mkdir()
@@ -271,7 +294,7 @@ def project(tmp_path):
     return folder
 
 
-def test_running_and_failed_trials_are_read_without_a_score(project):
+def test_running_and_failed_trials_are_read_without_a_score(project: Path) -> None:
     read = read_project(project)
     assert read.problems == ()
     assert read.objective == "val_auroc"
@@ -288,7 +311,7 @@ def test_running_and_failed_trials_are_read_without_a_score(project):
         (None, None),
     ]
     assert read.trials[2].message == "MemoryError: no room"
-    assert read.best.trial == "0001"
+    assert not_none(read.best).trial == "0001"
 
 
 @pytest.mark.parametrize(
@@ -304,13 +327,15 @@ def test_running_and_failed_trials_are_read_without_a_score(project):
         ("fold_1.json", "{}"),
     ],
 )
-def test_a_damaged_trial_is_told_and_the_others_are_still_read(name, content, project):
+def test_a_damaged_trial_is_told_and_the_others_are_still_read(
+    name: str, content: str, project: Path
+) -> None:
     (project / "trial_0001" / name).write_text(content)
     read = read_project(project)
     (problem,) = read.problems
     assert problem.startswith("trial_0001: ")
     assert [trial.trial for trial in read.trials] == ["0000", "0002", "0003"]
-    assert read.best.trial == "0000"
+    assert not_none(read.best).trial == "0000"
     assert list(results_table(read)["trial"]) == ["0000", "0002", "0003"]
     assert set(history_table(read)["trial"]) == {"0000", "0003"}
 
@@ -325,7 +350,9 @@ def test_a_damaged_trial_is_told_and_the_others_are_still_read(name, content, pr
         {"hyperparameters": {"values": 7}},
     ],
 )
-def test_a_completed_trial_that_lacks_something_is_told(changes, project):
+def test_a_completed_trial_that_lacks_something_is_told(
+    changes: dict[str, dict[str, int] | None], project: Path
+) -> None:
     path = project / "trial_0001" / "trial.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
     read = read_project(project)
@@ -345,8 +372,8 @@ def test_a_completed_trial_that_lacks_something_is_told(changes, project):
     ],
 )
 def test_a_trial_learned_nothing_where_every_auroc_of_every_fold_and_epoch_is_one_half(
-    curves, learned_nothing
-):
+    curves: dict[str, list[list[float]]], learned_nothing: bool
+) -> None:
     folds = tuple(
         FoldHead(
             key="",
@@ -371,7 +398,9 @@ def test_folds_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     assert [fold.fold for fold in trial.folds] == list(range(11))
 
 
-def test_trials_that_ended_are_counted_and_none_where_nothing_can_be_read(project, tmp_path):
+def test_trials_that_ended_are_counted_and_none_where_nothing_can_be_read(
+    project: Path, tmp_path: Path
+) -> None:
     trials = read_project(project).trials
     assert count_ended(project) == sum(trial.status != "RUNNING" for trial in trials) > 0
     (project / "search.json").write_text("{")
@@ -384,13 +413,13 @@ def test_a_folder_without_a_search_is_refused(tmp_path: Path) -> None:
         read_project(tmp_path)
 
 
-def test_a_damaged_run_manifest_is_named(project):
+def test_a_damaged_run_manifest_is_named(project: Path) -> None:
     (project / "search.json").write_text('{"objective"')
     with pytest.raises(RustTunerError, match=r"search\.json is not valid JSON"):
         read_project(project)
 
 
-def test_results_have_a_row_a_trial_with_scores_spreads_and_baselines(project):
+def test_results_have_a_row_a_trial_with_scores_spreads_and_baselines(project: Path) -> None:
     table = results_table(read_project(project))
     assert list(table) == [
         "rank",
@@ -439,7 +468,7 @@ def test_results_have_a_row_a_trial_with_scores_spreads_and_baselines(project):
     assert table["message"].tolist()[2] == "MemoryError: no room"
 
 
-def test_results_mark_trials_whose_batch_held_the_whole_fold(project):
+def test_results_mark_trials_whose_batch_held_the_whole_fold(project: Path) -> None:
     for path in (project / "trial_0001").glob("fold_*.json"):
         head = json.loads(path.read_text()) | {"steps_per_epoch": 1}
         del head["sha256"]
@@ -460,7 +489,9 @@ TABLE_COLUMNS = (
 
 
 @pytest.mark.parametrize("name", TABLE_COLUMNS)
-def test_a_hyperparameter_overwrites_no_column_and_is_kept_beside_it(name, project):
+def test_a_hyperparameter_overwrites_no_column_and_is_kept_beside_it(
+    name: str, project: Path
+) -> None:
     plain = results_table(read_project(project)).set_index("trial")
     for path in sorted(project.glob("trial_*/trial.json")):
         state = json.loads(path.read_text())
@@ -476,7 +507,7 @@ def test_a_hyperparameter_overwrites_no_column_and_is_kept_beside_it(name, proje
     assert list(table["trial"]) == ["0000", "0001", "0002", "0003"]
 
 
-def test_a_prefix_stands_only_where_names_collide_and_then_until_they_do_not(project):
+def test_a_prefix_stands_only_where_names_collide_and_then_until_they_do_not(project: Path) -> None:
     path = project / "trial_0000" / "trial.json"
     values = {"units": 2, "epochs": 3, "loss": "mse", "trial": 4, "hp_trial": 5}
     state = json.loads(path.read_text())
@@ -503,7 +534,9 @@ def test_a_prefix_stands_only_where_names_collide_and_then_until_they_do_not(pro
         ([("auc", "auc_1"), ("auc_7", "auc_8")], None),
     ],
 )
-def test_metrics_that_keras_numbered_otherwise_are_read_under_one_name(names, objective, project):
+def test_metrics_that_keras_numbered_otherwise_are_read_under_one_name(
+    names: list[tuple[str, str]], objective: str | None, project: Path
+) -> None:
     run = json.loads((project / "search.json").read_text())
     run["objective"] = {"name": objective, "direction": "max"} if objective else {}
     write_json(project / "search.json", run)
@@ -515,13 +548,13 @@ def test_metrics_that_keras_numbered_otherwise_are_read_under_one_name(names, ob
         del head["sha256"]
         write_json(path, head | {"sha256": sha256_of_json(head)})
     trial = read_trial(project / "trial_0000", objective=objective)
-    for fold in trial.folds:
-        assert fold.validation["auc"] == [0.1, 0.2]
-        assert fold.validation["auc_1"] == [0.3, 0.4]
+    for recorded in trial.folds:
+        assert recorded.validation["auc"] == [0.1, 0.2]
+        assert recorded.validation["auc_1"] == [0.3, 0.4]
     assert trial.fold_values("auc_1") == [0.4, 0.4]
 
 
-def test_results_say_which_trials_are_tied_with_the_best(project):
+def test_results_say_which_trials_are_tied_with_the_best(project: Path) -> None:
     run = json.loads((project / "search.json").read_text())
     units = {"kind": "patients", "training": [10, 12], "validation": [2, 4]}
     write_json(project / "search.json", run | {"subject": {"units": units, "num_folds": 2}})
@@ -529,7 +562,7 @@ def test_results_say_which_trials_are_tied_with_the_best(project):
     table = results_table(read).set_index("trial")
     assert table["tied_with_best"].dtype == "boolean"
     scores = {name: read.trials[int(name)].fold_values("auroc") for name in ("0000", "0001")}
-    expected = corrected_t_test(scores["0001"], scores["0000"], n_train=11, n_test=3).p_value
+    expected = corrected_t_test(scores["0001"], scores["0000"], n_train=11, n_test=3).p_value  # type: ignore[arg-type]
     assert table.loc["0000", "p_against_best"] == pytest.approx(expected)
     assert table.loc["0000", "tied_with_best"] == (expected >= 0.05)
     assert table.loc["0001", "p_against_best"] == 1
@@ -539,7 +572,7 @@ def test_results_say_which_trials_are_tied_with_the_best(project):
         assert table.loc[name, ["tied_with_best", "p_against_best"]].isna().all()
 
 
-def test_the_history_has_every_value_of_every_fold_once(project):
+def test_the_history_has_every_value_of_every_fold_once(project: Path) -> None:
     table = history_table(read_project(project))
     assert list(table) == ["trial", "fold", "epoch", "split", "metric", "value"]
     # Two epochs of three curves of two, two, no and one fold.
@@ -568,7 +601,7 @@ def test_a_search_without_trials_has_empty_tables_with_their_columns(tmp_path: P
     assert len(results_table(read)) == len(history_table(read)) == 0
 
 
-def test_reading_records_starts_no_tensorflow(project):
+def test_reading_records_starts_no_tensorflow(project: Path) -> None:
     code = (
         "import sys\n"
         "from rust_tuner.records.project import read_project\n"
@@ -595,7 +628,7 @@ def test_reading_records_starts_no_tensorflow(project):
         "trial_\u0663\u0663\u0663\u0663",
     ],
 )
-def test_a_folder_of_another_name_is_no_trial(name, project):
+def test_a_folder_of_another_name_is_no_trial(name: str, project: Path) -> None:
     before = read_project(project)
     shutil.copytree(project / "trial_0000", project / name)
     after = read_project(project)
@@ -604,20 +637,20 @@ def test_a_folder_of_another_name_is_no_trial(name, project):
 
 
 @pytest.mark.parametrize("name", ["fold_x.json", "fold_1 (copy).json", "fold_01234567.json"])
-def test_a_file_of_another_name_is_no_fold(name, project):
+def test_a_file_of_another_name_is_no_fold(name: str, project: Path) -> None:
     (project / "trial_0001" / name).write_text("{}")
     assert len(read_project(project).trials[1].folds) == 2
     assert read_project(project).problems == ()
 
 
-def test_a_trial_under_another_number_is_not_taken_for_it(project):
+def test_a_trial_under_another_number_is_not_taken_for_it(project: Path) -> None:
     shutil.copytree(project / "trial_0000", project / "trial_0007")
     read = read_project(project)
     assert [trial.trial for trial in read.trials] == ["0000", "0001", "0002", "0003"]
     assert "belongs to trial 0000" in read.problems[0]
 
 
-def test_a_fold_record_without_its_hash_is_damaged(project, store):
+def test_a_fold_record_without_its_hash_is_damaged(project: Path, store: FoldStore) -> None:
     path = project / "trial_0001" / "fold_1.json"
     head = read_json(path)
     del head["sha256"]
@@ -627,7 +660,9 @@ def test_a_fold_record_without_its_hash_is_damaged(project, store):
     assert "fold_1.json is damaged (sha256: field required)" in read.problems[0]
 
 
-def test_the_store_never_returns_a_record_without_its_hash(store, files):
+def test_the_store_never_returns_a_record_without_its_hash(
+    store: FoldStore, files: list[Path]
+) -> None:
     head = read_json(files[0])
     for sha256 in (None, "", "0" * 64):
         write_json(files[0], head | {"sha256": sha256})

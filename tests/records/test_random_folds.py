@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from narrowing import not_none
 
 from rust_tuner.records.random_folds import FOLDS_FILE, read_random_folds, write_random_folds
 
@@ -16,7 +17,7 @@ FOLDS = [
 def test_folds_are_read_as_they_were_written(tmp_path: Path) -> None:
     write_random_folds(tmp_path, {"splitter": "KFold"}, FOLDS)
     read = read_random_folds(tmp_path, {"splitter": "KFold"})
-    for pair, written in zip(read, FOLDS, strict=True):
+    for pair, written in zip(not_none(read), FOLDS, strict=True):
         for side, rows in zip(pair, written, strict=True):
             np.testing.assert_array_equal(side, rows)
 

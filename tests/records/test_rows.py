@@ -2,10 +2,14 @@
 
 import dataclasses
 import shutil
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from narrowing import not_none
+from studies import StudyFolder
 
 from rust_tuner import load_manifest, split_holdout
 from rust_tuner.data.radiographs import Radiographs
@@ -13,7 +17,7 @@ from rust_tuner.errors import ResumeError
 from rust_tuner.files import read_json, write_json
 from rust_tuner.labels import NUM_VIEWS
 from rust_tuner.metrics import macro_auroc
-from rust_tuner.records.project import read_project
+from rust_tuner.records.project import Project, read_project
 from rust_tuner.records.rows import (
     NO_FOLD,
     ROWS_FILE,
@@ -28,17 +32,19 @@ from rust_tuner.records.study import StudyFile
 
 
 @pytest.fixture
-def project(finished_study):
+def project(finished_study: StudyFolder) -> Project:
     return read_project(finished_study.directory / "regime_1")
 
 
 @pytest.fixture
-def copied(tmp_path, finished_study):
+def copied(tmp_path: Path, finished_study: StudyFolder) -> Path:
     shutil.copytree(finished_study.directory / "regime_1", tmp_path / "regime_1")
     return tmp_path / "regime_1"
 
 
-def test_rows_are_those_of_the_development_set_and_its_folds(finished_study, project):
+def test_rows_are_those_of_the_development_set_and_its_folds(
+    finished_study: StudyFolder, project: Project
+) -> None:
     radiographs = StudyFile(finished_study.directory).named(load_manifest(finished_study.manifest))
     development, _ = split_holdout(radiographs)
     rows = read_rows(project)
@@ -52,21 +58,24 @@ def test_rows_are_those_of_the_development_set_and_its_folds(finished_study, pro
     assert (rows["site"] == "").all()
 
 
-def test_predictions_stand_beside_what_is_true_of_the_same_rows(project):
+def test_predictions_stand_beside_what_is_true_of_the_same_rows(project: Project) -> None:
     found = out_of_fold_predictions(project)
     best = project.best
     for fold in range(3):
-        part = found.subset(found.folds == fold)
+        part = found.subset(np.asarray(found.folds == fold))
         area = macro_auroc(part.labels, part.probabilities)
-        assert area == pytest.approx(best.folds[fold].validation["auroc"][best.epoch], abs=1e-12)
+        assert area == pytest.approx(
+            not_none(best).folds[fold].validation["auroc"][not_none(not_none(best).epoch)],
+            abs=1e-12,
+        )
         area = macro_auroc(
             part.labels[:, NUM_VIEWS:], part.probabilities[:, NUM_VIEWS:], part.visible
         )
-        told = best.folds[fold].validation["cortex_auroc"][best.epoch]
+        told = not_none(best).folds[fold].validation["cortex_auroc"][not_none(not_none(best).epoch)]
         assert area == pytest.approx(told, abs=1e-12)
 
 
-def test_rows_that_were_changed_or_lost_are_refused(copied):
+def test_rows_that_were_changed_or_lost_are_refused(copied: Path) -> None:
     path = copied / ROWS_FILE
     text = path.read_text()
     path.write_text(text.replace("ap", "lateral", 1))
@@ -79,7 +88,9 @@ def test_rows_that_were_changed_or_lost_are_refused(copied):
     assert out_of_fold_predictions(read_project(copied)).folds is not None
 
 
-def test_a_search_of_an_earlier_version_or_on_arrays_has_no_predictions_by_patient(copied):
+def test_a_search_of_an_earlier_version_or_on_arrays_has_no_predictions_by_patient(
+    copied: Path,
+) -> None:
     run = read_json(copied / "search.json")
     del run["subject"]["rows"]
     write_json(copied / "search.json", run)
@@ -90,7 +101,7 @@ def test_a_search_of_an_earlier_version_or_on_arrays_has_no_predictions_by_patie
         out_of_fold_predictions(project)
 
 
-def small_radiographs(**columns):
+def small_radiographs(**columns: Any) -> Radiographs:
     table = {
         "image": ["a.png", "b.png", "c.png"],
         "patient_id": ["007", "NA", "x,y"],
@@ -104,7 +115,9 @@ def small_radiographs(**columns):
     return Radiographs(pd.DataFrame(table | columns))
 
 
-def test_text_comes_back_as_it_was_and_the_hash_is_that_of_the_file(tmp_path, project):
+def test_text_comes_back_as_it_was_and_the_hash_is_that_of_the_file(
+    tmp_path: Path, project: Project
+) -> None:
     rows = rows_table(small_radiographs(site=["A", "", "B"]), [np.array([0, 2]), np.array([1])])
     write_rows(tmp_path, rows)
     subject = project.run.subject.with_changes(rows=rows_sha256(rows))

@@ -5,9 +5,12 @@ import hashlib
 import json
 import os
 import re
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+from narrowing import as_json, not_none
 
 from rust_tuner import Protocol
 from rust_tuner.data.radiographs import Radiographs
@@ -20,7 +23,7 @@ PROTOCOL = Protocol.study(seed=3)
 
 
 @pytest.fixture
-def radiographs(tmp_path):
+def radiographs(tmp_path: Path) -> Radiographs:
     rows = []
     for number in range(4):
         image = tmp_path / f"{number}.png"
@@ -32,14 +35,14 @@ def radiographs(tmp_path):
 
 
 @pytest.fixture
-def folder(tmp_path, radiographs):
+def folder(tmp_path: Path, radiographs: Radiographs) -> Path:
     folder = tmp_path / "study"
     folder.mkdir()
     create(folder, radiographs, tmp_path / "manifest.csv")
     return folder
 
 
-def create(folder, radiographs, manifest):
+def create(folder: Path, radiographs: Radiographs, manifest: Path) -> None:
     hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in radiographs.images]
     file = StudyFile(folder)
     assert not file.is_there
@@ -54,7 +57,7 @@ def create(folder, radiographs, manifest):
     assert file.is_there
 
 
-def test_what_was_prepared_comes_back(folder, tmp_path):
+def test_what_was_prepared_comes_back(folder: Path, tmp_path: Path) -> None:
     file = StudyFile(folder)
     assert file.protocol == PROTOCOL
     assert file.manifest == tmp_path / "manifest.csv"
@@ -63,7 +66,9 @@ def test_what_was_prepared_comes_back(folder, tmp_path):
     assert file.record["split_sha256"] == "split"
 
 
-def test_a_study_that_another_process_prepared_is_seen_once_it_is_looked_for(tmp_path, radiographs):
+def test_a_study_that_another_process_prepared_is_seen_once_it_is_looked_for(
+    tmp_path: Path, radiographs: Radiographs
+) -> None:
     (tmp_path / "study").mkdir()
     file = StudyFile(tmp_path / "study")
     create(tmp_path / "study", radiographs, tmp_path / "manifest.csv")
@@ -72,24 +77,29 @@ def test_a_study_that_another_process_prepared_is_seen_once_it_is_looked_for(tmp
     assert file.is_there
 
 
-def test_what_two_open_files_write_stays(folder):
+def test_what_two_open_files_write_stays(folder: Path) -> None:
     first, second = StudyFile(folder), StudyFile(folder)
     first.record_weights(Weights(asked="imagenet", sha256="abc"), "imagenet")
     second.note_environment("regime_1", {"cores": 2}, split_sha256="later")
     content = StudyFile(folder).record
     assert content["weights"] == {"asked": "imagenet", "sha256": "abc"}
-    assert content["protocol"]["weights"] == "imagenet"
+    assert as_json(content)["protocol"]["weights"] == "imagenet"
     assert content["split_sha256"] == "later"
 
 
-def test_a_step_notes_each_machine_once(folder):
+def test_a_step_notes_each_machine_once(folder: Path) -> None:
     file = StudyFile(folder)
     for cores in (2, 8, 2):
         file.note_environment("final", {"cores": cores}, split_sha256="split")
-    assert StudyFile(folder).record["environments"]["final"] == [{"cores": 2}, {"cores": 8}]
+    assert as_json(StudyFile(folder).record)["environments"]["final"] == [
+        {"cores": 2},
+        {"cores": 8},
+    ]
 
 
-def test_a_look_is_in_the_file_before_it_is_made_and_completed_by_what_it_found(folder):
+def test_a_look_is_in_the_file_before_it_is_made_and_completed_by_what_it_found(
+    folder: Path,
+) -> None:
     look = StudyFile(folder).begin_look("a" * 64)
     (noted,) = StudyFile(folder).looks
     assert noted == look
@@ -104,10 +114,12 @@ def test_a_look_is_in_the_file_before_it_is_made_and_completed_by_what_it_found(
     assert done.holdout_sha256 == hashlib.sha256(b"{}").hexdigest()
 
 
-def test_a_look_is_synced_to_disk_with_its_folder(folder, monkeypatch):
+def test_a_look_is_synced_to_disk_with_its_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     synced = []
 
-    def note(handle):
+    def note(handle: int) -> None:
         synced.append(os.readlink(f"/proc/self/fd/{handle}"))
 
     monkeypatch.setattr(os, "fsync", note)
@@ -116,35 +128,39 @@ def test_a_look_is_synced_to_disk_with_its_folder(folder, monkeypatch):
     assert len(synced) == 2
 
 
-def test_a_look_that_was_begun_goes_on_with_its_own_model_and_no_other(folder):
+def test_a_look_that_was_begun_goes_on_with_its_own_model_and_no_other(folder: Path) -> None:
     first = StudyFile(folder).begin_look("a" * 64)
     assert StudyFile(folder).begin_look("a" * 64) == first
     assert len(StudyFile(folder).looks) == 1
     with pytest.raises(
-        ResumeError, match=rf"looked at on {re.escape(first.date)} with the model aa"
+        ResumeError, match=rf"looked at on {re.escape(not_none(first.date))} with the model aa"
     ):
         StudyFile(folder).begin_look("b" * 64)
     StudyFile(folder).begin_look("b" * 64, "retrained")
     assert [look.reason for look in StudyFile(folder).looks] == [None, "retrained"]
 
 
-def test_a_look_stays_where_other_open_files_write_later(folder):
+def test_a_look_stays_where_other_open_files_write_later(folder: Path) -> None:
     other = StudyFile(folder)
     StudyFile(folder).begin_look("a" * 64)
     other.note_begun("regime_1", {"epochs": 3})
     assert len(StudyFile(folder).looks) == 1
-    assert StudyFile(folder).begun("regime_1").to_json() == {"epochs": 3}
+    assert not_none(StudyFile(folder).begun("regime_1")).to_json() == {"epochs": 3}
     assert StudyFile(folder).begun("regime_2") is None
 
 
 @pytest.mark.parametrize("begun", [3, {"regime_1": 3}, ["regime_1"]])
-def test_a_damaged_record_of_what_was_begun_is_named(folder, begun):
+def test_a_damaged_record_of_what_was_begun_is_named(
+    folder: Path, begun: int | dict[str, int] | list[str]
+) -> None:
     StudyFile(folder).update(begun=begun)
     with pytest.raises(ResumeError, match=r"study\.json: the choices of regime_1 cannot"):
         StudyFile(folder).begun("regime_1")
 
 
-def test_swapped_and_changed_images_are_named_with_their_rows(folder, radiographs, tmp_path):
+def test_swapped_and_changed_images_are_named_with_their_rows(
+    folder: Path, radiographs: Radiographs, tmp_path: Path
+) -> None:
     first, second = radiographs.images[0].read_bytes(), radiographs.images[1].read_bytes()
     radiographs.images[0].write_bytes(second)
     radiographs.images[1].write_bytes(first)
@@ -158,7 +174,9 @@ def test_swapped_and_changed_images_are_named_with_their_rows(folder, radiograph
     assert "row 4" not in told
 
 
-def test_a_study_without_a_record_of_rows_gives_the_general_message(folder, radiographs, tmp_path):
+def test_a_study_without_a_record_of_rows_gives_the_general_message(
+    folder: Path, radiographs: Radiographs, tmp_path: Path
+) -> None:
     content = {k: v for k, v in StudyFile(folder).record.to_json().items() if k != "rows"}
     (folder / STUDY_FILE).write_text(json.dumps(content))
     radiographs.images[2].write_bytes(b"another")
@@ -166,13 +184,15 @@ def test_a_study_without_a_record_of_rows_gives_the_general_message(folder, radi
         StudyFile(folder).refuse_other_radiographs(radiographs, tmp_path / "manifest.csv")
 
 
-def test_nothing_is_written_where_nothing_changed(folder):
+def test_nothing_is_written_where_nothing_changed(folder: Path) -> None:
     before = (folder / STUDY_FILE).stat().st_mtime_ns
     StudyFile(folder).update(split_sha256="split")
     assert (folder / STUDY_FILE).stat().st_mtime_ns == before
 
 
-def test_settled_choices_are_refused_with_a_table_and_those_of_searches_are_not(folder):
+def test_settled_choices_are_refused_with_a_table_and_those_of_searches_are_not(
+    folder: Path,
+) -> None:
     file = StudyFile(folder)
     file.refuse_changes(dataclasses.replace(PROTOCOL, epochs=7, trials=3, weights="random"))
     other = dataclasses.replace(PROTOCOL, seed=4, image_size=150)
@@ -187,14 +207,16 @@ def test_settled_choices_are_refused_with_a_table_and_those_of_searches_are_not(
 
 
 def test_the_same_radiographs_of_another_manifest_are_taken_and_its_path_noted(
-    folder, radiographs, tmp_path
-):
+    folder: Path, radiographs: Radiographs, tmp_path: Path
+) -> None:
     file = StudyFile(folder)
     file.refuse_other_radiographs(radiographs.subset([3, 1, 0, 2]), tmp_path / "moved.csv")
     assert StudyFile(folder).manifest == tmp_path / "moved.csv"
 
 
-def test_other_radiographs_are_refused_with_their_numbers(folder, radiographs, tmp_path):
+def test_other_radiographs_are_refused_with_their_numbers(
+    folder: Path, radiographs: Radiographs, tmp_path: Path
+) -> None:
     fewer = radiographs.subset([0, 1, 2])
     told = r"radiographs: was 4 of 2 patients \(.*\), is 3 of 2 patients"
     with pytest.raises(ResumeError, match=rf"manifest\.csv changed since .*:\n  {told}"):
@@ -203,7 +225,9 @@ def test_other_radiographs_are_refused_with_their_numbers(folder, radiographs, t
         StudyFile(folder).refuse_other_radiographs(fewer, tmp_path / "other.csv")
 
 
-def test_a_changed_or_missing_image_is_refused(folder, radiographs, tmp_path):
+def test_a_changed_or_missing_image_is_refused(
+    folder: Path, radiographs: Radiographs, tmp_path: Path
+) -> None:
     radiographs.images[2].write_bytes(b"another")
     with pytest.raises(ResumeError, match=r"image files of .* changed since"):
         StudyFile(folder).refuse_other_radiographs(radiographs, tmp_path / "manifest.csv")
@@ -212,14 +236,14 @@ def test_a_changed_or_missing_image_is_refused(folder, radiographs, tmp_path):
         StudyFile(folder).refuse_other_radiographs(radiographs, tmp_path / "manifest.csv")
 
 
-def test_another_development_set_is_refused(folder, radiographs):
+def test_another_development_set_is_refused(folder: Path, radiographs: Radiographs) -> None:
     file = StudyFile(folder)
     file.refuse_other_development(radiographs.subset([1, 0]), folder / "split.json")
     with pytest.raises(SplitError, match=r"split\.json seals other patients than study\.json says"):
         file.refuse_other_development(radiographs.subset([0, 1, 2]), folder / "split.json")
 
 
-def test_a_study_says_with_which_kernels_its_first_training_was_begun(folder):
+def test_a_study_says_with_which_kernels_its_first_training_was_begun(folder: Path) -> None:
     file = StudyFile(folder)
     # What prepared it has trained nothing.
     assert file.begun_onednn is True
@@ -237,14 +261,18 @@ def test_a_study_says_with_which_kernels_its_first_training_was_begun(folder):
         {"regime_1": [{"backend": "tensorflow", "onednn": "yes"}]},
     ],
 )
-def test_kernels_that_are_not_recorded_are_not_guessed(environments, folder):
+def test_kernels_that_are_not_recorded_are_not_guessed(
+    environments: dict[str, Any], folder: Path
+) -> None:
     file = StudyFile(folder)
     file.update(environments=environments)
     assert file.begun_onednn is None
 
 
 @pytest.mark.parametrize("environments", [[], {"prepare": None}, {"prepare": [3]}])
-def test_a_damaged_record_of_environments_is_named(environments, folder):
+def test_a_damaged_record_of_environments_is_named(
+    environments: dict[str, list[int] | None], folder: Path
+) -> None:
     content = StudyFile(folder).record.to_json() | {"environments": environments}
     (folder / STUDY_FILE).write_text(json.dumps(content))
     with pytest.raises(ResumeError, match=r"study\.json is damaged \(environments"):
@@ -252,7 +280,9 @@ def test_a_damaged_record_of_environments_is_named(environments, folder):
 
 
 @pytest.mark.parametrize("environments", [None, {}, {"prepare": []}, {"prepare": [{}]}])
-def test_a_study_without_any_training_takes_the_kernels_of_a_new_one(environments, folder):
+def test_a_study_without_any_training_takes_the_kernels_of_a_new_one(
+    environments: dict[str, list[dict[str, Any]]] | None, folder: Path
+) -> None:
     file = StudyFile(folder)
     file.update(environments=environments)
     assert file.begun_onednn is True

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from narrowing import as_json
 
 from rust_tuner import Protocol, Study
 from rust_tuner.errors import ResumeError
@@ -142,4 +143,4 @@ def test_a_search_that_recorded_the_path_is_resumed_under_its_key(tmp_path: Path
         assert with_begun_weights(path, new) is new
     nested = Manifest.of({"weights": content("net.h5")["subject"]["weights"]})  # type: ignore[index]
     path.write_text(json.dumps({"weights": {"asked": "/x/net.h5", "file": "n", "sha256": "ab"}}))
-    assert with_begun_weights(path, nested).to_json()["weights"]["asked"] == "/x/net.h5"
+    assert as_json(with_begun_weights(path, nested).to_json())["weights"]["asked"] == "/x/net.h5"

@@ -6,12 +6,17 @@ is told twice has to agree to its last digit.
 
 import re
 from collections import defaultdict
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from judged_searches import phantom_rows, skilled, write_judged_search
+from markupsafe import Markup
+from narrowing import not_none
 from report_studies import (
     holdout_record_of,
     make_predictions,
@@ -27,10 +32,12 @@ from rust_tuner.analysis.export import best_hyperparameters
 from rust_tuner.analysis.study_figures import development_cutoff, find_figure, holdout_figures
 from rust_tuner.analysis.summary_scores import summary_scores
 from rust_tuner.analysis.verdict import summary
+from rust_tuner.figures.style import Drawing
 from rust_tuner.labels import CORTICES, LABELS
-from rust_tuner.records.folder import read_study
+from rust_tuner.metrics.uncertainty import Interval
+from rust_tuner.records.folder import StudyRecords, read_study
 from rust_tuner.report.checklist.facts import facts_of
-from rust_tuner.report.page import Picture, Room
+from rust_tuner.report.page import PageTable, Picture, Room, Section
 from rust_tuner.report.sections.final import final_section
 from rust_tuner.report.sections.predicted import predicted_sections
 from rust_tuner.report.sections.regimes import regime_section
@@ -59,7 +66,7 @@ UNDRAWN = {
 }
 
 
-def undrawn(*arguments, **options):
+def undrawn(*arguments: object, **options: object) -> None:
     """In place of a drawing."""
 
 
@@ -73,18 +80,18 @@ class Told:
         counts: by figure, each count of what it is over, with its place.
     """
 
-    values: dict = field(default_factory=lambda: defaultdict(list))
-    counts: dict = field(default_factory=lambda: defaultdict(list))
+    values: dict[Any, list[tuple[str, Any]]] = field(default_factory=lambda: defaultdict(list))
+    counts: dict[Any, list[tuple[str, Any]]] = field(default_factory=lambda: defaultdict(list))
 
-    def add(self, place, key, *numbers):
+    def add(self, place: str, key: tuple[Any, ...], *numbers: Any) -> None:
         """Value, and both ends where the place tells them."""
         for part, number in zip(("value", "low", "high"), numbers, strict=False):
             if isinstance(number, str) or (number is not None and not pd.isna(number)):
                 self.values[*key, part].append((place, number))
 
-    def disagreements(self):
+    def disagreements(self) -> list[Any]:
         """What is told in two ways."""
-        found = []
+        found: list[Any] = []
         for key, told in self.values.items():
             exact = [float(number) for _, number in told if not isinstance(number, str)]
             if not exact:
@@ -99,7 +106,7 @@ class Told:
         return found
 
 
-def random_study(folder, seed):
+def random_study(folder: Path, seed: int) -> Path:
     """A study whose records follow from random predictions."""
     rng = np.random.default_rng(seed)
     write_json(folder / "study.json", study_record())
@@ -130,20 +137,24 @@ def random_study(folder, seed):
 
 
 @pytest.fixture
-def told_of(tmp_path, monkeypatch):
+def told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> "Callable[[Path], tuple[Told, dict[str, pd.DataFrame]]]":
     """Everything that a study tells of its figures, without rendering any."""
 
-    def read(folder):
+    def read(folder: Path) -> tuple[Told, dict[str, pd.DataFrame]]:
         files, pictures = {}, {}
 
-        def keep_table(self, name, table):
+        def keep_table(self: Room, name: str, table: pd.DataFrame) -> str:
             files[name] = table
             return name
 
-        def keep_picture(self, name, figure, data, *, caption, alt):
+        def keep_picture(
+            self: Room, name: str, figure: Drawing, data: pd.DataFrame, *, caption: str, alt: str
+        ) -> Picture:
             titles = [axes.get_title(loc="left") for axes in figure.axes]
             pictures[name] = (data, "\n".join([caption, alt, *titles]))
-            return Picture(name, caption, alt, "")
+            return Picture(name, caption, alt, Markup(""))
 
         for module, names in UNDRAWN.items():
             for name in names:
@@ -169,16 +180,18 @@ def told_of(tmp_path, monkeypatch):
     return read
 
 
-def key_of(scope, row):
+def key_of(scope: str, row: dict[Hashable, Any]) -> tuple[str, Any, Any, Any, Any]:
     return scope, row["figure"], row["of"], row["average"], row["counted"]
 
 
-def macro(scope, figure, of):
+def macro(scope: str, figure: str, of: str) -> tuple[str, ...]:
     average = "" if of == "visits" or of in CORTICES else "macro"
     return scope, figure, of, average, "all" if of == "labels" else "visible"
 
 
-def _tell_files(told, files, pictures):
+def _tell_files(
+    told: Told, files: dict[str, pd.DataFrame], pictures: dict[str, tuple[pd.DataFrame, str]]
+) -> None:
     for scope in ("holdout", "out_of_fold"):
         table = files[f"{scope}_figures"]
         for row in table.to_dict("records"):
@@ -209,19 +222,21 @@ def _tell_files(told, files, pictures):
             told.add("holdout_labels.csv", ("holdout", name, row["label"], "", "all"), row[name])
     if "holdout_totals" in pictures:
         data, words = pictures["holdout_totals"]
-        key = macro("holdout", "icc", "visits")
+        key = macro("holdout", "icc", "visits")  # type: ignore[assignment]
         told.add("totals.csv", key, *(data[f"icc{end}"].iloc[0] for end in ("", "_low", "_high")))
         for found in INTERVAL.findall(words.partition("ICC ")[2] and words[words.rindex("ICC") :]):
             told.add("drawn totals", key, *found)
         data, _ = pictures["holdout_bland_altman"]
         for name in ("bias", "lower_limit", "upper_limit"):
-            ends = (data[f"{name}{end}"].iloc[0] for end in ("", "_low", "_high"))
+            ends = (data[f"{name}{end}"].iloc[0] for end in ("", "_low", "_high"))  # type: ignore[assignment]
             told.add("bland_altman.csv", macro("holdout", name, "visits"), *ends)
     data, words = pictures["holdout_calibration"]
     key = ("holdout", "expected_calibration_error", "cortices", "micro", "visible")
     told.add("calibration.csv", key, data["expected_calibration_error"].iloc[0], None, None)
     told.add("calibration.csv, bins", key, _error_of(data))
-    told.add("drawn calibration", key, re.search(r"calibration error (\d\.\d+)", words)[1])
+    told.add(
+        "drawn calibration", key, not_none(re.search(r"calibration error (\d\.\d+)", words))[1]
+    )
     # It is drawn where a score has ten positives.
     roc = pictures["holdout_roc"][0] if "holdout_roc" in pictures else pd.DataFrame()
     for row in roc.drop_duplicates(["cortex", "score"][: len(roc.columns)]).to_dict("records"):
@@ -229,7 +244,7 @@ def _tell_files(told, files, pictures):
         told.add("roc.csv", ("holdout", "auroc", label, "", "visible"), row["auroc"])
 
 
-def _error_of(bins):
+def _error_of(bins: pd.DataFrame) -> float:
     gap = (bins["mean_probability"] - bins["share_positive"]).abs()
     return float(np.average(gap, weights=bins["rows"]))
 
@@ -237,7 +252,7 @@ def _error_of(bins):
 _ENDS = ("value", "low", "high")
 
 
-def _tell_page(told, tables, search):
+def _tell_page(told: Told, tables: list[PageTable], search: Section) -> None:
     for table in tables:
         scope = "holdout" if table.caption.startswith("Hold-out") else "out_of_fold"
         if table.header[:3] == ("figure", "of", "average"):
@@ -252,7 +267,7 @@ def _tell_page(told, tables, search):
         elif table.caption == "The tuned model":
             for cells in table.rows:
                 evaluation, _, words, value, *_ = (cell[0] for cell in cells)
-                name = NAMES.get(re.sub(r",.*| \(as.*", "", words))
+                name = NAMES.get(re.sub(r",.*| \(as.*", "", words))  # type: ignore[assignment]
                 if name is not None and value:
                     scope = "holdout" if evaluation == "hold-out set" else "out_of_fold"
                     of = "labels" if "18 labels" in words else "cortices"
@@ -270,7 +285,7 @@ def _tell_page(told, tables, search):
                 told.add("page, lead", macro("regime_1", "auroc", of), *found)
 
 
-def _tell_answer(told, records):
+def _tell_answer(told: Told, records: StudyRecords) -> None:
     sentence = answer(records).sentence
     for name, words in (
         ("mae", "RUST total was off by"),
@@ -287,12 +302,12 @@ def _tell_answer(told, records):
             told.add("answer", macro("holdout", name, of), *found.groups())
 
 
-def cells_of(table):
+def cells_of(table: Any) -> list[tuple[Any, ...]]:
     return list(zip(*(column.cells for column in table.columns), strict=True))
 
 
-def _tell_terminal(told, records):
-    shown = holdout_table(records.holdout, figures=holdout_figures(records))
+def _tell_terminal(told: Told, records: StudyRecords) -> None:
+    shown = holdout_table(not_none(records.holdout), figures=holdout_figures(records))
     titles = {"most likely": (*["cortices"], *CORTICES), "probabilities": ("labels", "cortices")}
     titles["RUST totals"] = ("visits",)
     short = {"weighted kappa": "kappa", "within one": "within_one", "ICC(2,1)": "icc"}
@@ -311,19 +326,19 @@ def _tell_terminal(told, records):
                 told.add("terminal", key, *(found.groups() if found else [text.split()[0]]))
                 if count := re.search(r"(\d+) of \d+$", text):
                     told.counts[key].append(("terminal", int(count[1])))
-    caption = str(best_trials_table(records.regime_1).caption)
+    caption = str(best_trials_table(not_none(records.regime_1)).caption)
     line = next(line for line in caption.splitlines() if line.startswith("Best, 95 %"))
     for words, of in (("18 labels", "labels"), ("cortices", "cortices")):
-        low, high = re.search(rf"{words} (\d\.\d+) to (\d\.\d+)", line).groups()
+        low, high = not_none(re.search(rf"{words} (\d\.\d+) to (\d\.\d+)", line)).groups()
         told.add("terminal, caption", macro("regime_1", "auroc", of), None, low, high)
 
 
-def _tell_checklists(told, records):
+def _tell_checklists(told: Told, records: StudyRecords) -> None:
     facts = facts_of(records)
     for line in [
         line for name in ("headline", "agreement", "union") for line in facts.get(name, [])
     ]:
-        title, rest = re.match(r"(.*?): (-?\d.*)", line).groups()
+        title, rest = not_none(re.match(r"(.*?): (-?\d.*)", line)).groups()
         title = title.removeprefix("hold-out ")
         words = re.sub(r" of 18 labels|, .*", "", title) if "RUST" not in title else title
         of = "labels" if "18 labels" in title else "cortices"
@@ -339,7 +354,7 @@ def _tell_checklists(told, records):
             told.counts[key].append(("claim.md", int(count[1])))
 
 
-def _tell_summary(told, records):
+def _tell_summary(told: Told, records: StudyRecords) -> None:
     parts = {
         "Regime I:": "regime_1",
         "tuned model, cross": "out_of_fold",
@@ -350,26 +365,30 @@ def _tell_summary(told, records):
         (scope,) = (scope for start, scope in parts.items() if row["part"].startswith(start))
         key = macro(scope, "auroc", ofs[row["metric"]])
         told.add("summary.csv", key, *map(row.get, _ENDS))
-    for row in summary(records).rows:
+    for entry in summary(records).rows:
         starts = {
             "Regime I": "regime_1",
             "Tuned model, cross": "out_of_fold",
             "Tuned model, hold": "holdout",
         }
         for start, scope in starts.items():
-            if row.what.startswith(start):
-                for text, of in ((row.auroc, "labels"), (row.cortex_auroc, "cortices")):
+            if entry.what.startswith(start):
+                for text, of in ((entry.auroc, "labels"), (entry.cortex_auroc, "cortices")):
                     if text != "undefined":
                         told.add("summary", macro(scope, "auroc", of), text.split()[0])
-    exported = best_hyperparameters(records.regime_1)
+    exported = best_hyperparameters(not_none(records.regime_1))
     key = macro("regime_1", "auroc", "labels")
-    told.add("export", key, exported["score"], *exported["score_interval"])
+    told.add("export", key, exported["score"], *exported["score_interval"])  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
     "seed", [*range(2), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 24))]
 )
-def test_what_is_told_twice_is_told_alike(seed, tmp_path, told_of):
+def test_what_is_told_twice_is_told_alike(
+    seed: int,
+    tmp_path: Path,
+    told_of: Callable[[Path], tuple[Told, dict[str, pd.DataFrame]]],
+) -> None:
     told, files = told_of(random_study(tmp_path / "study", seed))
     assert told.disagreements() == []
     several = [key for key, places in told.values.items() if len({p for p, _ in places}) > 2]
@@ -392,19 +411,21 @@ def test_a_planted_disagreement_is_found(tmp_path, told_of, monkeypatch):
     # The drawing takes the interval that treats visits as independent again.
     icc = analytic_icc(folder)
 
-    def of_independent_visits(figures, name, *of, **options):
+    def of_independent_visits(
+        figures: pd.DataFrame, name: str, *of: Any, **options: Any
+    ) -> dict[str, Any]:
         row = find_figure(figures, name, *of, **options)
         ends = {"value": icc.value, "low": icc.low, "high": icc.high}
-        return row | ends if name == "icc" else row
+        return row | ends if name == "icc" else row  # type: ignore[operator,return-value]
 
     monkeypatch.setattr("rust_tuner.report.sections.holdout.find_figure", of_independent_visits)
     told, _ = told_of(folder)
     assert {key[1] for key, *_ in told.disagreements()} >= {"icc"}
 
 
-def analytic_icc(folder):
+def analytic_icc(folder: Path) -> Interval:
     from rust_tuner.analysis.totals import visit_table
     from rust_tuner.metrics import total_agreement
 
-    visits = visit_table(read_study(folder).predictions)
+    visits = visit_table(not_none(read_study(folder).predictions))
     return total_agreement(visits["true_total"], visits["predicted_total"]).icc

@@ -3,6 +3,9 @@
 Skipped where there is no Chromium.
 """
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from browser import Page, find_browser
 from report_studies import study_record, write_json, write_study
@@ -19,28 +22,28 @@ NAME = "<script>alert(1)</script>"
 
 
 @pytest.fixture(scope="module")
-def index(tmp_path_factory):
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     study = write_study(tmp_path_factory.mktemp("browser") / NAME)
     write_json(study / "study.json", study_record(manifest=f"{NAME}.csv"))
     return write_report(study)
 
 
 @pytest.fixture(scope="module")
-def page(index, tmp_path_factory):
+def page(index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     with Page(tmp_path_factory.mktemp("profile") / "profile") as opened:
         opened.show(width=1400)
         opened.open(index)
         yield opened
 
 
-def test_nothing_complains_and_nothing_but_the_page_is_asked_for(page, index):
+def test_nothing_complains_and_nothing_but_the_page_is_asked_for(page: Page, index: Path) -> None:
     assert page.evaluate("document.readyState") == "complete"
     asked = [url for url in page.requests if not url.startswith("data:")]
     assert asked == [index.resolve().as_uri()]
     assert page.complaints == []
 
 
-def test_a_study_named_as_a_script_shows_as_text(page):
+def test_a_study_named_as_a_script_shows_as_text(page: Page) -> None:
     assert page.dialogs == []
     assert NAME in page.evaluate("document.body.innerText")
     assert page.evaluate("document.querySelectorAll('script').length") == 1
@@ -59,12 +62,13 @@ COLUMN = """
 """
 
 
-def column(page, caption, name, *, presses=0):
-    return page.evaluate(COLUMN % (caption, name, presses))
+def column(page: Page, caption: str, name: str, *, presses: int = 0) -> list[str]:
+    cells: list[str] = page.evaluate(COLUMN % (caption, name, presses))
+    return cells
 
 
 @pytest.mark.parametrize("name", ["rank", "batch size", "dropout rate", "AUROC, 18 labels"])
-def test_numbers_are_sorted_as_numbers_both_ways(page, name):
+def test_numbers_are_sorted_as_numbers_both_ways(page: Page, name: str) -> None:
     caption = "Trials, the best first"
     rising = [float(cell) for cell in column(page, caption, name, presses=1)]
     assert len(rising) == 12
@@ -73,7 +77,7 @@ def test_numbers_are_sorted_as_numbers_both_ways(page, name):
     assert falling == sorted(rising, reverse=True)
 
 
-def test_words_are_sorted_as_words_and_what_is_empty_stays_last(page):
+def test_words_are_sorted_as_words_and_what_is_empty_stays_last(page: Page) -> None:
     labels = column(page, "Labels of the hold-out set", "label", presses=1)
     assert labels == sorted(labels, key=str.lower)
     for _ in range(2):
@@ -84,7 +88,9 @@ def test_words_are_sorted_as_words_and_what_is_empty_stays_last(page):
 
 @pytest.mark.parametrize("width", [390, 768, 1280, 1920])
 @pytest.mark.parametrize("dark", [False, True])
-def test_every_figure_is_seen_and_nothing_is_wider_than_the_window(page, index, width, dark):
+def test_every_figure_is_seen_and_nothing_is_wider_than_the_window(
+    page: Page, index: Path, width: int, dark: bool
+) -> None:
     page.show(width=width, dark=dark)
     page.open(index)
     page.evaluate("document.querySelectorAll('details.beside').forEach(d => { d.open = true; })")
@@ -115,7 +121,9 @@ def test_every_figure_is_seen_and_nothing_is_wider_than_the_window(page, index, 
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
-def test_the_whole_answer_is_on_the_first_screen(page, index, width, height):
+def test_the_whole_answer_is_on_the_first_screen(
+    page: Page, index: Path, width: int, height: int
+) -> None:
     page.show(width=width, height=height)
     page.open(index)
     for part in (".sentence", ".rely", ".values", ".command"):
@@ -123,7 +131,7 @@ def test_the_whole_answer_is_on_the_first_screen(page, index, width, height):
         assert 0 < bottom <= height, part
 
 
-def test_a_term_explains_itself_to_mouse_keyboard_and_touch(page, index):
+def test_a_term_explains_itself_to_mouse_keyboard_and_touch(page: Page, index: Path) -> None:
     page.show(width=1280)
     page.open(index)
     tip = "[document.getElementById('tip')].map(t => t.hidden ? '' : t.innerText)[0]"
@@ -148,7 +156,7 @@ def test_a_term_explains_itself_to_mouse_keyboard_and_touch(page, index):
     assert page.evaluate(f"{term}.dispatchEvent({touched})") is True
 
 
-def test_a_table_that_goes_on_says_so(page, index):
+def test_a_table_that_goes_on_says_so(page: Page, index: Path) -> None:
     page.show(width=390, height=844)
     page.open(index)
     boxes = page.evaluate(
@@ -159,7 +167,7 @@ def test_a_table_that_goes_on_says_so(page, index):
     assert all(is_cut == is_marked for is_cut, is_marked in boxes)
 
 
-def test_on_paper_nothing_is_hidden_in_a_scrolled_box(page, index):
+def test_on_paper_nothing_is_hidden_in_a_scrolled_box(page: Page, index: Path) -> None:
     page.show(width=800, media="print")
     page.open(index)
     hidden = page.evaluate(
@@ -170,7 +178,7 @@ def test_on_paper_nothing_is_hidden_in_a_scrolled_box(page, index):
     assert page.evaluate("getComputedStyle(document.querySelector('nav')).display") == "none"
 
 
-def test_no_table_is_cut_at_its_lower_edge(page, index):
+def test_no_table_is_cut_at_its_lower_edge(page: Page, index: Path) -> None:
     page.show(width=1400)
     page.open(index)
     boxes = page.evaluate(

@@ -16,7 +16,7 @@ from rust_tuner.report.contact_sheet import write_contact_sheet
 
 
 def pairs(folder: Path) -> list[Pair]:
-    made = []
+    made: list[Pair] = []
     for patient in ("P1", "P2"):
         pixels = np.zeros((180, 180), np.uint16)
         rng = np.random.default_rng(len(made))

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from narrowing import as_json, not_none
 from PIL import Image
 from report_studies import (
     make_predictions,
@@ -56,39 +57,41 @@ VOID = {"meta", "br", "link", "img", "input", "hr"}
 class Page(HTMLParser):
     """Elements with their attributes, the text outside scripts, and whether tags are balanced."""
 
-    def __init__(self, source):
+    def __init__(self, source: str) -> None:
         super().__init__()
-        self.elements, self.text, self.open = [], "", []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.open: list[str] = []
         self.feed(source)
         self.close()
 
-    def handle_starttag(self, tag, attributes):
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attributes)))
         if tag not in VOID:
             self.open.append(tag)
 
-    def handle_startendtag(self, tag, attributes):
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attributes)))
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
 
-    def handle_data(self, data):
+    def handle_data(self, data: str) -> None:
         if self.open and self.open[-1] not in ("script", "style"):
             self.text += data
 
-    def all(self, tag):
+    def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-def read_page(index):
+def read_page(index: Path) -> Page:
     return Page(index.read_text())
 
 
 @pytest.fixture(
     scope="module", params=["some pictures", pytest.param("all", marks=pytest.mark.slow)]
 )
-def finished(request, tmp_path_factory):
+def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished study of an unfriendly name, and its report; not to be written to.
 
     Two thirds of a report's time go into the pictures. Quickly there is one of each kind; all of
@@ -103,17 +106,17 @@ def finished(request, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def source(finished):
+def source(finished: Path) -> str:
     return (finished / "report" / "index.html").read_text()
 
 
 @pytest.fixture(scope="module")
-def page(source):
+def page(source: str) -> Page:
     return Page(source)
 
 
 @pytest.fixture
-def small(tmp_path):
+def small(tmp_path: Path) -> Path:
     """The least study with a search."""
     study = tmp_path / "study"
     write_json(study / "study.json", study_record())
@@ -121,7 +124,7 @@ def small(tmp_path):
     return study
 
 
-def test_the_answer_stands_first_and_nothing_is_missing(page):
+def test_the_answer_stands_first_and_nothing_is_missing(page: Page) -> None:
     assert [a["id"] for a in page.all("section")] == [
         "answer",
         "warnings",
@@ -147,18 +150,18 @@ def test_the_answer_stands_first_and_nothing_is_missing(page):
     assert page.open == []
 
 
-def test_every_link_of_the_page_leads_somewhere(finished, page):
+def test_every_link_of_the_page_leads_somewhere(finished: Path, page: Page) -> None:
     anchors = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
     links = [attributes["href"] for attributes in page.all("a")]
     assert len(links) > 50
     for link in links:
-        if link.startswith("#"):
-            assert link[1:] in anchors
+        if not_none(link).startswith("#"):
+            assert not_none(link)[1:] in anchors
         else:
-            assert (finished / "report" / link).is_file(), link
+            assert (finished / "report" / not_none(link)).is_file(), link
 
 
-def test_every_written_file_is_linked_or_named(finished, page):
+def test_every_written_file_is_linked_or_named(finished: Path, page: Page) -> None:
     written = {
         str(path.relative_to(finished / "report"))
         for path in (finished / "report").rglob("*")
@@ -178,7 +181,7 @@ def test_every_written_file_is_linked_or_named(finished, page):
     assert "Files that begin with as_published" in page.text
 
 
-def test_nothing_is_loaded_from_a_network_or_another_file(page, source):
+def test_nothing_is_loaded_from_a_network_or_another_file(page: Page, source: str) -> None:
     assert not page.all("link")
     assert not page.all("img")
     assert not page.all("iframe")
@@ -191,25 +194,25 @@ def test_nothing_is_loaded_from_a_network_or_another_file(page, source):
         assert name.startswith("data:image/png;base64,") or not re.match(r"[a-z]+:|//", name)
 
 
-def test_only_its_own_script_may_run(page, source):
+def test_only_its_own_script_may_run(page: Page, source: str) -> None:
     (script,) = re.findall(r"<script>(.*?)</script>", source, flags=re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     (policy,) = [
         a["content"] for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy"
     ]
-    assert f"script-src 'sha256-{digest}'" in policy
-    assert policy.startswith("default-src 'none'")
-    assert "img-src data:;" in policy
+    assert f"script-src 'sha256-{digest}'" in not_none(policy)
+    assert not_none(policy).startswith("default-src 'none'")
+    assert "img-src data:;" in not_none(policy)
     assert not [a for _, a in page.elements if any(name.startswith("on") for name in a)]
 
 
-def test_a_study_named_as_a_script_shows_as_text(page, source):
+def test_a_study_named_as_a_script_shows_as_text(page: Page, source: str) -> None:
     assert f"Report of {NAME}" in page.text
     assert "<script>alert" not in source
     assert len(page.all("script")) == 1
 
 
-def test_text_of_records_shows_as_text(small):
+def test_text_of_records_shows_as_text(small: Path) -> None:
     path = small / "regime_2" / "trial_0003" / "trial.json"
     hostile = "TrialError: <img src=x onerror=alert(1)> & \"'"
     failed = {"status": "FAILED", "score": None, "best_step": None, "message": hostile}
@@ -226,17 +229,17 @@ def test_text_of_records_shows_as_text(small):
     assert len(page.all("script")) == 1
 
 
-def test_every_figure_has_words_with_figures_for_who_cannot_see_it(page):
+def test_every_figure_has_words_with_figures_for_who_cannot_see_it(page: Page) -> None:
     papers = [a for a in page.all("div") if a.get("role") == "img"]
     assert len(papers) == len(page.all("figure")) == 42
     for paper in papers:
-        assert re.search(r"\d", paper["aria-label"]), paper
-        assert "nan" not in paper["aria-label"].lower()
-    labels = " ".join(paper["aria-label"] for paper in papers)
+        assert re.search(r"\d", not_none(paper["aria-label"])), paper
+        assert "nan" not in not_none(paper["aria-label"]).lower()
+    labels = " ".join(not_none(paper["aria-label"]) for paper in papers)
     assert "12 trials, the best 0.754 at batch_size 16, dropout_rate 0" in labels
 
 
-def test_ids_are_unique_and_references_within_a_figure_resolve(page):
+def test_ids_are_unique_and_references_within_a_figure_resolve(page: Page) -> None:
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) > 100
     assert len(set(ids)) == len(ids)
@@ -244,11 +247,11 @@ def test_ids_are_unique_and_references_within_a_figure_resolve(page):
         for name, value in attributes.items():
             for target in re.findall(r"url\(#([^)]*)\)", value or ""):
                 assert target in ids, (name, value)
-            if name == "xlink:href" and value.startswith("#"):
-                assert value.removeprefix("#") in ids
+            if name == "xlink:href" and not_none(value).startswith("#"):
+                assert not_none(value).removeprefix("#") in ids
 
 
-def test_the_files_of_figures_are_whole_svg_and_the_tables_behind(finished):
+def test_the_files_of_figures_are_whole_svg_and_the_tables_behind(finished: Path) -> None:
     svg = (finished / "report" / "figures" / "regime_1.svg").read_text()
     assert svg.startswith("<?xml")
     table = pd.read_csv(finished / "report" / "figures" / "regime_1.csv")
@@ -256,7 +259,7 @@ def test_the_files_of_figures_are_whole_svg_and_the_tables_behind(finished):
     assert {"batch_size", "dropout_rate", "score", "rank"} <= set(table)
 
 
-def test_the_published_layouts_lie_among_the_tables(finished):
+def test_the_published_layouts_lie_among_the_tables(finished: Path) -> None:
     heads = {
         "regime_1": "batch_size,dropout_rate,max_val_auroc",
         "regime_2": "learning_rate,epsilon,max_val_auroc",
@@ -270,15 +273,15 @@ def test_the_published_layouts_lie_among_the_tables(finished):
     assert set(final["model"]) == {"final"}
 
 
-def section_of(source, name):
+def section_of(source: str, name: str) -> str:
     start = source.index(f'<section id="{name}">')
     return source[start : source.index("</section>", start)]
 
 
 @pytest.mark.parametrize("regime", ["regime_1", "regime_2"])
 def test_search_figures_lead_with_visible_cortices_and_fold_the_18_labels_away(
-    regime, finished, source
-):
+    regime: str, finished: Path, source: str
+) -> None:
     told = section_of(source, regime.replace("_", "-"))
     folded = "".join(re.findall(r'<details class="beside">.*?</details>', told, flags=re.DOTALL))
     for end in ("", "_slices", "_progress", "_folds", "_curves"):
@@ -290,11 +293,11 @@ def test_search_figures_lead_with_visible_cortices_and_fold_the_18_labels_away(
     for name, column in ((regime, "val_cortex_auroc"), (f"{regime}_labels", "val_auroc")):
         table = pd.read_csv(folder / f"{name}.csv")
         np.testing.assert_allclose(table["score"], table[column])
-    head = re.search(r"<thead>.*?</thead>", told, flags=re.DOTALL)[0]
+    head = not_none(re.search(r"<thead>.*?</thead>", told, flags=re.DOTALL))[0]
     assert head.index("AUROC, visible cortices") < head.index("AUROC, 18 labels")
 
 
-def test_worst_errors_name_file_and_patient(finished, source):
+def test_worst_errors_name_file_and_patient(finished: Path, source: str) -> None:
     worst = pd.read_csv(finished / "report" / "tables" / "holdout_worst.csv", dtype=str)
     told = section_of(source, "cortices")
     for row in worst.to_dict("records"):
@@ -302,7 +305,7 @@ def test_worst_errors_name_file_and_patient(finished, source):
         assert f"<td>{row['patient_id']}</td>" in told
 
 
-def test_what_was_predicted_stands_in_sections_of_its_own(source):
+def test_what_was_predicted_stands_in_sections_of_its_own(source: str) -> None:
     rust, cortices, appendix = (
         section_of(source, name) for name in ("rust", "cortices", "appendix")
     )
@@ -315,7 +318,7 @@ def test_what_was_predicted_stands_in_sections_of_its_own(source):
     assert "two ways" in appendix
 
 
-def test_figures_take_the_colours_of_the_page(finished, source):
+def test_figures_take_the_colours_of_the_page(finished: Path, source: str) -> None:
     for name in ("ink", "sheet", "figure-blue"):
         assert f": var(--{name})" in source
         assert source.count(f"--{name}: #") == 2
@@ -323,21 +326,21 @@ def test_figures_take_the_colours_of_the_page(finished, source):
     assert "var(" not in svg
 
 
-def test_a_selection_score_is_called_so_and_never_an_estimate(source):
+def test_a_selection_score_is_called_so_and_never_an_estimate(source: str) -> None:
     for name in ("baselines", "regime-1", "regime-2"):
         told = section_of(source, name)
         assert "selection score" in told
         assert "estimate" not in told
     rows = re.findall(r"<tr>.*?</tr>", section_of(source, "final"), flags=re.DOTALL)
-    told = [row for row in rows if "cross-validation" in row]
-    assert told
-    assert all("selection score" in row and "estimate" not in row for row in told)
-    told = [row for row in rows if "hold-out set" in row]
-    assert told
-    assert all("estimate" in row and "selection score" not in row for row in told)
+    kept = [row for row in rows if "cross-validation" in row]
+    assert kept
+    assert all("selection score" in row and "estimate" not in row for row in kept)
+    kept = [row for row in rows if "hold-out set" in row]
+    assert kept
+    assert all("estimate" in row and "selection score" not in row for row in kept)
 
 
-def test_nested_cross_validation_shows_both_and_the_gap(source):
+def test_nested_cross_validation_shows_both_and_the_gap(source: str) -> None:
     told = section_of(source, "nested")
     for figure in ("selection score", "estimate", "optimism", "view only", "95 %"):
         assert figure in told
@@ -346,14 +349,14 @@ def test_nested_cross_validation_shows_both_and_the_gap(source):
     assert "on the patients that the outer fold left out" in told
 
 
-def test_the_noise_floor_shows_its_standard_deviations(source):
+def test_the_noise_floor_shows_its_standard_deviations(source: str) -> None:
     told = section_of(source, "noise")
     assert "other seeds, same folds" in told
     # Four scores that fall by 0.01 each.
     assert ">0.0129<" in told
 
 
-def test_the_noise_floor_is_the_band_of_both_searches_slices(finished, source):
+def test_the_noise_floor_is_the_band_of_both_searches_slices(finished: Path, source: str) -> None:
     spread = noise_spread(read_noise(finished / "noise").values)
     of_seeds = spread[(spread["kind"] == "seed") & (spread["metric"] == "auroc")]
     told = f"{of_seeds['difference'].item():.4f} (95 %)"
@@ -362,7 +365,7 @@ def test_the_noise_floor_is_the_band_of_both_searches_slices(finished, source):
         assert "The band is the noise floor at the best." in section_of(source, name)
 
 
-def test_without_repeats_no_noise_floor_is_told(small):
+def test_without_repeats_no_noise_floor_is_told(small: Path) -> None:
     source = write_unrendered_report(small).read_text()
     assert "The band is" not in source
     assert "Noise floor:" not in source
@@ -390,29 +393,31 @@ def test_the_gallery_shows_the_radiographs_that_the_manifest_names(tmp_path: Pat
     assert "9 image files were not found." in read_page(write_unrendered_report(study)).text
 
 
-def test_checks_stand_with_their_verdicts(source):
+def test_checks_stand_with_their_verdicts(source: str) -> None:
     told = section_of(source, "checks")
     assert told.count('<td class="passed">passed</td>') == 11
     assert "11 checks of the records: 11 passed." in told
 
 
-def test_figures_lie_beside_those_of_the_published_study(source):
+def test_figures_lie_beside_those_of_the_published_study(source: str) -> None:
     told = section_of(source, "published")
     for words in ("published 0.784", "the best of 110 published trials is 0.811, of 12 here 0.754"):
         assert words in told
     assert "0.806 for the published study" in told
 
 
-def test_hold_out_and_view_only_figures_stand_in_the_summary(finished, page):
+def test_hold_out_and_view_only_figures_stand_in_the_summary(finished: Path, page: Page) -> None:
     start = page.text.index("What came out")
     told = page.text[start : page.text.index("Macro averages")]
-    metrics = read_study(finished).holdout["metrics"]
+    metrics = as_json(read_study(finished).holdout)["metrics"]
     own = (f"{metrics[name]:.3f}" for name in ("auroc", "cortex_auroc"))
     for figure in (*own, "0.720", "0.754 ± 0.004", "0.700"):
         assert figure in told
 
 
-def test_every_figure_stands_on_the_page_with_its_interval(finished, page, source):
+def test_every_figure_stands_on_the_page_with_its_interval(
+    finished: Path, page: Page, source: str
+) -> None:
     tables = finished / "report" / "tables"
     for name, rows in (("holdout", 60), ("out_of_fold", 90)):
         figures = pd.read_csv(tables / f"{name}_figures.csv")
@@ -429,7 +434,9 @@ def test_every_figure_stands_on_the_page_with_its_interval(finished, page, sourc
     assert "Kera" in page.text
 
 
-def test_the_two_aurocs_stand_side_by_side_with_what_makes_them_differ(finished, page):
+def test_the_two_aurocs_stand_side_by_side_with_what_makes_them_differ(
+    finished: Path, page: Page
+) -> None:
     table = pd.read_csv(finished / "report" / "tables" / "auroc_two_ways.csv")
     assert list(table["evaluation"]) == [
         "Hold-out set (estimate)",
@@ -442,7 +449,7 @@ def test_the_two_aurocs_stand_side_by_side_with_what_makes_them_differ(finished,
 
 
 @pytest.mark.slow
-def test_sites_have_a_table_where_they_are_told(small):
+def test_sites_have_a_table_where_they_are_told(small: Path) -> None:
     write_project(small / "final" / "cross_validation", [{"batch_size": 16}], num_folds=4)
     sites = ["Oslo" if number // 2 % 2 else "<b>Bergen</b>" for number in range(90)]
     write_out_of_fold(small / "final" / "cross_validation", site=sites)
@@ -457,7 +464,7 @@ def test_sites_have_a_table_where_they_are_told(small):
     assert not page.all("b")
 
 
-def test_an_older_record_without_out_of_fold_rows_says_what_to_do(small):
+def test_an_older_record_without_out_of_fold_rows_says_what_to_do(small: Path) -> None:
     write_project(small / "final" / "cross_validation", [{"batch_size": 16}], num_folds=4)
     page = read_page(write_unrendered_report(small))
     assert "rows.csv is missing or was changed" in page.text
@@ -468,7 +475,7 @@ def test_ties_and_intervals_of_a_search_stand_in_its_section(tmp_path: Path) -> 
     write_out_of_fold(tmp_path / "regime_1", trial=0)
     page = read_page(write_unrendered_report(tmp_path))
     project = read_project(tmp_path / "regime_1")
-    interval = project.best.interval("cortex_auroc")
+    interval = not_none(project.best).interval("cortex_auroc")
     assert f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})" in page.text
     num_tied = sum(tie.tied for tie in project.ties.values())
     assert (num_tied > 1) == ("trials are statistically tied for the best" in page.text)
@@ -477,7 +484,7 @@ def test_ties_and_intervals_of_a_search_stand_in_its_section(tmp_path: Path) -> 
     assert table["p_against_best"].notna().all()
 
 
-def test_epochs_count_from_1_on_the_page(source):
+def test_epochs_count_from_1_on_the_page(source: str) -> None:
     rows = re.findall(r"<tr>(?:(?!</tr>).)*?>0000</td>.*?</tr>", source, flags=re.DOTALL)
     assert len(rows) == 2
     for row in rows:
@@ -485,7 +492,7 @@ def test_epochs_count_from_1_on_the_page(source):
         assert ("2.0", "3") in cells
 
 
-def test_every_heading_of_a_sortable_table_is_a_button(page, source):
+def test_every_heading_of_a_sortable_table_is_a_button(page: Page, source: str) -> None:
     heads = re.findall(r"<thead>.*?</thead>", source, flags=re.DOTALL)
     assert len(heads) == 30
     for head in heads[2:]:
@@ -493,7 +500,9 @@ def test_every_heading_of_a_sortable_table_is_a_button(page, source):
 
 
 @pytest.mark.slow
-def test_equal_records_give_an_equal_report_but_for_the_studys_name(small, tmp_path):
+def test_equal_records_give_an_equal_report_but_for_the_studys_name(
+    small: Path, tmp_path: Path
+) -> None:
     moved = tmp_path / "moved"
     shutil.copytree(small, moved)
     pages = [write_report(small), write_report(moved)]
@@ -550,7 +559,7 @@ def test_a_single_trial_of_two_folds_and_one_epoch_is_drawn(tmp_path: Path) -> N
     assert "could not be made" not in page.text
 
 
-def test_a_damaged_part_is_named_and_the_rest_is_drawn(small):
+def test_a_damaged_part_is_named_and_the_rest_is_drawn(small: Path) -> None:
     write_regime_1(small / "regime_1", count=2)
     (small / "regime_1" / "search.json").write_text('{"format": 1')
     (small / "regime_2" / "trial_0001" / "fold_0.json").write_text("")
@@ -584,7 +593,7 @@ def test_predictions_that_cannot_be_drawn_leave_the_page_whole(tmp_path: Path) -
     assert "ROC curves could not be made: no radiograph has a visible cortex" in page.text
 
 
-def test_a_report_that_cannot_be_written_is_an_error_and_no_page(small):
+def test_a_report_that_cannot_be_written_is_an_error_and_no_page(small: Path) -> None:
     (small / "report").write_text("in the way")
     with pytest.raises(StorageError, match="cannot be used"):
         write_report(small)
@@ -597,7 +606,7 @@ def test_a_folder_without_a_study_is_refused_and_stays_as_it_is(tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_a_report_needs_no_tensorflow(small):
+def test_a_report_needs_no_tensorflow(small: Path) -> None:
     code = (
         "import sys; from rust_tuner.report.html import write_report; "
         f"write_report({str(small)!r}); "
@@ -607,7 +616,7 @@ def test_a_report_needs_no_tensorflow(small):
     assert done.stdout == "[]\n"
 
 
-def test_what_a_killed_report_left_aside_is_removed_by_the_next(small):
+def test_what_a_killed_report_left_aside_is_removed_by_the_next(small: Path) -> None:
     leftovers = [
         small / "report" / ".123-0a1b2c3d.part",
         small / "report" / "figures" / ".regime_1.123-0a1b2c3d.part.png",

@@ -1,6 +1,7 @@
 """Parts of the page: cells that sort by their numbers, steps that fail in their place."""
 
 from pathlib import Path
+from typing import NoReturn
 
 import pandas as pd
 import pytest
@@ -51,7 +52,9 @@ def test_a_prefix_goes_to_every_id_and_reference_of_a_drawing() -> None:
         (short("adam"), ("adam", None)),
     ],
 )
-def test_a_cell_shows_its_text_and_is_sorted_by_its_number(cell, expected):
+def test_a_cell_shows_its_text_and_is_sorted_by_its_number(
+    cell: tuple[str, float | None], expected: tuple[str, float | None]
+) -> None:
     assert cell == expected
 
 
@@ -65,10 +68,10 @@ def test_a_step_that_records_do_not_allow_is_said_and_a_fault_of_the_program_is_
 ):
     section = Section("a", "A")
 
-    def damaged():
+    def damaged() -> NoReturn:
         raise KeyError("folds")
 
-    def broken():
+    def broken() -> NoReturn:
         raise ZeroDivisionError
 
     attempt(section, "The curves", damaged)

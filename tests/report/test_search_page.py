@@ -1,7 +1,10 @@
 """The report of a search without a study: its answer first, with figures and tables as files."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
+from narrowing import not_none
 from search_problems import run_search
 from typer.testing import CliRunner
 
@@ -9,18 +12,23 @@ from rust_tuner.cli.app import app
 from rust_tuner.errors import ResumeError
 from rust_tuner.folder_kinds import is_lone_search
 from rust_tuner.report.search_page import write_search_report
+from rust_tuner.search.tuner import CrossValidationTuner
 
 
 @pytest.fixture(scope="module")
-def searched(tmp_path_factory):
+def searched(tmp_path_factory: pytest.TempPathFactory) -> CrossValidationTuner:
     return run_search(tmp_path_factory.mktemp("page"), "grid", max_trials=3, epochs=2)
 
 
-def test_the_page_begins_with_the_best_trial_and_has_figures_and_tables(searched):
+def test_the_page_begins_with_the_best_trial_and_has_figures_and_tables(
+    searched: CrossValidationTuner,
+) -> None:
     page = write_search_report(searched.project_folder)
     text = page.read_text()
     best = searched.project.best
-    assert f"Trial {best.trial} is the best: val_auroc {best.score:.4f} ± " in text
+    assert (
+        f"Trial {not_none(best).trial} is the best: val_auroc {not_none(best).score:.4f} ± " in text
+    )
     assert text.index("is the best") < text.index("<svg")
     assert text.count("<svg") == 4
     assert "could not be made" not in text
@@ -31,13 +39,13 @@ def test_the_page_begins_with_the_best_trial_and_has_figures_and_tables(searched
     assert write_search_report(searched.project_folder).read_text() == text
 
 
-def test_the_command_writes_it_for_a_search_of_ones_own(searched):
+def test_the_command_writes_it_for_a_search_of_ones_own(searched: CrossValidationTuner) -> None:
     assert is_lone_search(searched.project_folder)
     done = CliRunner().invoke(app, ["report", str(searched.project_folder)])
     assert done.exit_code == 0, done.output
     assert (searched.project_folder / "report" / "index.html").is_file()
 
 
-def test_another_folder_is_refused(tmp_path):
+def test_another_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ResumeError, match="is not a search folder"):
         write_search_report(tmp_path)

@@ -1,9 +1,12 @@
 """After a search: tables, the best trial, models on all rows, and models of the folds."""
 
+from pathlib import Path
+
 import keras
 import keras_tuner
 import numpy as np
 import pytest
+from narrowing import not_none
 from search_problems import TinyHyperModel, arrays, make_tuner
 from sklearn import model_selection as sk
 from sklearn.datasets import load_iris
@@ -19,7 +22,7 @@ from rust_tuner.search.kept_models import FOLDER
 
 
 @pytest.fixture(scope="module")
-def searched(tmp_path_factory):
+def searched(tmp_path_factory: pytest.TempPathFactory) -> CrossValidationTuner:
     """A finished search, whose data are known; not to be written to."""
     tuner = make_tuner(tmp_path_factory.mktemp("after"), "grid", 3, cv=3, keep_models="best")
     x, y, groups = arrays()
@@ -27,7 +30,7 @@ def searched(tmp_path_factory):
     return tuner
 
 
-def test_the_best_trial_is_that_of_the_results(searched):
+def test_the_best_trial_is_that_of_the_results(searched: CrossValidationTuner) -> None:
     best = searched.results().set_index("rank").loc[1]
     assert searched.best_trial == best["trial"]
     assert searched.best_score == best["score"]
@@ -38,7 +41,9 @@ def test_the_best_trial_is_that_of_the_results(searched):
         searched.refit("0009")
 
 
-def test_cv_results_have_scikit_learns_keys_and_the_scores_of_each_fold(searched):
+def test_cv_results_have_scikit_learns_keys_and_the_scores_of_each_fold(
+    searched: CrossValidationTuner,
+) -> None:
     found = searched.cv_results(return_train_score=True)
     results, history = searched.results(), searched.history()
     np.testing.assert_allclose(found["mean_test_auroc"], results["score"], rtol=1e-15)
@@ -69,7 +74,7 @@ def test_cv_results_have_scikit_learns_keys_and_the_scores_of_each_fold(searched
     )
 
 
-def test_a_refitted_model_is_that_of_a_loop_on_all_rows(searched):
+def test_a_refitted_model_is_that_of_a_loop_on_all_rows(searched: CrossValidationTuner) -> None:
     x, y, _ = arrays()
     model = searched.refit()
     trial = int(searched.best_trial)
@@ -90,7 +95,9 @@ def test_a_refitted_model_is_that_of_a_loop_on_all_rows(searched):
 
 
 @pytest.mark.slow
-def test_fold_models_give_the_out_of_fold_predictions_kept_or_not(searched):
+def test_fold_models_give_the_out_of_fold_predictions_kept_or_not(
+    searched: CrossValidationTuner,
+) -> None:
     x, y, _ = arrays()
     folds = searched._run.subject.folds
     for trial in searched.results()["trial"]:
@@ -109,7 +116,9 @@ def test_fold_models_give_the_out_of_fold_predictions_kept_or_not(searched):
     assert macro_auroc(y, mean) > 0.5
 
 
-def test_kept_models_are_read_without_a_search_and_others_need_one(searched):
+def test_kept_models_are_read_without_a_search_and_others_need_one(
+    searched: CrossValidationTuner,
+) -> None:
     reopened = make_tuner(searched.project_folder.parent, "grid", 3, cv=3)
     x, _, _ = arrays()
     for one, other in zip(reopened.fold_models(), searched.fold_models(), strict=True):
@@ -121,7 +130,9 @@ def test_kept_models_are_read_without_a_search_and_others_need_one(searched):
         make_tuner(searched.project_folder.parent, "grid", 3, keep_models="all")
 
 
-def test_the_summary_names_spread_and_values(searched, capsys):
+def test_the_summary_names_spread_and_values(
+    searched: CrossValidationTuner, capsys: pytest.CaptureFixture[str]
+) -> None:
     searched.results_summary(2)
     shown = capsys.readouterr().out
     assert f"#1 trial {searched.best_trial}: {searched.best_score:.4f} ± " in shown
@@ -130,7 +141,7 @@ def test_the_summary_names_spread_and_values(searched, capsys):
 
 
 @pytest.mark.slow
-def test_a_fold_that_stops_early_is_stopped_in_the_refit_as_well(tmp_path):
+def test_a_fold_that_stops_early_is_stopped_in_the_refit_as_well(tmp_path: Path) -> None:
     x, y, groups = arrays()
     tuner = make_tuner(tmp_path, "grid", 1, score_epoch="last")
     stopping = keras.callbacks.EarlyStopping("val_loss", patience=0, mode="max", min_delta=9.0)
@@ -146,15 +157,17 @@ def test_a_fold_that_stops_early_is_stopped_in_the_refit_as_well(tmp_path):
 
 
 @pytest.mark.slow
-def test_what_is_prepared_in_each_fold_is_prepared_for_all_rows_in_the_refit(tmp_path):
+def test_what_is_prepared_in_each_fold_is_prepared_for_all_rows_in_the_refit(
+    tmp_path: Path,
+) -> None:
     x, y, groups = arrays()
     x = 5 * x + 3
     tuner = make_tuner(tmp_path, "grid", 1)
     tuner.search(x, y, groups, epochs=2, batch_size=16, preprocess=StandardScaler(), verbose=0)
     model = tuner.refit()
     scaled = StandardScaler().fit_transform(x)
-    np.testing.assert_allclose(tuner.prepare(x), scaled, atol=1e-5)
-    assert model.predict(tuner.prepare(x), verbose=0).shape == (48, 2)
+    np.testing.assert_allclose(not_none(tuner.prepare)(x), scaled, atol=1e-5)
+    assert model.predict(not_none(tuner.prepare)(x), verbose=0).shape == (48, 2)
     for fold, (training, rows) in zip(tuner.fold_models(), tuner._run.subject.folds, strict=True):
         prepared = StandardScaler().fit(x[training]).transform(x[rows])
         np.testing.assert_allclose(
@@ -162,10 +175,10 @@ def test_what_is_prepared_in_each_fold_is_prepared_for_all_rows_in_the_refit(tmp
         )
 
 
-class Logistic(keras_tuner.HyperModel):
+class Logistic(keras_tuner.HyperModel):  # type: ignore[misc]
     """Softmax regression with scikit-learn's penalty, for training to convergence."""
 
-    def build(self, hp):
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         strength = hp.Choice("C", [0.01, 0.1, 1.0, 100.0])
         # scikit-learn adds the squares to the sum over the rows, Keras to their mean.
         penalty = keras.regularizers.L2(1 / (2 * strength * 100))
@@ -176,7 +189,7 @@ class Logistic(keras_tuner.HyperModel):
 
 
 @pytest.mark.slow
-def test_ranks_are_those_of_grid_search_cv_where_the_model_is_the_same(tmp_path):
+def test_ranks_are_those_of_grid_search_cv_where_the_model_is_the_same(tmp_path: Path) -> None:
     x, y = load_iris(return_X_y=True)
     x = StandardScaler().fit_transform(x)
     cv = sk.StratifiedKFold(3, shuffle=True, random_state=0)

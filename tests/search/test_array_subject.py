@@ -1,7 +1,13 @@
 """Searches on dicts, several outputs, frames, text and no targets: as a Keras loop by hand."""
 
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
 import keras
+import keras_tuner
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import polars as pl
 import pytest
@@ -13,15 +19,15 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from rust_tuner.errors import ResumeError, SearchError
 from rust_tuner.search.array_subject import arrays_subject
 
-SHARED = {"epochs": 3, "batch_size": 16, "seed": 7}
+SHARED: dict[str, Any] = {"epochs": 3, "batch_size": 16, "seed": 7}
 
 
-def digits(rows=72):
+def digits(rows: int = 72) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     x, y = load_digits(return_X_y=True)
     return (x[:rows] / 16).astype("float32"), y[:rows]
 
 
-def two_in_two_out():
+def two_in_two_out() -> keras.Model:
     top, bottom = keras.Input((32,), name="top"), keras.Input((32,), name="bottom")
     hidden = keras.layers.Dense(8, "relu")(keras.layers.concatenate([top, bottom]))
     digit = keras.layers.Dense(10, "softmax", name="digit")(hidden)
@@ -37,7 +43,7 @@ def two_in_two_out():
 
 
 @pytest.mark.slow
-def test_dict_inputs_and_two_outputs_are_those_of_a_loop_by_hand(tmp_path):
+def test_dict_inputs_and_two_outputs_are_those_of_a_loop_by_hand(tmp_path: Path) -> None:
     images, y = digits()
     x = {"top": images[:, :32], "bottom": images[:, 32:]}
     targets = {"digit": y, "even": (y % 2 == 0).astype("float32")}
@@ -58,7 +64,7 @@ def test_dict_inputs_and_two_outputs_are_those_of_a_loop_by_hand(tmp_path):
         searched(tmp_path, lambda hp: two_in_two_out(), x, other, cv=KFold(3))
 
 
-def listed():
+def listed() -> keras.Model:
     left, right = keras.Input((2,)), keras.Input((2,))
     both = keras.layers.concatenate([left, right])
     outputs = [keras.layers.Dense(3, "softmax")(both), keras.layers.Dense(1)(both)]
@@ -68,7 +74,7 @@ def listed():
 
 
 @pytest.mark.slow
-def test_lists_of_inputs_targets_and_outputs_are_those_of_a_loop_by_hand(tmp_path):
+def test_lists_of_inputs_targets_and_outputs_are_those_of_a_loop_by_hand(tmp_path: Path) -> None:
     x, y = load_iris(return_X_y=True)
     x, y = x[::3].astype("float32"), y[::3]
     inputs, targets = [x[:, :2], x[:, 2:]], [y, x[:, :1]]
@@ -83,7 +89,9 @@ def test_lists_of_inputs_targets_and_outputs_are_those_of_a_loop_by_hand(tmp_pat
 
 @pytest.mark.slow
 @pytest.mark.parametrize("library", [pd, pl], ids=["pandas", "polars"])
-def test_frames_and_labels_as_text_train_as_the_same_numbers(library, tmp_path):
+def test_frames_and_labels_as_text_train_as_the_same_numbers(
+    library: ModuleType, tmp_path: Path
+) -> None:
     x, y = load_iris(return_X_y=True)
     x, y = x[::2].astype("float32"), y[::2]
     names = np.array(["setosa", "versicolor", "virginica"])
@@ -108,7 +116,7 @@ def test_frames_and_labels_as_text_train_as_the_same_numbers(library, tmp_path):
         )
 
 
-def of_mixed_columns():
+def of_mixed_columns() -> keras.Model:
     age = keras.Input((1,), name="age")
     colour = keras.Input((1,), name="colour", dtype="string")
     lookup = keras.layers.StringLookup(vocabulary=["red", "blue"], output_mode="one_hot")
@@ -119,12 +127,12 @@ def of_mixed_columns():
 
 
 @pytest.mark.slow
-def test_text_is_trained_on_and_resumed(tmp_path):
+def test_text_is_trained_on_and_resumed(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     colours = rng.choice(["red", "blue"], 40).tolist()
     y = rng.normal(size=40).astype("float32")
 
-    def frame():
+    def frame() -> pd.DataFrame:
         return pd.DataFrame({"age": np.arange(40.0) / 40, "colour": list(map("".join, colours))})
 
     first = searched(tmp_path, lambda hp: of_mixed_columns(), frame(), y, cv=2, epochs=1)
@@ -136,23 +144,23 @@ def test_text_is_trained_on_and_resumed(tmp_path):
         searched(tmp_path, lambda hp: of_mixed_columns(), frame(), y, cv=2, epochs=1)
 
 
-class Reconstructing(keras.Model):
+class Reconstructing(keras.Model):  # type: ignore[misc]
     """As in the guides: steps of its own, and neither targets nor `call`."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.encoder = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
         self.decoder = keras.Sequential([keras.Input((2,)), keras.layers.Dense(4)])
         self.tracker = keras.metrics.Mean(name="loss")
 
     @property
-    def metrics(self):
+    def metrics(self) -> list[keras.metrics.Metric]:
         return [self.tracker]
 
-    def _loss(self, x):
+    def _loss(self, x: keras.KerasTensor) -> keras.KerasTensor:
         return keras.ops.mean((self.decoder(self.encoder(x)) - x) ** 2)
 
-    def train_step(self, data):
+    def train_step(self, data: tuple[keras.KerasTensor, ...]) -> dict[str, Any]:
         import tensorflow as tf
 
         (x,) = data
@@ -163,20 +171,20 @@ class Reconstructing(keras.Model):
         self.tracker.update_state(loss)
         return {"loss": self.tracker.result()}
 
-    def test_step(self, data):
+    def test_step(self, data: tuple[keras.KerasTensor, ...]) -> dict[str, Any]:
         (x,) = data
         self.tracker.update_state(self._loss(x))
         return {"loss": self.tracker.result()}
 
 
-def reconstructing(hp):
+def reconstructing(hp: keras_tuner.HyperParameters) -> Reconstructing:
     model = Reconstructing()
     model.compile(keras.optimizers.SGD(0.01), run_eagerly=True)
     return model
 
 
 @pytest.mark.slow
-def test_an_autoencoder_is_trained_without_targets(tmp_path):
+def test_an_autoencoder_is_trained_without_targets(tmp_path: Path) -> None:
     x = load_iris(return_X_y=True)[0][::3]
     tuner = searched(tmp_path, reconstructing, x, None, cv=2)
     assert list(tuner.results()["status"]) == ["COMPLETED"]
@@ -187,7 +195,7 @@ def test_an_autoencoder_is_trained_without_targets(tmp_path):
         searched(tmp_path, reconstructing, x, None, cv=2, sample_weight=np.ones(50))
 
 
-def test_folds_of_several_targets_are_stratified_by_the_first_that_can_be_classes():
+def test_folds_of_several_targets_are_stratified_by_the_first_that_can_be_classes() -> None:
     x, y = digits(60)
     size = np.arange(60) + 0.5
     subject = arrays_subject(

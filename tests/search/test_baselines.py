@@ -10,23 +10,27 @@ import resource
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NoReturn
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
+from narrowing import as_json, not_none
 from stand_ins import backbone_stand_in
 
 from rust_tuner import LeNet1998, Protocol, load_manifest, make_folds, run_baselines
 from rust_tuner.data.phantoms import write_phantoms
-from rust_tuner.data.splits import split_holdout
+from rust_tuner.data.splits import Development, HoldOut, split_holdout
 from rust_tuner.errors import ProtocolError, ResumeError, SearchError, SplitError, WeightsError
 from rust_tuner.files import read_json, write_json
 from rust_tuner.metrics import view_only_baseline
 from rust_tuner.models import architectures, features
-from rust_tuner.models.backbones import WEIGHTS_VARIABLE, build_backbone, find_weights
+from rust_tuner.models.backbones import build_backbone, find_weights
 from rust_tuner.models.hypermodels import ImageHyperModel
+from rust_tuner.models.weights import WEIGHTS_VARIABLE
 from rust_tuner.progress import Silent
 from rust_tuner.records.baselines import (
     BASELINES,
@@ -35,7 +39,7 @@ from rust_tuner.records.baselines import (
     suggested_backbone,
 )
 from rust_tuner.records.folds import EpochCheckpoint
-from rust_tuner.records.project import read_out_of_fold, read_project
+from rust_tuner.records.project import Project, read_out_of_fold, read_project
 from rust_tuner.records.trial_tables import history_table
 
 LENET, END_TO_END, RADIMAGENET, IMAGENET = BASELINES
@@ -53,14 +57,14 @@ class Killed(BaseException):
 class Told(Silent):
     """Keeps what is said; may kill the process at an epoch of a model."""
 
-    def __init__(self, dies_after=None):
-        self.said = []
+    def __init__(self, dies_after: int | None = None) -> None:
+        self.said: list[str] = []
         self.left = dies_after
 
-    def say(self, text):
+    def say(self, text: str) -> None:
         self.said.append(text)
 
-    def advance(self, steps=1, *, note=None):
+    def advance(self, steps: int = 1, *, note: str | None = None) -> None:
         # The end of a trial is told by an advance of nothing.
         if self.left is not None and note is None:
             self.left -= steps
@@ -69,17 +73,17 @@ class Told(Silent):
 
 
 @pytest.fixture(scope="module")
-def sides(phantom_manifest):
+def sides(phantom_manifest: Path) -> tuple[Development, HoldOut]:
     return split_holdout(load_manifest(phantom_manifest), seed=0)
 
 
 @pytest.fixture(scope="module")
-def development(sides):
+def development(sides: tuple[Development, HoldOut]) -> Development:
     return sides[0]
 
 
 @pytest.fixture(scope="module")
-def protocol(tiny_protocol):
+def protocol(tiny_protocol: Protocol) -> Protocol:
     return dataclasses.replace(
         tiny_protocol,
         weights="imagenet",
@@ -90,12 +94,12 @@ def protocol(tiny_protocol):
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(scope="module")
-def radimagenet(tmp_path_factory):
+def radimagenet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A whole model in HDF5 at another image size, as RadImageNet's file is one."""
     model = build_backbone(find_weights("random"), image_size=96)
     rng = np.random.default_rng(7)
@@ -107,7 +111,13 @@ def radimagenet(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def finished(development, protocol, cache, radimagenet, tmp_path_factory):
+def finished(
+    development: Development,
+    protocol: Protocol,
+    cache: Path,
+    radimagenet: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, dict[str, Project], list[str]]:
     """All four; not to be written to. The end-to-end one has a stand-in for InceptionV3."""
     folder = tmp_path_factory.mktemp("study")
     told = Told()
@@ -125,13 +135,17 @@ def finished(development, protocol, cache, radimagenet, tmp_path_factory):
     return folder, projects, told.said
 
 
-def run_lenet(development, folder, protocol, cache, **changes):
-    shared = {"models": [LENET], "protocol": protocol, "cache": cache}
+def run_lenet(
+    development: Development, folder: Path, protocol: Protocol, cache: Path, **changes: Any
+) -> Project:
+    shared: dict[str, Any] = {"models": [LENET], "protocol": protocol, "cache": cache}
     return run_baselines(development, folder, **(shared | changes))[LENET]
 
 
 @pytest.mark.slow
-def test_each_model_is_a_finished_project_of_one_trial_at_the_protocols_values(finished):
+def test_each_model_is_a_finished_project_of_one_trial_at_the_protocols_values(
+    finished: tuple[Path, dict[str, Project], list[str]],
+) -> None:
     folder, projects, said = finished
     assert tuple(projects) == BASELINES
     assert said == []
@@ -152,13 +166,18 @@ def test_each_model_is_a_finished_project_of_one_trial_at_the_protocols_values(f
 
 
 @pytest.mark.slow
-def test_records_say_which_model_weights_and_preprocessing_it_was(finished, radimagenet):
+def test_records_say_which_model_weights_and_preprocessing_it_was(
+    finished: tuple[Path, dict[str, Project], list[str]], radimagenet: Path
+) -> None:
     _, projects, _ = finished
     subjects = {model: project.run.subject.to_json() for model, project in projects.items()}
     assert {s["preprocessing"] for s in subjects.values()} == {"minus_one_to_one"}
     assert len({s["folds"] for s in subjects.values()}) == 1
     assert [subjects[m].get("model") for m in BASELINES] == [LENET, END_TO_END, None, None]
-    asked = {m: (s["weights"]["asked"], s["weights"]["file"]) for m, s in subjects.items()}
+    asked = {
+        m: (as_json(s)["weights"]["asked"], as_json(s)["weights"]["file"])
+        for m, s in subjects.items()
+    }
     assert asked == {
         LENET: ("random", None),
         END_TO_END: ("random", None),
@@ -168,7 +187,9 @@ def test_records_say_which_model_weights_and_preprocessing_it_was(finished, radi
 
 
 @pytest.mark.slow
-def test_a_radimagenet_file_is_loaded_whole(finished):
+def test_a_radimagenet_file_is_loaded_whole(
+    finished: tuple[Path, dict[str, Project], list[str]],
+) -> None:
     # One file served both, so that what they learnt has to be the same.
     _, projects, _ = finished
     one, other = (history_table(projects[model]) for model in (RADIMAGENET, IMAGENET))
@@ -179,8 +200,13 @@ def test_a_radimagenet_file_is_loaded_whole(finished):
 
 @pytest.mark.slow
 def test_a_second_run_trains_nothing_and_changes_no_record(
-    finished, development, protocol, cache, radimagenet, monkeypatch
-):
+    finished: tuple[Path, dict[str, Project], list[str]],
+    development: Development,
+    protocol: Protocol,
+    cache: Path,
+    radimagenet: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     folder, projects, _ = finished
     before = {path: path.read_bytes() for path in folder.rglob("trial_*/*")}
     monkeypatch.setattr(ImageHyperModel, "build", lambda *a, **k: pytest.fail("a model was built"))
@@ -196,8 +222,11 @@ def test_a_second_run_trains_nothing_and_changes_no_record(
 
 @pytest.mark.slow
 def test_another_choice_of_the_baselines_is_refused_on_resuming(
-    finished, development, protocol, cache
-):
+    finished: tuple[Path, dict[str, Project], list[str]],
+    development: Development,
+    protocol: Protocol,
+    cache: Path,
+) -> None:
     folder, *_ = finished
     other = dataclasses.replace(protocol, baseline_batch_size=4)
     with pytest.raises(ResumeError, match=r"batch_size"):
@@ -206,8 +235,13 @@ def test_another_choice_of_the_baselines_is_refused_on_resuming(
 
 @pytest.mark.slow
 def test_a_model_that_was_killed_and_resumed_equals_an_untouched_one(
-    finished, development, protocol, cache, tmp_path, monkeypatch
-):
+    finished: tuple[Path, dict[str, Project], list[str]],
+    development: Development,
+    protocol: Protocol,
+    cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     # A fold keeps its state after each epoch here, as a long one does.
     monkeypatch.setattr(EpochCheckpoint, "seconds_between", 0.0)
     with pytest.raises(Killed):
@@ -215,12 +249,12 @@ def test_a_model_that_was_killed_and_resumed_equals_an_untouched_one(
     row = baseline_results(tmp_path).set_index("model").loc[LENET]
     assert row[["auroc", "auroc_std", "cortex_auroc", "epoch"]].isna().all()
     assert (row["folds"], row["epochs"]) == (1, 2)
-    trained = []
+    trained: list[Any] = []
     fit = keras.Model.fit
 
     # Wrapped, it is still known as Keras's own.
     @functools.wraps(fit)
-    def counting_fit(self, *args, **options):
+    def counting_fit(self: keras.Model, *args: Any, **options: Any) -> keras.callbacks.History:
         trained.extend(range(options["initial_epoch"], options["epochs"]))
         return fit(self, *args, **options)
 
@@ -232,7 +266,7 @@ def test_a_model_that_was_killed_and_resumed_equals_an_untouched_one(
     pd.testing.assert_frame_equal(
         history_table(resumed), history_table(untouched), check_exact=True
     )
-    assert resumed.best.score == untouched.best.score
+    assert not_none(resumed.best).score == not_none(untouched.best).score
     np.testing.assert_array_equal(
         read_out_of_fold(resumed.folder, "0000"), read_out_of_fold(untouched.folder, "0000")
     )
@@ -241,11 +275,16 @@ def test_a_model_that_was_killed_and_resumed_equals_an_untouched_one(
 
 @pytest.mark.slow
 def test_an_end_to_end_model_resumes_with_its_statistics_and_optimiser(
-    finished, development, protocol, cache, tmp_path, monkeypatch
-):
+    finished: tuple[Path, dict[str, Project], list[str]],
+    development: Development,
+    protocol: Protocol,
+    cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(EpochCheckpoint, "seconds_between", 0.0)
     monkeypatch.setattr(architectures, "build_backbone", backbone_stand_in)
-    shared = {"models": [END_TO_END], "protocol": protocol, "cache": cache}
+    shared: dict[str, Any] = {"models": [END_TO_END], "protocol": protocol, "cache": cache}
     with pytest.raises(Killed):
         run_baselines(development, tmp_path, **shared, progress=Told(dies_after=1))
     resumed = run_baselines(development, tmp_path, **shared)[END_TO_END]
@@ -258,8 +297,8 @@ def test_an_end_to_end_model_resumes_with_its_statistics_and_optimiser(
 
 
 @pytest.fixture
-def nothing_trains(monkeypatch):
-    def refuse(*args, **kwargs):
+def nothing_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **kwargs: object) -> NoReturn:
         raise AssertionError("something was trained or decoded")
 
     monkeypatch.setattr(keras.Model, "fit", refuse)
@@ -267,21 +306,25 @@ def nothing_trains(monkeypatch):
 
 
 @pytest.mark.usefixtures("nothing_trains")
-def test_only_the_development_set_is_accepted(sides, tmp_path, protocol):
+def test_only_the_development_set_is_accepted(
+    sides: tuple[Development, HoldOut], tmp_path: Path, protocol: Protocol
+) -> None:
     with pytest.raises(SplitError, match="got HoldOut, expected Development"):
-        run_baselines(sides[1], tmp_path, protocol=protocol)
+        run_baselines(sides[1], tmp_path, protocol=protocol)  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("nothing_trains")
-def test_a_model_that_there_is_not_is_refused_by_name(development, tmp_path, protocol):
+def test_a_model_that_there_is_not_is_refused_by_name(
+    development: Development, tmp_path: Path, protocol: Protocol
+) -> None:
     with pytest.raises(ProtocolError, match=r"models='resnet'; expected some of lenet1998, incep"):
         run_baselines(development, tmp_path, models=[LENET, "resnet"], protocol=protocol)
 
 
 @pytest.mark.usefixtures("nothing_trains")
 def test_weights_that_are_missing_are_found_before_anything_is_trained(
-    development, tmp_path, protocol, monkeypatch
-):
+    development: Development, tmp_path: Path, protocol: Protocol, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(WeightsError, match=r"inceptionv3_radimagenet needs its weights: request"):
         run_baselines(development, tmp_path, models=[RADIMAGENET], protocol=protocol)
     with pytest.raises(WeightsError, match=r"nowhere\.h5 does not exist"):
@@ -294,8 +337,12 @@ def test_weights_that_are_missing_are_found_before_anything_is_trained(
 
 @pytest.mark.slow
 def test_what_is_left_out_is_said_with_how_to_add_it(
-    finished, development, tmp_path, protocol, cache
-):
+    finished: tuple[Path, dict[str, Project], list[str]],
+    development: Development,
+    tmp_path: Path,
+    protocol: Protocol,
+    cache: Path,
+) -> None:
     folder, found, _ = finished
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     told = Told()
@@ -312,14 +359,18 @@ def test_what_is_left_out_is_said_with_how_to_add_it(
 
 @pytest.mark.slow
 def test_a_model_that_fails_is_said_each_time_and_the_others_go_on(
-    development, tmp_path, protocol, cache, monkeypatch
-):
-    def too_large(*args, **kwargs):
+    development: Development,
+    tmp_path: Path,
+    protocol: Protocol,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def too_large(*args: object, **kwargs: object) -> NoReturn:
         raise MemoryError("no room")
 
     monkeypatch.setattr(architectures, "build_backbone", backbone_stand_in)
     short = dataclasses.replace(protocol, baseline_epochs=1, baseline_folds=2)
-    shared = {"models": [END_TO_END, LENET], "protocol": short, "cache": cache}
+    shared: dict[str, Any] = {"models": [END_TO_END, LENET], "protocol": short, "cache": cache}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("rust_tuner.models.hypermodels.LeNet1998", too_large)
         run_baselines(development, tmp_path, **shared)
@@ -344,7 +395,9 @@ def test_a_model_that_fails_is_said_each_time_and_the_others_go_on(
 
 
 @pytest.mark.slow
-def test_the_table_has_chance_the_view_alone_and_each_model(finished, development):
+def test_the_table_has_chance_the_view_alone_and_each_model(
+    finished: tuple[Path, dict[str, Project], list[str]], development: Development
+) -> None:
     folder, projects, _ = finished
     table = baseline_results(folder)
     assert list(table) == [
@@ -381,7 +434,7 @@ def test_the_table_has_chance_the_view_alone_and_each_model(finished, developmen
                 index="epoch", columns="fold", values="value"
             )
             scored = history[history["metric"] == "auroc"].groupby("epoch")["value"].mean()
-            at_best = curves.loc[scored.idxmax()]
+            at_best = curves.loc[scored.idxmax()]  # type: ignore[call-overload]
             row = rows.loc[model]
             assert row["epoch"] == scored.idxmax()
             assert row[name] == pytest.approx(at_best.mean(), rel=1e-12)
@@ -391,19 +444,19 @@ def test_the_table_has_chance_the_view_alone_and_each_model(finished, developmen
     assert table.attrs["objective"] == "val_auroc"
 
 
-def test_no_models_give_no_rows(tmp_path):
+def test_no_models_give_no_rows(tmp_path: Path) -> None:
     table = baseline_results(tmp_path)
     assert table.empty
     assert suggested_backbone(table) is None
     assert read_baselines(tmp_path) == {}
 
 
-def made_table(**aurocs):
+def made_table(**aurocs: Any) -> pd.DataFrame:
     rows = [{"model": model, "auroc": a, "cortex_auroc": c} for model, (a, c) in aurocs.items()]
     return pd.DataFrame(rows)
 
 
-def test_the_suggested_backbone_is_the_best_frozen_one_by_the_objective():
+def test_the_suggested_backbone_is_the_best_frozen_one_by_the_objective() -> None:
     table = made_table(
         view_only=(0.99, 0.5),
         inceptionv3_end2end=(0.95, 0.95),
@@ -423,7 +476,9 @@ def test_the_suggested_backbone_is_the_best_frozen_one_by_the_objective():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["folds", "targets"])
-def test_models_of_other_folds_or_labels_are_not_compared(name, finished, tmp_path):
+def test_models_of_other_folds_or_labels_are_not_compared(
+    name: str, finished: tuple[Path, dict[str, Project], list[str]], tmp_path: Path
+) -> None:
     shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
     path = tmp_path / "baselines" / END_TO_END / "search.json"
     run = read_json(path)
@@ -435,7 +490,9 @@ def test_models_of_other_folds_or_labels_are_not_compared(name, finished, tmp_pa
 
 
 @pytest.mark.slow
-def test_the_table_needs_no_tensorflow(finished):
+def test_the_table_needs_no_tensorflow(
+    finished: tuple[Path, dict[str, Project], list[str]],
+) -> None:
     code = (
         "import sys; from rust_tuner.records.baselines import *\n"
         f"table = baseline_results({str(finished[0])!r})\n"
@@ -449,11 +506,13 @@ def test_the_table_needs_no_tensorflow(finished):
 
 
 @pytest.mark.slow
-def test_memory_does_not_grow_with_the_folds(development, protocol, cache, tmp_path):
+def test_memory_does_not_grow_with_the_folds(
+    development: Development, protocol: Protocol, cache: Path, tmp_path: Path
+) -> None:
     sizes = []
 
     class Watching(Silent):
-        def advance(self, steps=1, *, note=None):
+        def advance(self, steps: int = 1, *, note: str | None = None) -> None:
             if note is None and steps:
                 pages = int(Path("/proc/self/statm").read_text().split()[1])
                 sizes.append(pages * resource.getpagesize())
@@ -498,7 +557,7 @@ SETTINGS = ("8 masked", "7 published", "10 published")
 
 
 @pytest.fixture(scope="module")
-def on_devices(phantom_manifest, tmp_path_factory):
+def on_devices(phantom_manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     """LeNet of each setting, on one device and on two; a process each."""
     folders = {num_devices: tmp_path_factory.mktemp("devices") for num_devices in (1, 2)}
     for num_devices, folder in folders.items():
@@ -511,11 +570,13 @@ def on_devices(phantom_manifest, tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_several_devices_share_a_batch_and_learn_the_same(on_devices, setting):
+def test_several_devices_share_a_batch_and_learn_the_same(
+    on_devices: dict[int, Path], setting: str
+) -> None:
     curves = []
     for num_devices, folder in on_devices.items():
         project = read_baselines(folder / setting)[LENET]
-        assert project.run["subject"]["num_replicas"] == num_devices
+        assert as_json(project.run)["subject"]["num_replicas"] == num_devices
         curves.append(history_table(project).query("metric == 'loss'"))
     one, two = curves
     assert list(one["split"]) == list(two["split"])
@@ -531,7 +592,9 @@ def test_several_devices_share_a_batch_and_learn_the_same(on_devices, setting):
     not os.environ.get(WEIGHTS_VARIABLE),
     reason=f"needs pretrained weights; set {WEIGHTS_VARIABLE} to a file of InceptionV3 without top",
 )
-def test_frozen_pretrained_features_beat_lenet_and_end_to_end_at_equal_data(tmp_path, capsys):
+def test_frozen_pretrained_features_beat_lenet_and_end_to_end_at_equal_data(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     manifest = write_phantoms(tmp_path / "phantoms", patients=60, seed=0)
     development, _ = split_holdout(load_manifest(manifest), seed=0)
     protocol = Protocol.clinical(

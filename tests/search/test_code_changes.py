@@ -3,7 +3,9 @@
 import itertools
 import json
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import keras
 import keras_tuner
@@ -22,22 +24,22 @@ CHOICES = SimpleNamespace(
 
 
 class Notes(Silent):
-    def __init__(self):
-        self.said = []
+    def __init__(self) -> None:
+        self.said: list[str] = []
 
-    def say(self, text):
+    def say(self, text: str) -> None:
         self.said.append(text)
 
 
-class Users(keras_tuner.HyperModel):
+class Users(keras_tuner.HyperModel):  # type: ignore[misc]
     """The defaults do not reach the wide branch."""
 
-    def __init__(self, **changes):
+    def __init__(self, **changes: Any) -> None:
         super().__init__()
         self.choices = SimpleNamespace(**vars(CHOICES) | changes)
         self.built = 0
 
-    def build(self, hp):
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         self.built += 1
         choices = self.choices
         units = choices.wide if hp.Boolean("wide") else choices.narrow
@@ -59,7 +61,7 @@ class Users(keras_tuner.HyperModel):
         return model
 
 
-def search(folder, hypermodel=None, **options):
+def search(folder: Path, hypermodel: Users | None = None, **options: Any) -> CrossValidationTuner:
     tuner = CrossValidationTuner(
         hypermodel or Users(),
         GridSearchOracle(keras_tuner.Objective("val_loss", "min")),
@@ -73,14 +75,14 @@ def search(folder, hypermodel=None, **options):
 
 
 @pytest.fixture(scope="module")
-def searched(tmp_path_factory):
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("searched")
     search(folder)
     return folder
 
 
 @pytest.fixture
-def begun(searched, tmp_path):
+def begun(searched: Path, tmp_path: Path) -> Path:
     return shutil.copytree(searched, tmp_path / "begun")
 
 
@@ -96,14 +98,16 @@ def begun(searched, tmp_path):
     ],
     ids=["learning rate", "activation", "dropout", "regularizer", "metric", "branch"],
 )
-def test_changed_code_is_refused_with_what_differs(changes, message, begun):
+def test_changed_code_is_refused_with_what_differs(
+    changes: dict[str, str | tuple[str] | float], message: str, begun: Path
+) -> None:
     before = {path: path.read_bytes() for path in begun.rglob("*.json")}
     with pytest.raises(ResumeError, match=message):
         search(begun, Users(**changes))
     assert {path: path.read_bytes() for path in begun.rglob("*.json")} == before
 
 
-def test_unchanged_code_goes_on_with_one_build_a_trial_more(begun):
+def test_unchanged_code_goes_on_with_one_build_a_trial_more(begun: Path) -> None:
     hypermodel = Users()
     search(begun, hypermodel)
     # One to declare the space, one at the defaults, and one for each recorded trial.
@@ -111,7 +115,7 @@ def test_unchanged_code_goes_on_with_one_build_a_trial_more(begun):
 
 
 @pytest.mark.slow
-def test_the_users_own_version_of_the_code_is_compared(tmp_path):
+def test_the_users_own_version_of_the_code_is_compared(tmp_path: Path) -> None:
     search(tmp_path, code_version="a")
     search(tmp_path, code_version="a")
     with pytest.raises(ResumeError, match="code_version: was a, is b"):
@@ -121,11 +125,11 @@ def test_the_users_own_version_of_the_code_is_compared(tmp_path):
 
 
 @pytest.mark.slow
-def test_what_differs_from_build_to_build_is_no_change_of_the_code(tmp_path):
+def test_what_differs_from_build_to_build_is_no_change_of_the_code(tmp_path: Path) -> None:
     class Dated(Users):
         number = itertools.count()
 
-        def build(self, hp):
+        def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
             model = super().build(hp)
             model.layers[0].name = f"built_at_{next(self.number)}"
             return model
@@ -134,11 +138,11 @@ def test_what_differs_from_build_to_build_is_no_change_of_the_code(tmp_path):
     assert search(tmp_path, Dated()).results().equals(first)
 
 
-def search_as_an_earlier_version(folder, monkeypatch):
+def search_as_an_earlier_version(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Record what was recorded before models were described."""
     begin = UsersModel.__init__
 
-    def begin_as_before(self, *args, **options):
+    def begin_as_before(self: UsersModel, *args: Any, **options: Any) -> None:
         begin(self, *args, **options)
         self.identity = {"model": self.defaults.shapes}
 
@@ -149,7 +153,9 @@ def search_as_an_earlier_version(folder, monkeypatch):
         path.unlink()
 
 
-def test_a_search_of_an_earlier_version_goes_on_with_a_note(tmp_path, monkeypatch):
+def test_a_search_of_an_earlier_version_goes_on_with_a_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     search_as_an_earlier_version(tmp_path, monkeypatch)
     before = (tmp_path / "search" / "search.json").read_bytes()
     layers = [["Dense", [[4, 2], [2]]], ["Dropout", []], ["Dense", [[2, 2], [2]]]]
@@ -165,7 +171,7 @@ def test_a_search_of_an_earlier_version_goes_on_with_a_note(tmp_path, monkeypatc
         search(tmp_path, Users(narrow=3))
 
 
-def test_a_damaged_description_is_said_and_made_again(begun):
+def test_a_damaged_description_is_said_and_made_again(begun: Path) -> None:
     path = begun / "search" / "trial_0001" / "model.json"
     content = path.read_bytes()
     path.write_bytes(content[:50])
@@ -179,7 +185,7 @@ def test_a_damaged_description_is_said_and_made_again(begun):
     assert (begun / "search" / "model.json").exists()
 
 
-def test_code_may_be_mended_where_nothing_is_recorded_yet(begun):
+def test_code_may_be_mended_where_nothing_is_recorded_yet(begun: Path) -> None:
     trial = begun / "search" / "trial_0001"
     state = read_json(trial / "trial.json")
     write_json(trial / "trial.json", state | {"status": "RUNNING", "score": None})

@@ -7,6 +7,7 @@ import keras
 import keras_tuner
 import numpy as np
 import pytest
+from narrowing import not_none
 from search_problems import arrays
 from sklearn.preprocessing import StandardScaler
 
@@ -18,7 +19,7 @@ from rust_tuner.search.hopeless import StopRule
 X, Y, GROUPS = arrays()
 
 
-class Rates(keras_tuner.HyperModel):
+class Rates(keras_tuner.HyperModel):  # type: ignore[misc]
     """The second rate keeps the wrong start, so that its trial is hopeless."""
 
     def build(self, hp: Any) -> keras.Model:
@@ -83,7 +84,7 @@ def test_scorers_see_what_each_fold_prepared(tmp_path: Path) -> None:
 
 def test_a_refit_prepares_all_rows_alike_each_time(tmp_path: Path) -> None:
     tuner = search(tmp_path, Eager(), preprocess=StandardScaler(), epochs=1)
-    first, second = (tuner.refit().predict(tuner.prepare(X), verbose=0) for _ in range(2))
+    first, second = (tuner.refit().predict(not_none(tuner.prepare)(X), verbose=0) for _ in range(2))
     assert first.tobytes() == second.tobytes()
 
 

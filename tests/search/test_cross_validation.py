@@ -1,11 +1,15 @@
 """Cross-validation: each row is answered by a fold that never saw it, and epochs are averaged."""
 
+from typing import Any
+
 import keras
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from narrowing import is_a
 from search_problems import arrays
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold
@@ -14,14 +18,14 @@ from rust_tuner.data.folds import Folds
 from rust_tuner.errors import SearchError, TrialError
 from rust_tuner.figures.published_study import read_published
 from rust_tuner.search.cross_validation import array_metrics, cross_validate
-from rust_tuner.search.mean_curves import calculate_mean_metrics, chosen_epoch
+from rust_tuner.search.mean_curves import CrossValidation, calculate_mean_metrics, chosen_epoch
 
 EPOCHS = 2
 ASSIGNMENT = np.arange(48) % 2
 FOLDS = Folds(assignment=ASSIGNMENT, num_folds=2, seed=0)
 
 
-def build_model():
+def build_model() -> keras.Model:
     model = keras.Sequential(
         [
             keras.Input((4,)),
@@ -33,31 +37,39 @@ def build_model():
     return model
 
 
-def run(folds=FOLDS, *, y=None, **changes):
+def run(
+    folds: Any = FOLDS,
+    *,
+    y: npt.NDArray[np.float32] | None = None,
+    **changes: Any,
+) -> CrossValidation:
     x, targets, _ = arrays()
     settings = {"epochs": EPOCHS, "batch_size": 16, "seed": 0} | changes
     return cross_validate(build_model, x, targets if y is None else y, folds, **settings)
 
 
 @pytest.fixture(scope="module")
-def outcome():
+def outcome() -> CrossValidation:
     return run()
 
 
-def assert_same(one, other):
+def assert_same(one: CrossValidation, other: CrossValidation) -> None:
     assert one.mean == other.mean
     for record, twin in zip(one.folds, other.folds, strict=True):
         assert (record.fold, record.training) == (twin.fold, twin.training)
         assert record.validation == twin.validation
-        assert record.predictions.tobytes() == twin.predictions.tobytes()
+        assert (
+            is_a(np.ndarray, record.predictions).tobytes()
+            == is_a(np.ndarray, twin.predictions).tobytes()
+        )
         np.testing.assert_array_equal(record.validation_indices, twin.validation_indices)
 
 
-def test_curves_and_predictions_have_a_value_an_epoch(outcome):
+def test_curves_and_predictions_have_a_value_an_epoch(outcome: CrossValidation) -> None:
     assert [record.fold for record in outcome.folds] == [0, 1]
     for record, (_, validation) in zip(outcome.folds, FOLDS, strict=True):
-        assert record.predictions.shape == (EPOCHS, len(validation), 2)
-        assert record.predictions.dtype == np.float32
+        assert is_a(np.ndarray, record.predictions).shape == (EPOCHS, len(validation), 2)
+        assert is_a(np.ndarray, record.predictions).dtype == np.float32
         np.testing.assert_array_equal(record.validation_indices, validation)
         assert set(record.validation) == {"auroc", "loss"}
         assert set(record.training) == {"loss"}
@@ -71,72 +83,83 @@ def test_curves_and_predictions_have_a_value_an_epoch(outcome):
     }
 
 
-def test_the_auroc_of_each_fold_and_epoch_is_that_of_scikit_learn(outcome):
+def test_the_auroc_of_each_fold_and_epoch_is_that_of_scikit_learn(outcome: CrossValidation) -> None:
     _, y, _ = arrays()
     for record in outcome.folds:
         for epoch in range(EPOCHS):
-            expected = roc_auc_score(y[record.validation_indices], record.predictions[epoch])
+            expected = roc_auc_score(
+                y[record.validation_indices], is_a(np.ndarray, record.predictions)[epoch]
+            )
             assert record.validation["auroc"][epoch] == pytest.approx(expected, rel=1e-12)
 
 
-def test_the_loss_of_each_fold_and_epoch_is_that_of_keras(outcome):
+def test_the_loss_of_each_fold_and_epoch_is_that_of_keras(outcome: CrossValidation) -> None:
     _, y, _ = arrays()
     for record in outcome.folds:
         for epoch in range(EPOCHS):
             losses = keras.losses.binary_crossentropy(
-                y[record.validation_indices], record.predictions[epoch]
+                y[record.validation_indices], is_a(np.ndarray, record.predictions)[epoch]
             )
             expected = float(np.mean(np.asarray(losses)))
             assert record.validation["loss"][epoch] == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_mean_is_that_of_the_folds(outcome):
+def test_the_mean_is_that_of_the_folds(outcome: CrossValidation) -> None:
     for name, curve in outcome.mean.items():
         per_fold = np.array([record.validation[name] for record in outcome.folds])
         np.testing.assert_allclose(curve, per_fold.mean(axis=0), rtol=1e-15)
 
 
-def test_out_of_fold_predictions_take_each_row_once_from_its_own_fold(outcome):
+def test_out_of_fold_predictions_take_each_row_once_from_its_own_fold(
+    outcome: CrossValidation,
+) -> None:
     for epoch in range(EPOCHS):
         table = outcome.out_of_fold(epoch, 48)
         assert table.shape == (48, 2)
         assert table.dtype == np.float32
         for record in outcome.folds:
             np.testing.assert_array_equal(
-                table[ASSIGNMENT == record.fold], record.predictions[epoch]
+                table[ASSIGNMENT == record.fold], is_a(np.ndarray, record.predictions)[epoch]
             )
 
 
-def test_a_rows_prediction_does_not_depend_on_its_own_target(outcome):
+def test_a_rows_prediction_does_not_depend_on_its_own_target(outcome: CrossValidation) -> None:
     _, y, _ = arrays()
     other = y.copy()
     other[ASSIGNMENT == 1] = 1 - other[ASSIGNMENT == 1]
     changed = run(y=other)
     for fold, record in enumerate(changed.folds):
-        same = np.array_equal(record.predictions, outcome.folds[fold].predictions)
+        same = np.array_equal(
+            is_a(np.ndarray, record.predictions), is_a(np.ndarray, outcome.folds[fold].predictions)
+        )
         assert same == (fold == 1)
 
 
-def test_rows_that_no_fold_validates_have_no_prediction():
+def test_rows_that_no_fold_validates_have_no_prediction() -> None:
     pairs = [(np.arange(20, 48), np.arange(10)), (np.arange(10), np.arange(10, 20))]
     table = run(pairs, epochs=1).out_of_fold(0, 48)
     assert np.isfinite(table[:20]).all()
     assert np.isnan(table[20:]).all()
 
 
-def test_the_same_folds_and_seed_give_the_same_bits_however_the_folds_are_given(outcome):
+def test_the_same_folds_and_seed_give_the_same_bits_however_the_folds_are_given(
+    outcome: CrossValidation,
+) -> None:
     np.random.seed(99)
     assert_same(
         run([(list(training), list(validation)) for training, validation in FOLDS]), outcome
     )
 
 
-def test_another_seed_gives_other_numbers(outcome):
+def test_another_seed_gives_other_numbers(outcome: CrossValidation) -> None:
     other = run(seed=1, epochs=1)
-    assert not np.array_equal(other.folds[0].predictions[0], outcome.folds[0].predictions[0])
+    assert not np.array_equal(
+        is_a(np.ndarray, other.folds[0].predictions)[0],
+        is_a(np.ndarray, outcome.folds[0].predictions)[0],
+    )
 
 
-def test_folds_of_a_group_splitter_keep_groups_apart():
+def test_folds_of_a_group_splitter_keep_groups_apart() -> None:
     x, y, groups = arrays()
     pairs = list(GroupKFold(2).split(x, y, groups))
     outcome = run(GroupKFold(2).split(x, y, groups), epochs=1)
@@ -146,7 +169,7 @@ def test_folds_of_a_group_splitter_keep_groups_apart():
     assert np.isfinite(outcome.out_of_fold(0, 48)).all()
 
 
-def test_targets_of_one_dimension_have_an_auroc_too():
+def test_targets_of_one_dimension_have_an_auroc_too() -> None:
     _, y, _ = arrays()
     rows = np.arange(40, 10, -1)
     answers = np.random.default_rng(0).uniform(size=(30, 1)).astype(np.float32)
@@ -160,16 +183,18 @@ def test_targets_of_one_dimension_have_an_auroc_too():
     ("targets", "num_answers"),
     [(np.linspace(0, 1, 48), 1), (np.arange(48) % 3, 3), (np.zeros((48, 2, 2)), 4)],
 )
-def test_targets_that_are_no_labels_have_no_auroc(targets, num_answers):
+def test_targets_that_are_no_labels_have_no_auroc(
+    targets: npt.NDArray[np.float64] | npt.NDArray[np.int64], num_answers: int
+) -> None:
     assert array_metrics(targets)([np.zeros((48, num_answers))], [np.arange(48)], [""])[0] == {}
 
 
-def test_answers_that_are_not_one_a_label_have_no_auroc():
+def test_answers_that_are_not_one_a_label_have_no_auroc() -> None:
     _, y, _ = arrays()
     assert array_metrics(y)([np.zeros((48, 3))], [np.arange(48)], [""])[0] == {}
 
 
-def test_data_that_do_not_fit_together_are_refused():
+def test_data_that_do_not_fit_together_are_refused() -> None:
     _, y, _ = arrays()
     with pytest.raises(SearchError, match="x has 48 rows and y has 47"):
         run(y=y[1:])
@@ -192,26 +217,28 @@ def test_data_that_do_not_fit_together_are_refused():
         ([([0, -1], [2]), ([0, 2], [1])], "fold 0 has rows -1 to 2, but the data have 48"),
     ],
 )
-def test_folds_that_cannot_be_trained_and_scored_apart_are_refused_by_number(pairs, message):
+def test_folds_that_cannot_be_trained_and_scored_apart_are_refused_by_number(
+    pairs: list[tuple[list[int], list[int]]], message: str
+) -> None:
     with pytest.raises(SearchError, match=f"^{message}"):
         run(pairs)
 
 
-def test_a_model_that_is_not_compiled_is_refused():
+def test_a_model_that_is_not_compiled_is_refused() -> None:
     x, y, _ = arrays()
     bare = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, activation="sigmoid")])
     with pytest.raises(SearchError, match="build_model returned a model that is not compiled"):
         cross_validate(lambda: bare, x, y, FOLDS, epochs=1)
 
 
-def test_lists_are_taken_as_arrays(outcome):
+def test_lists_are_taken_as_arrays(outcome: CrossValidation) -> None:
     x, y, _ = arrays()
     assert_same(
         cross_validate(build_model, x.tolist(), y.tolist(), FOLDS, epochs=2), run(batch_size=32)
     )
 
 
-def test_a_fold_that_diverges_is_named():
+def test_a_fold_that_diverges_is_named() -> None:
     _, y, _ = arrays()
     with pytest.raises(TrialError, match=r"^trial 0000, fold 0, epoch 0, training: loss is nan$"):
         run(y=y * np.float32("nan"))
@@ -234,7 +261,7 @@ def test_a_fold_that_diverges_is_named():
         )
     )
 )
-def test_mean_metrics_are_the_group_means_of_the_tidy_table(histories):
+def test_mean_metrics_are_the_group_means_of_the_tidy_table(histories: Any) -> None:
     means = calculate_mean_metrics(histories)
     tidy = pd.DataFrame(
         [
@@ -252,7 +279,7 @@ def test_mean_metrics_are_the_group_means_of_the_tidy_table(histories):
         np.testing.assert_allclose(curve, expected.loc[name], rtol=1e-12, atol=1e-15)
 
 
-def test_each_epoch_is_averaged_by_itself_and_the_histories_are_left_as_they_were():
+def test_each_epoch_is_averaged_by_itself_and_the_histories_are_left_as_they_were() -> None:
     histories = [{"auroc": [0.5, 0.9]}, {"auroc": [0.7, 0.1]}]
     assert calculate_mean_metrics(histories) == {"auroc": [pytest.approx(0.6), pytest.approx(0.5)]}
     assert histories == [{"auroc": [0.5, 0.9]}, {"auroc": [0.7, 0.1]}]
@@ -272,12 +299,14 @@ def test_each_epoch_is_averaged_by_itself_and_the_histories_are_left_as_they_wer
         ),
     ],
 )
-def test_histories_that_do_not_fit_together_are_refused(histories, message):
+def test_histories_that_do_not_fit_together_are_refused(
+    histories: list[dict[str, list[float]]], message: str
+) -> None:
     with pytest.raises(SearchError, match=message):
         calculate_mean_metrics(histories)
 
 
-def test_the_best_of_the_mean_curve_gives_the_published_averages():
+def test_the_best_of_the_mean_curve_gives_the_published_averages() -> None:
     table = read_published("initial_evaluation")
     best = {}
     for model, rows in table[table["split"] == "validation"].groupby("model"):
@@ -306,12 +335,14 @@ def test_the_best_of_the_mean_curve_gives_the_published_averages():
         (2, "min", 2),
     ],
 )
-def test_the_rule_names_the_epoch_and_the_first_of_equals_is_best(rule, direction, epoch):
+def test_the_rule_names_the_epoch_and_the_first_of_equals_is_best(
+    rule: str | int, direction: str, epoch: int
+) -> None:
     assert chosen_epoch([0.5, 0.8, 0.8, 0.4, 0.4], rule, direction) == epoch
 
 
 @pytest.mark.parametrize("rule", [5, -1, "first", "3"])
-def test_a_rule_that_names_no_epoch_is_refused(rule):
+def test_a_rule_that_names_no_epoch_is_refused(rule: int | str) -> None:
     with pytest.raises(
         SearchError,
         match=rf"score_epoch={rule!r} with 5 epochs; expected best_mean, last, or an epoch in 0-4",

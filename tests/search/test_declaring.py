@@ -1,5 +1,9 @@
 """The space is found by building, also where a build fails or a scope cannot be reached."""
 
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import keras
 import keras_tuner
 import pytest
 
@@ -7,9 +11,9 @@ from rust_tuner import GridSearchOracle
 from rust_tuner.search.declaring import declare_by_building
 
 
-def declared(build):
-    class Hyper(keras_tuner.HyperModel):
-        def build(self, hp):
+def declared(build: Callable[[keras_tuner.HyperParameters], Any]) -> list[str]:
+    class Hyper(keras_tuner.HyperModel):  # type: ignore[misc]
+        def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
             return build(hp)
 
     oracle = GridSearchOracle(keras_tuner.Objective("val_loss", "min"))
@@ -17,7 +21,7 @@ def declared(build):
     return [hp.name for hp in oracle.get_space().space]
 
 
-def branches(hp):
+def branches(hp: keras_tuner.HyperParameters) -> None:
     kind = hp.Choice("model", ["linear", "deep"])
     with hp.conditional_scope("model", ["deep"]):
         if kind == "deep":
@@ -27,12 +31,12 @@ def branches(hp):
                     hp.Int("filters", 8, 16)
 
 
-def test_branches_within_branches_are_found():
+def test_branches_within_branches_are_found() -> None:
     assert declared(branches) == ["model", "kind", "filters"]
 
 
-def test_a_scope_that_no_value_reaches_ends():
-    def build(hp):
+def test_a_scope_that_no_value_reaches_ends() -> None:
+    def build(hp: keras_tuner.HyperParameters) -> None:
         hp.Choice("model", ["linear", "deep"])
         with hp.conditional_scope("model", ["deeper"]):
             hp.Int("layers", 1, 3)
@@ -40,8 +44,8 @@ def test_a_scope_that_no_value_reaches_ends():
     assert declared(build) == ["model", "layers"]
 
 
-def test_what_is_declared_after_a_line_that_fails_at_the_defaults_is_found():
-    def build(hp):
+def test_what_is_declared_after_a_line_that_fails_at_the_defaults_is_found() -> None:
+    def build(hp: keras_tuner.HyperParameters) -> None:
         if hp.Int("units", 1, 9) == 1:
             raise keras_tuner.errors.FailedTrialError("too few")
         hp.Choice("late", ["a", "b"])
@@ -49,16 +53,16 @@ def test_what_is_declared_after_a_line_that_fails_at_the_defaults_is_found():
     assert declared(build) == ["units", "late"]
 
 
-def test_a_mistake_that_every_value_makes_is_raised():
-    def build(hp):
+def test_a_mistake_that_every_value_makes_is_raised() -> None:
+    def build(hp: keras_tuner.HyperParameters) -> NoReturn:
         raise ValueError(f"no model of {hp.Int('units', 1, 9)} units")
 
     with pytest.raises(ValueError, match="no model of 1 units"):
         declared(build)
 
 
-def test_a_programming_error_is_raised_at_once():
-    def build(hp):
+def test_a_programming_error_is_raised_at_once() -> None:
+    def build(hp: keras_tuner.HyperParameters) -> NoReturn:
         raise KeyError("typo")
 
     with pytest.raises(KeyError, match="typo"):

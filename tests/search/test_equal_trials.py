@@ -2,14 +2,17 @@
 
 import io
 import re
+from pathlib import Path
 
 import pytest
+from narrowing import as_json
 from report_studies import write_unrendered_report
 from rich.console import Console
 
 from rust_tuner import load_manifest, regime_1, split_holdout
 from rust_tuner.analysis.export import best_hyperparameters
 from rust_tuner.analysis.tables import trials_table
+from rust_tuner.protocol import Protocol
 from rust_tuner.records.project import read_project
 from rust_tuner.terminal.searches import best_trials_table
 
@@ -18,8 +21,8 @@ TRIALS = 50
 
 @pytest.mark.slow
 def test_fifty_times_the_same_configuration_is_called_tied(
-    tmp_path, phantom_manifest, tiny_protocol, feature_cache
-):
+    tmp_path: Path, phantom_manifest: Path, tiny_protocol: Protocol, feature_cache: Path
+) -> None:
     development, _ = split_holdout(load_manifest(phantom_manifest), seed=tiny_protocol.seed)
     tuner = regime_1(
         development,
@@ -37,10 +40,11 @@ def test_fifty_times_the_same_configuration_is_called_tied(
     assert results["tied_with_best"].all()
     project = read_project(tuner.project_folder)
     assert trials_table(project)["tied_with_best"].all()
-    assert len(best_hyperparameters(project)["tied_trials"]) == TRIALS
-    console = Console(file=io.StringIO(), width=80)
+    assert len(as_json(best_hyperparameters(project))["tied_trials"]) == TRIALS
+    written = io.StringIO()
+    console = Console(file=written, width=80)
     console.print(best_trials_table(project))
-    assert "best 5 of 50 trials, 50 tied for the best" in console.file.getvalue()
+    assert "best 5 of 50 trials, 50 tied for the best" in written.getvalue()
     page = write_unrendered_report(tmp_path).read_text()
     # The word is a link to its entry in the glossary.
     assert "49 other trials are tied with it" in re.sub(r"<[^>]+>", "", page)

@@ -2,12 +2,18 @@
 
 import json
 import time
+from pathlib import Path
+from typing import Any
 
 import keras
+import keras_tuner
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 import pytest
 from fault_injection import Killed
 from hand_written import SPLITTER, assert_equal, by_hand, classifier, iris, searched
+from narrowing import not_none
 from search_problems import TinyHyperModel, arrays, make_tuner
 from sklearn.datasets import load_diabetes
 from sklearn.model_selection import KFold
@@ -19,10 +25,10 @@ from rust_tuner.progress import Silent
 from rust_tuner.records.folds import EpochCheckpoint, FoldStore
 
 
-def test_sample_weights_are_those_of_a_loop_by_hand_on_both_sides(tmp_path):
+def test_sample_weights_are_those_of_a_loop_by_hand_on_both_sides(tmp_path: Path) -> None:
     x, y = iris(60)
     weights = np.random.default_rng(1).uniform(0.1, 4, len(x))
-    shared = {"epochs": 2, "batch_size": 20}
+    shared: dict[str, Any] = {"epochs": 2, "batch_size": 20}
     tuner = searched(tmp_path, lambda hp: classifier(), x, y, sample_weight=weights, **shared)
     folds = list(SPLITTER.split(x, y))
     shared["seed"] = 7
@@ -35,14 +41,16 @@ def test_sample_weights_are_those_of_a_loop_by_hand_on_both_sides(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("given", ["balanced", {0: 5.0, 2: 0.5}])
-def test_class_weights_are_those_of_a_loop_by_hand_and_of_the_training_rows(given, tmp_path):
+def test_class_weights_are_those_of_a_loop_by_hand_and_of_the_training_rows(
+    given: str | dict[int, float], tmp_path: Path
+) -> None:
     x, y = iris(60)
     # Few rows of a class, so that it is not equally frequent in all folds.
     kept = np.r_[np.flatnonzero(y < 2), np.flatnonzero(y == 2)[:5]]
     x, y = x[kept], y[kept]
     tuner = searched(tmp_path, lambda hp: classifier(), x, y, cv=KFold(3), class_weight=given)
 
-    def of_fold(targets):
+    def of_fold(targets: npt.NDArray[np.int64]) -> dict[int, float]:
         if given != "balanced":
             return {0: 5.0, 1: 1.0, 2: 0.5}
         weights = compute_class_weight("balanced", classes=np.unique(targets), y=targets)
@@ -51,14 +59,14 @@ def test_class_weights_are_those_of_a_loop_by_hand_and_of_the_training_rows(give
         )
 
     folds = list(KFold(3).split(x))
-    shared = {"epochs": 3, "batch_size": 16, "seed": 7}
+    shared: dict[str, Any] = {"epochs": 3, "batch_size": 16, "seed": 7}
     assert_equal(tuner, by_hand(classifier, x, y, folds, class_weight=of_fold, **shared))
     with pytest.raises(ResumeError, match=r"subject\.class_weight"):
         searched(tmp_path, lambda hp: classifier(), x, y, cv=KFold(3), class_weight={0: 2.0})
 
 
 @pytest.mark.slow
-def test_weights_of_rows_and_of_classes_are_multiplied(tmp_path):
+def test_weights_of_rows_and_of_classes_are_multiplied(tmp_path: Path) -> None:
     x, y = iris(60)
     weights = np.random.default_rng(1).uniform(0.1, 4, len(x))
     both = searched(
@@ -98,20 +106,22 @@ def test_weights_of_rows_and_of_classes_are_multiplied(tmp_path):
         ({"zzz": 1}, "no argument zzz; it has x, y, groups"),
     ],
 )
-def test_arguments_that_cannot_be_used_are_refused_before_work(options, message, tmp_path):
+def test_arguments_that_cannot_be_used_are_refused_before_work(
+    options: dict[str, Any], message: str, tmp_path: Path
+) -> None:
     x, y = iris(60)
     with pytest.raises(SearchError, match=message):
         searched(tmp_path, lambda hp: classifier(), x, y, **options)
     assert not list(tmp_path.rglob("trial_*"))
 
 
-def test_an_unknown_argument_is_a_type_error_as_in_python(tmp_path):
+def test_an_unknown_argument_is_a_type_error_as_in_python(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="did you mean shuffle"):
         make_tuner(tmp_path, "grid").search(*arrays(), shufle=True)
     assert issubclass(UnknownArgumentError, SearchError)
 
 
-def test_class_weights_of_targets_that_are_no_classes_are_refused(tmp_path):
+def test_class_weights_of_targets_that_are_no_classes_are_refused(tmp_path: Path) -> None:
     x, y = load_diabetes(return_X_y=True)
     for targets in (y + 0.5, np.eye(3)[[0, 1, 2] * 20] + np.eye(3)[[1, 2, 0] * 20]):
         with pytest.raises(SearchError, match="class_weight needs"):
@@ -121,28 +131,28 @@ def test_class_weights_of_targets_that_are_no_classes_are_refused(tmp_path):
             )  # fmt: skip
 
 
-class Counting(keras.callbacks.Callback):
+class Counting(keras.callbacks.Callback):  # type: ignore[misc]
     made = 0
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.epochs = 0
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.epochs += 1
         assert self.epochs == epoch + 1
-        assert "val_loss" in logs
+        assert logs is not None and "val_loss" in logs
 
 
 @pytest.mark.slow
-def test_each_fold_gets_callbacks_that_have_seen_no_other(tmp_path):
+def test_each_fold_gets_callbacks_that_have_seen_no_other(tmp_path: Path) -> None:
     x, y = iris(60)
     given = Counting()
     searched(tmp_path / "copied", lambda hp: classifier(), x, y, callbacks=[given])
     assert given.epochs == 0
     made = []
 
-    def factory():
+    def factory() -> list[Counting]:
         made.append(Counting())
         return [made[-1]]
 
@@ -151,10 +161,10 @@ def test_each_fold_gets_callbacks_that_have_seen_no_other(tmp_path):
 
 
 @pytest.mark.slow
-def test_early_stopping_and_plateaus_are_those_of_keras(tmp_path):
+def test_early_stopping_and_plateaus_are_those_of_keras(tmp_path: Path) -> None:
     x, y = iris()
 
-    def callbacks():
+    def callbacks() -> list[keras.callbacks.Callback]:
         return [
             keras.callbacks.EarlyStopping("val_loss", patience=1, min_delta=0.05),
             keras.callbacks.ReduceLROnPlateau("val_loss", patience=0, min_delta=0.2),
@@ -171,7 +181,7 @@ def test_early_stopping_and_plateaus_are_those_of_keras(tmp_path):
 
 
 @pytest.mark.slow
-def test_checkpoints_and_logs_are_written_for_each_trial_and_fold(tmp_path):
+def test_checkpoints_and_logs_are_written_for_each_trial_and_fold(tmp_path: Path) -> None:
     x, y = iris(60)
     callbacks = [
         keras.callbacks.ModelCheckpoint(str(tmp_path / "kept" / "best.keras")),
@@ -186,15 +196,15 @@ def test_checkpoints_and_logs_are_written_for_each_trial_and_fold(tmp_path):
         assert list((tmp_path / "board" / place).rglob("events*"))
 
 
-def momentum(hp):
+def momentum(hp: keras_tuner.HyperParameters) -> keras.Model:
     return classifier("adam")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("own", [False, True], ids=["of Keras", "of the user"])
 def test_a_fold_that_is_cut_short_ends_with_its_callbacks_as_if_untouched(
-    own, tmp_path, monkeypatch
-):
+    own: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Callbacks of Keras go on with what they remember; with others the fold begins again."""
     x, y = iris()
     callbacks = [
@@ -204,25 +214,31 @@ def test_a_fold_that_is_cut_short_ends_with_its_callbacks_as_if_untouched(
         keras.callbacks.ReduceLROnPlateau("val_loss", patience=1, min_delta=0.06),
         *([Counting()] if own else []),
     ]
-    options = {"epochs": 12, "callbacks": callbacks, "cv": 2}
+    options: dict[str, Any] = {"epochs": 12, "callbacks": callbacks, "cv": 2}
     monkeypatch.setattr(EpochCheckpoint, "seconds_between", 0.0)
     whole = searched(tmp_path / "whole", momentum, x, y, **options)
-    assert whole.project.trials[0].folds[0].epochs_trained < 12
+    assert not_none(whole.project.trials[0].folds[0].epochs_trained) < 12
     lay_out = EpochFeed.lay_out
     saved = {True: FoldStore.save, False: EpochCheckpoint.save}[own]
     for strike in (1, 4):
+        epochs: list[int]
+        saves: list[Any]
         epochs, saves = [], []
 
-        def killing_save(self, state, saves=saves, strike=strike):
+        def killing_save(
+            self: Any, state: Any, saves: list[Any] = saves, strike: int = strike
+        ) -> None:
             saves.append(state)
             if own:
                 # The fold is trained, but its record is lost.
                 raise Killed
-            saved(self, state)
+            saved(self, state)  # type: ignore[operator]
             if len(saves) == strike:
                 raise Killed
 
-        def noting(self, epoch, epochs=epochs):
+        def noting(
+            self: EpochFeed, epoch: int, epochs: list[int] = epochs
+        ) -> npt.NDArray[np.int64]:
             epochs.append(epoch)
             return lay_out(self, epoch)
 
@@ -240,12 +256,12 @@ def test_a_fold_that_is_cut_short_ends_with_its_callbacks_as_if_untouched(
 
 
 @pytest.mark.slow
-def test_that_a_fold_with_callbacks_of_the_user_begins_again_is_said(tmp_path):
+def test_that_a_fold_with_callbacks_of_the_user_begins_again_is_said(tmp_path: Path) -> None:
     x, y = iris(60)
     said = []
 
     class Listening(Silent):
-        def say(self, text):
+        def say(self, text: str) -> None:
             said.append(text)
 
     searched(tmp_path, lambda hp: classifier(), x, y, epochs=1, callbacks=[Counting()],
@@ -253,18 +269,19 @@ def test_that_a_fold_with_callbacks_of_the_user_begins_again_is_said(tmp_path):
     assert any("Counting" in text and "begins again" in text for text in said)
 
 
-def test_without_shuffling_rows_come_in_their_order(tmp_path):
+def test_without_shuffling_rows_come_in_their_order(tmp_path: Path) -> None:
     seen = []
 
-    class Rows(keras.callbacks.Callback):
+    class Rows(keras.callbacks.Callback):  # type: ignore[misc]
         pass
 
-    class Seeing(keras.Sequential):
-        def train_step(self, data):
+    class Seeing(keras.Sequential):  # type: ignore[misc]
+        def train_step(self, data: tuple[keras.KerasTensor, ...]) -> dict[str, Any]:
             seen.append(np.asarray(data[0])[:, 0])
-            return super().train_step(data)
+            result: dict[str, Any] = super().train_step(data)
+            return result
 
-    def build(hp):
+    def build(hp: keras_tuner.HyperParameters) -> keras.Model:
         model = Seeing([keras.Input((4,)), keras.layers.Dense(2)])
         model.compile("sgd", "mse", run_eagerly=True)
         return model
@@ -277,15 +294,16 @@ def test_without_shuffling_rows_come_in_their_order(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_batches_of_validation_have_their_own_size(tmp_path):
+def test_the_batches_of_validation_have_their_own_size(tmp_path: Path) -> None:
     sizes = set()
 
-    class Seeing(keras.Sequential):
-        def test_step(self, data):
+    class Seeing(keras.Sequential):  # type: ignore[misc]
+        def test_step(self, data: tuple[keras.KerasTensor, ...]) -> dict[str, Any]:
             sizes.add(len(np.asarray(data[0])))
-            return super().test_step(data)
+            result: dict[str, Any] = super().test_step(data)
+            return result
 
-    def build(hp):
+    def build(hp: keras_tuner.HyperParameters) -> keras.Model:
         model = Seeing([keras.Input((4,)), keras.layers.Dense(2)])
         model.compile("sgd", "mse", run_eagerly=True)
         return model
@@ -296,7 +314,9 @@ def test_the_batches_of_validation_have_their_own_size(tmp_path):
     assert sizes == {2, 6}
 
 
-def test_a_search_reports_as_it_runs_unless_it_is_silenced(tmp_path, capsys):
+def test_a_search_reports_as_it_runs_unless_it_is_silenced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     x, y, groups = arrays()
     for verbose in (1, 0):
         make_tuner(tmp_path / str(verbose), "grid", 1).search(
@@ -306,15 +326,15 @@ def test_a_search_reports_as_it_runs_unless_it_is_silenced(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_a_search_that_is_out_of_time_ends_between_trials_and_is_resumed(tmp_path):
+def test_a_search_that_is_out_of_time_ends_between_trials_and_is_resumed(tmp_path: Path) -> None:
     x, y, groups = arrays()
 
     class Slow(TinyHyperModel):
-        def build(self, hp):
+        def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
             time.sleep(0.02)
             return super().build(hp)
 
-    def run(**options):
+    def run(**options: Any) -> pd.DataFrame:
         tuner = make_tuner(tmp_path, "grid", None, hypermodel=Slow())
         tuner.search(x, y, groups, epochs=1, batch_size=16, verbose=0, **options)
         return tuner.results()
@@ -324,7 +344,7 @@ def test_a_search_that_is_out_of_time_ends_between_trials_and_is_resumed(tmp_pat
     assert list(run()["status"]) == ["COMPLETED"] * 4
 
 
-def test_nothing_new_leaves_no_trace_in_the_manifest(tmp_path):
+def test_nothing_new_leaves_no_trace_in_the_manifest(tmp_path: Path) -> None:
     """A search that uses nothing new has the key of earlier versions."""
     tuner = searched(tmp_path, lambda hp: classifier(), *iris(60), epochs=1)
     subject = json.loads((tuner.project_folder / "search.json").read_text())["subject"]

@@ -15,7 +15,7 @@ FOLDS = (
 )
 
 
-def test_rows_that_no_fold_validates_are_counted():
+def test_rows_that_no_fold_validates_are_counted() -> None:
     note = never_validated_note(FOLDS, 6)
     assert note.startswith("note: 3 of 6 rows are never validated, row 0 first;")
     assert (
@@ -24,7 +24,7 @@ def test_rows_that_no_fold_validates_are_counted():
     )
 
 
-def test_groups_on_both_sides_are_counted():
+def test_groups_on_both_sides_are_counted() -> None:
     note = split_groups_note(FOLDS, np.array(list("aabbca")), "KFold")
     assert note.startswith(
         "WARNING: KFold puts 2 of 3 groups on both sides of a fold (in 2 of 2 folds)"
@@ -33,7 +33,7 @@ def test_groups_on_both_sides_are_counted():
 
 
 @pytest.mark.parametrize("kind", ["numbers", "text", "objects", "two inputs"])
-def test_equal_rows_across_a_fold_are_counted(kind):
+def test_equal_rows_across_a_fold_are_counted(kind: str) -> None:
     numbers = np.array([[1.0, 2], [3, 4], [5, 6], [1, 2], [7, 8], [7, 8]])
     inputs = {
         "numbers": [numbers],
@@ -48,7 +48,7 @@ def test_equal_rows_across_a_fold_are_counted(kind):
     )
 
 
-def test_rows_that_differ_in_one_of_several_inputs_are_not_equal():
+def test_rows_that_differ_in_one_of_several_inputs_are_not_equal() -> None:
     assert equal_rows_note(FOLDS, [np.zeros(6), np.arange(6)]) == ""
     assert equal_rows_note(FOLDS, [np.arange(6)]) == ""
     assert equal_rows_note(FOLDS, []) == ""

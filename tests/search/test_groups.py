@@ -1,6 +1,7 @@
 """Groups are whole, of one type and in one spelling, or the rows at fault are named."""
 
 import datetime
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,7 +34,9 @@ DAYS = np.array(["2020-01-01", "NaT", "2021-01-01"], dtype="datetime64[D]")
         pd.to_datetime(DAYS),
     ],
 )
-def test_a_missing_group_is_named_by_its_row(groups):
+def test_a_missing_group_is_named_by_its_row(
+    groups: "pd.Series[Any] | pd.Categorical[Any] | pd.DatetimeIndex | list[object]",
+) -> None:
     with pytest.raises(SearchError, match=r"groups is missing .* in row 1; give each row"):
         checked_groups(groups, 3)
 
@@ -57,7 +60,9 @@ def test_a_missing_group_is_named_by_its_row(groups):
         (["7", "8", "007"], r"'007' \(row 2\) reads like '7' \(row 0\)"),
     ],
 )
-def test_groups_that_cannot_keep_patients_together_are_refused(groups, message):
+def test_groups_that_cannot_keep_patients_together_are_refused(
+    groups: object, message: str
+) -> None:
     num_rows = len(groups) if isinstance(groups, list) and len(groups) > 2 else 3
     with pytest.raises(SearchError, match=message):
         checked_groups(groups, num_rows)
@@ -81,18 +86,18 @@ def test_groups_that_cannot_keep_patients_together_are_refused(groups, message):
         ["NA", "nan", "nan"],
     ],
 )
-def test_whole_groups_of_one_type_are_kept_apart_as_they_are(groups):
+def test_whole_groups_of_one_type_are_kept_apart_as_they_are(groups: object) -> None:
     checked = checked_groups(groups, 3)
     assert checked.shape == (3,)
     assert checked[0] != checked[1]
     assert checked[1] == checked[2]
 
 
-def test_numbers_that_are_made_of_different_ids_stay_different():
+def test_numbers_that_are_made_of_different_ids_stay_different() -> None:
     assert checked_groups(pd.factorize(np.array(["P1", "p1"]))[0], 2).tolist() == [0, 1]
 
 
-def test_rows_that_are_split_one_by_one_are_said_to_be_so():
+def test_rows_that_are_split_one_by_one_are_said_to_be_so() -> None:
     for cv in (6, np.int64(6), KFold(3)):
         note = by_row_note(cv, 48)
         assert note.startswith("note: without groups the 48 rows are split one by one")

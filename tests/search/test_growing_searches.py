@@ -1,12 +1,15 @@
 """Searches whose models ask as they go: trained, killed, resumed, and shown wherever trials are."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import keras
 import keras_tuner
 import numpy as np
 import pandas as pd
 import pytest
+from narrowing import not_none
 from search_problems import LoopHyperModel, grow, run_search
 
 from rust_tuner.analysis.export import best_hyperparameters
@@ -15,6 +18,7 @@ from rust_tuner.errors import SpaceError
 from rust_tuner.files import read_json
 from rust_tuner.progress import Silent
 from rust_tuner.records.project import read_project
+from rust_tuner.search.tuner import CrossValidationTuner
 from rust_tuner.tensorboard.logs import TensorBoardLogs
 from rust_tuner.words import four_digits, short_number
 
@@ -22,11 +26,11 @@ KINDS = ("random", "grid")
 
 
 @pytest.fixture(scope="module")
-def grown(tmp_path_factory):
+def grown(tmp_path_factory: pytest.TempPathFactory) -> CrossValidationTuner:
     return grow(tmp_path_factory.mktemp("grown"))
 
 
-def test_a_loop_of_layers_is_searched_to_its_end(grown):
+def test_a_loop_of_layers_is_searched_to_its_end(grown: CrossValidationTuner) -> None:
     results = grown.results()
     assert results["status"].tolist() == ["COMPLETED"] * 6
     shown = results[["num_layers", "units_0", "units_1"]].astype("object")
@@ -44,12 +48,14 @@ def test_a_loop_of_layers_is_searched_to_its_end(grown):
     assert sorted(run["space"]) == ["num_layers", "units_0"]
 
 
-def test_a_value_that_a_trial_lacks_is_empty_wherever_trials_are_shown(grown, tmp_path):
+def test_a_value_that_a_trial_lacks_is_empty_wherever_trials_are_shown(
+    grown: CrossValidationTuner, tmp_path: Path
+) -> None:
     project = grown.project
     assert searched_values(project) == ["num_layers", "units_0", "units_1"]
     scores = fold_scores(project, "loss")
     assert scores["units_1"].isna().sum() == 2 * 2
-    assert best_hyperparameters(project).hyperparameters == project.best.values
+    assert best_hyperparameters(project).hyperparameters == not_none(project.best).values
     assert [show(value) for show in (short_number, four_digits) for value in (None, pd.NA)] == [
         ""
     ] * 4
@@ -64,7 +70,7 @@ def test_a_value_that_a_trial_lacks_is_empty_wherever_trials_are_shown(grown, tm
     assert b"units_1" in logs["0002"]
 
 
-def test_a_finished_search_is_left_as_it_is(grown):
+def test_a_finished_search_is_left_as_it_is(grown: CrossValidationTuner) -> None:
     files = {p: p.read_bytes() for p in sorted(grown.project_folder.rglob("*.json"))}
     before = grown.results()
     again = grow(grown.project_folder.parent)
@@ -73,7 +79,9 @@ def test_a_finished_search_is_left_as_it_is(grown):
 
 
 @pytest.mark.slow
-def test_the_identity_of_a_search_does_not_depend_on_what_was_discovered(grown, tmp_path):
+def test_the_identity_of_a_search_does_not_depend_on_what_was_discovered(
+    grown: CrossValidationTuner, tmp_path: Path
+) -> None:
     short = grow(tmp_path, max_trials=1)
     assert short._run.key == grow(tmp_path, max_trials=3)._run.key
     longer = grow(tmp_path).results()
@@ -82,7 +90,9 @@ def test_the_identity_of_a_search_does_not_depend_on_what_was_discovered(grown, 
     )
 
 
-def test_a_trial_whose_file_is_damaged_gets_its_values_again(grown, tmp_path):
+def test_a_trial_whose_file_is_damaged_gets_its_values_again(
+    grown: CrossValidationTuner, tmp_path: Path
+) -> None:
     tuner = grow(tmp_path, "random", max_trials=5)
     before = tuner.results().drop(columns="seconds")
     path = tuner.project_folder / "trial_0002" / "trial.json"
@@ -94,7 +104,7 @@ def test_a_trial_whose_file_is_damaged_gets_its_values_again(grown, tmp_path):
 class FailsAtItsDefaults(LoopHyperModel):
     """One layer is refused after it has asked; two layers are not."""
 
-    def build(self, hp):
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         model = super().build(hp)
         if hp.get("num_layers") == 1:
             raise keras_tuner.errors.FailedTrialError("one layer is too few")
@@ -102,7 +112,7 @@ class FailsAtItsDefaults(LoopHyperModel):
 
 
 @pytest.mark.parametrize("kind", ["grid", pytest.param("random", marks=pytest.mark.slow)])
-def test_the_default_values_may_be_the_failing_ones(kind, tmp_path):
+def test_the_default_values_may_be_the_failing_ones(kind: str, tmp_path: Path) -> None:
     results = grow(tmp_path, kind, max_trials=10, hypermodel=FailsAtItsDefaults()).results()
     # Where the defaults fail, what other values ask for is declared as well.
     assert sorted(results["status"]) == ["COMPLETED"] * 4 + ["FAILED"] * 4
@@ -118,7 +128,7 @@ class OutOfMemoryOnce(LoopHyperModel):
 
     built = 0
 
-    def build(self, hp):
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         model = super().build(hp)
         self.built += 1
         if self.built == 4:
@@ -126,12 +136,12 @@ class OutOfMemoryOnce(LoopHyperModel):
         return model
 
 
-def test_a_trial_that_failed_once_runs_again_where_asked(tmp_path):
+def test_a_trial_that_failed_once_runs_again_where_asked(tmp_path: Path) -> None:
     class Counts(Silent):
-        def __init__(self):
-            self.said = []
+        def __init__(self) -> None:
+            self.said: list[str] = []
 
-        def say(self, text):
+        def say(self, text: str) -> None:
             self.said.append(text)
 
     progress = Counts()
@@ -148,7 +158,7 @@ def test_a_trial_that_failed_once_runs_again_where_asked(tmp_path):
     assert "FAILED" in once.results()["status"].tolist()
 
 
-def test_entries_that_are_not_allowed_end_the_search_before_training(tmp_path):
+def test_entries_that_are_not_allowed_end_the_search_before_training(tmp_path: Path) -> None:
     space = keras_tuner.HyperParameters()
     space.Int("num_layers", 1, 2)
     space.Int("units_0", 2, 3)
@@ -157,7 +167,7 @@ def test_entries_that_are_not_allowed_end_the_search_before_training(tmp_path):
     assert len(read_project(tmp_path / "search").trials) == 2
 
 
-def test_entries_that_are_not_tuned_have_their_defaults(tmp_path):
+def test_entries_that_are_not_tuned_have_their_defaults(tmp_path: Path) -> None:
     space = keras_tuner.HyperParameters()
     space.Int("num_layers", 1, 2)
     options = {"hyperparameters": space, "tune_new_entries": False}
@@ -168,7 +178,9 @@ def test_entries_that_are_not_tuned_have_their_defaults(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_search_that_an_earlier_version_refused_in_mid_search_goes_on(grown, tmp_path):
+def test_a_search_that_an_earlier_version_refused_in_mid_search_goes_on(
+    grown: CrossValidationTuner, tmp_path: Path
+) -> None:
     """It stopped where the first trial asked for more, and left that trial as running."""
     tuner = grow(tmp_path, max_trials=3)
     folder = tuner.project_folder
@@ -184,11 +196,11 @@ def test_a_search_that_an_earlier_version_refused_in_mid_search_goes_on(grown, t
     )
 
 
-def test_the_total_is_revised_while_a_search_runs(tmp_path):
+def test_the_total_is_revised_while_a_search_runs(tmp_path: Path) -> None:
     totals = []
 
     class Shown(Silent):
-        def expect(self, total):
+        def expect(self, total: int) -> None:
             totals.append(total)
 
     grow(tmp_path, progress=Shown())
@@ -197,15 +209,17 @@ def test_the_total_is_revised_while_a_search_runs(tmp_path):
     assert read_json(tmp_path / "search" / "search.json")["num_trials"] == 6
 
 
-def test_a_declared_space_is_not_revised(tmp_path):
+def test_a_declared_space_is_not_revised(tmp_path: Path) -> None:
     class Shown(Silent):
-        def expect(self, total):
+        def expect(self, total: int) -> None:
             raise AssertionError(total)
 
     assert run_search(tmp_path, "grid", progress=Shown()).results()["rank"].notna().all()
 
 
-def test_scores_of_a_growing_search_are_those_of_the_models_alone(grown):
+def test_scores_of_a_growing_search_are_those_of_the_models_alone(
+    grown: CrossValidationTuner,
+) -> None:
     best = grown.get_best_hyperparameters()[0]
     model = grown.hypermodel.build(best)
     layers = best.get("num_layers")
@@ -213,19 +227,21 @@ def test_scores_of_a_growing_search_are_those_of_the_models_alone(grown):
     assert np.isfinite(grown.results()["score"]).all()
 
 
-class AsksInFit(keras_tuner.HyperModel):
+class AsksInFit(keras_tuner.HyperModel):  # type: ignore[misc]
     """As KerasTuner's guide tunes how a model is trained."""
 
-    def build(self, hp):
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, "sigmoid")])
         model.compile("sgd", "binary_crossentropy", run_eagerly=True)
         return model
 
-    def fit(self, hp, model, *args, **kwargs):
+    def fit(
+        self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any
+    ) -> keras.callbacks.History:
         return model.fit(*args, shuffle=hp.Boolean("shuffle"), **kwargs)
 
 
-def test_what_is_asked_for_in_fit_is_searched_and_resumed(tmp_path):
+def test_what_is_asked_for_in_fit_is_searched_and_resumed(tmp_path: Path) -> None:
     results = grow(tmp_path, hypermodel=AsksInFit()).results()
     assert results["status"].tolist() == ["COMPLETED"] * 2
     assert results["shuffle"].tolist() == [False, True]

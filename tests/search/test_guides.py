@@ -1,9 +1,14 @@
 """The models of KerasTuner's guides, written as its users write them."""
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
 import keras
 import keras_tuner
 import numpy as np
 import pytest
+from keras_tuner.engine.trial import Trial
 from search_problems import arrays
 from sklearn.model_selection import RepeatedKFold
 
@@ -15,19 +20,27 @@ from rust_tuner.records.project import (
     read_out_of_fold_repeats,
     read_project,
 )
+from rust_tuner.search.mean_curves import CrossValidation
 
 FOLDS = ((np.arange(24), np.arange(24, 48)), (np.arange(24, 48), np.arange(24)))
 
 
 class Notes(Silent):
-    def __init__(self):
-        self.said = []
+    def __init__(self) -> None:
+        self.said: list[str] = []
 
-    def say(self, text):
+    def say(self, text: str) -> None:
         self.said.append(text)
 
 
-def search(folder, build, *, objective="val_loss", tuner=CrossValidationTuner, **options):
+def search(
+    folder: Path,
+    build: Callable[[keras_tuner.HyperParameters], keras.Model] | keras_tuner.HyperModel,
+    *,
+    objective: Any = "val_loss",
+    tuner: type[CrossValidationTuner] = CrossValidationTuner,
+    **options: Any,
+) -> CrossValidationTuner:
     kind = "max" if "acc" in objective or "au" in objective else "min"
     oracle = options.pop("oracle", None) or GridSearchOracle(
         keras_tuner.Objective(objective, kind), max_trials=options.pop("max_trials", 1)
@@ -41,7 +54,7 @@ def search(folder, build, *, objective="val_loss", tuner=CrossValidationTuner, *
     return made
 
 
-def getting_started(hp):
+def getting_started(hp: keras_tuner.HyperParameters) -> keras.Model:
     """The first model of "Getting started": nothing says what its input is."""
     model = keras.Sequential()
     model.add(keras.layers.Flatten())
@@ -63,26 +76,26 @@ def getting_started(hp):
     return model
 
 
-def test_getting_started_is_searched_and_resumed(tmp_path):
+def test_getting_started_is_searched_and_resumed(tmp_path: Path) -> None:
     first = search(tmp_path, getting_started, objective="val_accuracy", max_trials=2).results()
     assert list(first["status"]) == ["COMPLETED"] * 2
     again = search(tmp_path, getting_started, objective="val_accuracy", max_trials=2)
     assert again.results().equals(first)
 
 
-class CustomStep(keras.Model):
+class CustomStep(keras.Model):  # type: ignore[misc]
     """The subclass of "Custom training": its own layers, `train_step` and loss tracker."""
 
-    def __init__(self, units):
+    def __init__(self, units: int) -> None:
         super().__init__()
         self.hidden = keras.layers.Dense(units, "relu")
         self.last = keras.layers.Dense(2, "sigmoid")
         self.own_loss = keras.metrics.Mean(name="loss")
 
-    def call(self, x):
+    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
         return self.last(self.hidden(x))
 
-    def train_step(self, data):
+    def train_step(self, data: tuple[keras.KerasTensor, ...]) -> dict[str, Any]:
         import tensorflow as tf
 
         x, y = data
@@ -94,68 +107,74 @@ class CustomStep(keras.Model):
         return {"loss": self.own_loss.result()}
 
     @property
-    def metrics(self):
+    def metrics(self) -> list[keras.metrics.Metric]:
         return [self.own_loss]
 
-    def test_step(self, data):
+    def test_step(self, data: tuple[keras.KerasTensor, ...]) -> dict[str, Any]:
         x, y = data
         self.own_loss.update_state(self.compute_loss(y=y, y_pred=self(x, training=False)))
         return {"loss": self.own_loss.result()}
 
 
-def custom_step(hp):
+def custom_step(hp: keras_tuner.HyperParameters) -> CustomStep:
     model = CustomStep(hp.Int("units", 2, 3))
     model.compile(keras.optimizers.SGD(0.1), "binary_crossentropy", run_eagerly=True)
     return model
 
 
-def test_an_own_train_step_is_searched(tmp_path):
+def test_an_own_train_step_is_searched(tmp_path: Path) -> None:
     tuner = search(tmp_path, custom_step)
     assert list(tuner.results()["status"]) == ["COMPLETED"]
     curve = tuner.history().query("split == 'training' and metric == 'loss' and fold == 0")
     assert curve["value"].is_monotonic_decreasing
 
 
-def dense(optimizer, *, cls=keras.Sequential, metrics=()):
+def dense(
+    optimizer: Any, *, cls: type[keras.Sequential] = keras.Sequential, metrics: Sequence[Any] = ()
+) -> keras.Sequential:
     model = cls([keras.Input((4,)), keras.layers.Dense(2, "sigmoid")])
     model.compile(optimizer, "binary_crossentropy", metrics=list(metrics), run_eagerly=True)
     return model
 
 
-def run(build, epochs=4):
+def run(build: Callable[[], keras.Model], epochs: int = 4) -> CrossValidation:
     x, y, _ = arrays()
     return cross_validate(build, x, y, FOLDS, epochs=epochs, batch_size=12)
 
 
 @pytest.mark.slow
-def test_averaged_weights_are_used_once_fit_is_over_and_not_after_every_epoch():
+def test_averaged_weights_are_used_once_fit_is_over_and_not_after_every_epoch() -> None:
     """As in one call of `fit`, training goes on from the weights that are not averaged."""
 
-    def with_average(use_ema):
+    def with_average(use_ema: bool) -> CrossValidation:
         return run(lambda: dense(keras.optimizers.SGD(0.5, use_ema=use_ema, ema_momentum=0.9)))
 
     averaged, plain = with_average(True), with_average(False)
     assert averaged.mean == plain.mean
 
 
-class StopsEarly(keras.Sequential):
+class StopsEarly(keras.Sequential):  # type: ignore[misc]
     """A model whose own `fit` stops early, and counts how often training begins."""
 
     begun = 0
 
-    def fit(self, *args, callbacks=(), **options):
+    def fit(
+        self, *args: Any, callbacks: Sequence[keras.callbacks.Callback] = (), **options: Any
+    ) -> keras.callbacks.History:
         stop = keras.callbacks.EarlyStopping(
             "val_loss", patience=0, min_delta=1e9, restore_best_weights=True
         )
 
-        def count(logs=None):
+        def count(logs: dict[str, float] | None = None) -> None:
             type(self).begun += 1
 
         begin = keras.callbacks.LambdaCallback(on_train_begin=count)
         return super().fit(*args, callbacks=[*callbacks, stop, begin], **options)
 
 
-def test_early_stopping_within_fit_stops_and_the_rest_is_the_model_that_it_left(tmp_path):
+def test_early_stopping_within_fit_stops_and_the_rest_is_the_model_that_it_left(
+    tmp_path: Path,
+) -> None:
     StopsEarly.begun = 0
     tuner = search(
         tmp_path,
@@ -173,11 +192,13 @@ def test_early_stopping_within_fit_stops_and_the_rest_is_the_model_that_it_left(
         assert losses[1] != losses[0]
 
 
-def with_own_auroc(hp):
+def with_own_auroc(hp: keras_tuner.HyperParameters) -> keras.Model:
     return dense("sgd", metrics=[keras.metrics.AUC(name="auroc", num_thresholds=3)])
 
 
-def test_a_metric_of_the_users_named_auroc_keeps_its_name_beside_the_exact_one(tmp_path):
+def test_a_metric_of_the_users_named_auroc_keeps_its_name_beside_the_exact_one(
+    tmp_path: Path,
+) -> None:
     notes = Notes()
     tuner = search(tmp_path, with_own_auroc, objective="val_auroc", progress=notes)
     history = tuner.history().query("split == 'validation'")
@@ -186,14 +207,14 @@ def test_a_metric_of_the_users_named_auroc_keeps_its_name_beside_the_exact_one(t
     assert sum("val_exact_auroc" in text for text in notes.said) == 1
 
 
-def test_a_missing_objective_is_refused_before_training_with_what_there_is(tmp_path):
+def test_a_missing_objective_is_refused_before_training_with_what_there_is(tmp_path: Path) -> None:
     with pytest.raises(SearchError, match=r"val_acc is not among the metrics: .*val_accuracy"):
         search(tmp_path, getting_started, objective="val_acc")
     assert not list(tmp_path.rglob("trial_*"))
 
 
 @pytest.mark.slow
-def test_repeated_folds_keep_every_prediction_of_a_row_and_their_mean(tmp_path):
+def test_repeated_folds_keep_every_prediction_of_a_row_and_their_mean(tmp_path: Path) -> None:
     tuner = search(
         tmp_path,
         lambda hp: dense(keras.optimizers.SGD(0.1)),
@@ -211,19 +232,19 @@ def test_repeated_folds_keep_every_prediction_of_a_row_and_their_mean(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["epochs", pytest.param("tuner/epochs", marks=pytest.mark.slow)])
-def test_a_hyperparameter_sets_the_number_of_epochs(name, tmp_path):
-    def build(hp):
+def test_a_hyperparameter_sets_the_number_of_epochs(name: str, tmp_path: Path) -> None:
+    def build(hp: keras_tuner.HyperParameters) -> keras.Model:
         hp.Choice(name, [1, 3])
         return dense(keras.optimizers.SGD(0.1))
 
     class Counting(Silent):
         total = done = 0
 
-        def task(self, name, total, *, done=0):
+        def task(self, name: str, total: int, *, done: int = 0) -> Any:
             self.total = total
             return super().task(name, total, done=done)
 
-        def advance(self, steps=1, *, note=None):
+        def advance(self, steps: int = 1, *, note: str | None = None) -> None:
             self.done += steps
 
         skip = advance
@@ -236,8 +257,8 @@ def test_a_hyperparameter_sets_the_number_of_epochs(name, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_seed_of_none_is_drawn_once_and_the_search_resumes(tmp_path):
-    def oracle(trials):
+def test_a_seed_of_none_is_drawn_once_and_the_search_resumes(tmp_path: Path) -> None:
+    def oracle(trials: int) -> RandomSearchOracle:
         return RandomSearchOracle(keras_tuner.Objective("val_loss", "min"), trials, seed=None)
 
     first = search(tmp_path, eager, oracle=oracle(2), seed=None)
@@ -252,13 +273,15 @@ def test_a_seed_of_none_is_drawn_once_and_the_search_resumes(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP"])
-def test_a_worker_of_keras_tuners_distribution_is_refused_at_once(name, tmp_path, monkeypatch):
+def test_a_worker_of_keras_tuners_distribution_is_refused_at_once(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(name, "127.0.0.1")
     with pytest.raises(SearchError, match=rf"{name} set in .* run the search in one process"):
         search(tmp_path, getting_started)
 
 
-def eager(hp):
+def eager(hp: keras_tuner.HyperParameters) -> keras.Model:
     """The same without graphs, whose tracing costs more than their training."""
     model = getting_started(hp)
     model.compile("sgd", "binary_crossentropy", run_eagerly=True)
@@ -266,13 +289,13 @@ def eager(hp):
 
 
 class OwnTrial(CrossValidationTuner):
-    def run_trial(self, trial, *args, **kwargs):
+    def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> dict[str, float]:
         kwargs["epochs"] = 3
         metrics = super().run_trial(trial, *args, **kwargs)
         return metrics | {"val_loss": 7.0 + int(trial.trial_id)}
 
 
-def test_what_an_overridden_run_trial_returns_is_the_score(tmp_path):
+def test_what_an_overridden_run_trial_returns_is_the_score(tmp_path: Path) -> None:
     for _ in range(2):
         tuner = search(tmp_path, eager, tuner=OwnTrial, max_trials=2)
         assert tuner.results()["score"].tolist() == [7.0, 8.0]
@@ -282,12 +305,13 @@ def test_what_an_overridden_run_trial_returns_is_the_score(tmp_path):
 class BlackBox(CrossValidationTuner):
     ran = 0
 
-    def run_trial(self, trial, *args, **kwargs):
+    def run_trial(self, trial: Trial, *args: object, **kwargs: object) -> dict[str, float]:
         type(self).ran += 1
-        return trial.hyperparameters.get("units") - 4.0
+        result: dict[str, float] = trial.hyperparameters.get("units") - 4.0
+        return result
 
 
-def test_a_run_trial_without_folds_is_recorded_and_not_run_again(tmp_path):
+def test_a_run_trial_without_folds_is_recorded_and_not_run_again(tmp_path: Path) -> None:
     BlackBox.ran = 0
     for _ in range(2):
         tuner = search(tmp_path, getting_started, tuner=BlackBox, max_trials=3)
@@ -296,9 +320,9 @@ def test_a_run_trial_without_folds_is_recorded_and_not_run_again(tmp_path):
     assert tuner.project.problems == ()
 
 
-def test_a_run_trial_that_returns_nothing_or_something_else_is_refused(tmp_path):
+def test_a_run_trial_that_returns_nothing_or_something_else_is_refused(tmp_path: Path) -> None:
     class Nothing(BlackBox):
-        def run_trial(self, trial, *args, **kwargs):
+        def run_trial(self, trial: Trial, *args: object, **kwargs: object) -> dict[str, float]:
             return {"loss": 1.0}
 
     with pytest.raises(SearchError, match="returned no val_loss, which is the objective"):
@@ -308,7 +332,7 @@ def test_a_run_trial_that_returns_nothing_or_something_else_is_refused(tmp_path)
 class TwoObjectives(CrossValidationTuner):
     """The first trial is best by both objectives."""
 
-    def run_trial(self, trial, *args, **kwargs):
+    def run_trial(self, trial: Trial, *args: object, **kwargs: object) -> dict[str, float]:
         number = int(trial.trial_id)
         return {"val_loss": 1.0 + number, "val_accuracy": 0.9 - 0.1 * number}
 
@@ -316,18 +340,21 @@ class TwoObjectives(CrossValidationTuner):
 class TwoCurves(CrossValidationTuner):
     """As `TwoObjectives`, at the second epoch."""
 
-    def run_trial(self, trial, *args, **kwargs):
+    def run_trial(self, trial: Trial, *args: object, **kwargs: object) -> dict[str, float]:
         number = int(trial.trial_id)
         history = keras.callbacks.History()
         history.history = {
             "val_loss": [9.0, 1.0 + number, 9.0],
             "val_accuracy": [0.1, 0.9 - 0.1 * number, 0.1],
         }
-        return history
+        result: dict[str, float] = history
+        return result
 
 
 @pytest.mark.parametrize("kind", [TwoObjectives, TwoCurves])
-def test_a_run_trial_returns_several_objectives_by_their_names(kind, tmp_path):
+def test_a_run_trial_returns_several_objectives_by_their_names(
+    kind: type[TwoObjectives] | type[TwoCurves], tmp_path: Path
+) -> None:
     objectives = [
         keras_tuner.Objective("val_loss", "min"),
         keras_tuner.Objective("val_accuracy", "max"),
@@ -341,29 +368,35 @@ def test_a_run_trial_returns_several_objectives_by_their_names(kind, tmp_path):
         assert tuner.project.problems == ()
 
 
-def test_a_number_for_several_objectives_is_refused(tmp_path):
+def test_a_number_for_several_objectives_is_refused(tmp_path: Path) -> None:
     oracle = GridSearchOracle(["val_loss", "val_accuracy"])
     with pytest.raises(SearchError, match=r"return a dict of val_loss, val_accuracy"):
         search(tmp_path, eager, tuner=BlackBox, oracle=oracle)
 
 
 class WithHooks(CrossValidationTuner):
-    def on_search_begin(self):
-        self.called = []
+    def on_search_begin(self) -> None:
+        self.called: list[Any] = []
 
-    def on_epoch_begin(self, trial, model, epoch, logs=None):
+    def on_epoch_begin(
+        self, trial: Trial, model: keras.Model, epoch: int, logs: dict[str, float] | None = None
+    ) -> None:
         self.called.append(("begin", epoch))
 
-    def on_epoch_end(self, trial, model, epoch, logs=None):
-        assert "val_auroc" in logs
+    def on_epoch_end(
+        self, trial: Trial, model: keras.Model, epoch: int, logs: dict[str, float] | None = None
+    ) -> None:
+        assert logs is not None and "val_auroc" in logs
         assert isinstance(model, keras.Model)
         self.called.append((trial.trial_id, epoch))
 
-    def on_batch_end(self, trial, model, batch, logs=None):
+    def on_batch_end(
+        self, trial: Trial, model: keras.Model, batch: int, logs: dict[str, float] | None = None
+    ) -> None:
         self.called.append("batch")
 
 
-def test_the_hooks_of_a_subclass_are_called_for_each_epoch_and_batch(tmp_path):
+def test_the_hooks_of_a_subclass_are_called_for_each_epoch_and_batch(tmp_path: Path) -> None:
     tuner = search(tmp_path, lambda hp: dense("sgd"), tuner=WithHooks)
     one = [("begin", 0), "batch", ("0000", 0), ("begin", 1), "batch", ("0000", 1)]
     assert tuner.called == one * 2

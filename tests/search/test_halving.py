@@ -41,19 +41,21 @@ def rungs(*earlier: float, factor: int = 3, direction: str = "max") -> Rungs:
         (1, 4, 1, []),
     ],
 )
-def test_rungs_multiply_and_lie_before_the_last_epoch(first, factor, epochs, expected):
+def test_rungs_multiply_and_lie_before_the_last_epoch(
+    first: int, factor: int, epochs: int, expected: list[int]
+) -> None:
     assert SuccessiveHalving(first, factor).rungs(epochs) == expected
 
 
 @pytest.mark.parametrize("given", [(0, 3), (2, 1), (True, 3), (2, 2.5), (-1, 3)])
-def test_rungs_that_make_no_sense_are_refused(given):
+def test_rungs_that_make_no_sense_are_refused(given: tuple[int, float]) -> None:
     with pytest.raises(SearchError, match="expected an integer from"):
-        SuccessiveHalving(*given)
+        SuccessiveHalving(*given)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("direction", ["max", "min"])
 @pytest.mark.parametrize("factor", [2, 3, 4])
-def test_the_best_share_of_the_trials_so_far_goes_on(direction, factor):
+def test_the_best_share_of_the_trials_so_far_goes_on(direction: str, factor: int) -> None:
     sign = -1 if direction == "min" else 1
     for number, rank in itertools.product(range(1, 13), range(1, 13)):
         if rank > number:
@@ -68,7 +70,7 @@ def test_the_best_share_of_the_trials_so_far_goes_on(direction, factor):
             assert (verdict.epoch, verdict.rank, verdict.reached) == (1, rank, number)
 
 
-def test_equal_scores_go_on_together_and_missing_ones_do_not_count():
+def test_equal_scores_go_on_together_and_missing_ones_do_not_count() -> None:
     assert rungs(0.7, 0.7, 0.7).verdict(0.7, 2) is None
     assert rungs(float("nan"), float("-inf"), 0.6).verdict(0.7, 2) is None
     assert rungs(0.8, 0.9).verdict(float("nan"), 2) is None
@@ -76,7 +78,7 @@ def test_equal_scores_go_on_together_and_missing_ones_do_not_count():
     assert rungs().verdict(0.1, 2) is None
 
 
-def test_a_watch_judges_the_mean_of_the_folds_at_rungs_alone():
+def test_a_watch_judges_the_mean_of_the_folds_at_rungs_alone() -> None:
     watch = RungWatch(Rungs(SuccessiveHalving(2, 3), {2: [0.5], 6: [0.9]}, "max"), 12)
     folds = [[0.1, 0.3], [0.4, 0.62], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0], [0.8, 0.9], [1.0, 1.0]]
     assert [watch.see(scores) for scores in folds] == [False] * 5 + [True, True]

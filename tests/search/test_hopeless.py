@@ -1,7 +1,10 @@
 """The rule that stops a trial: worse than the best so far, at enough epochs in a row, or not."""
 
+from typing import Any
+
 import numpy as np
 import pytest
+from narrowing import not_none
 
 from rust_tuner.metrics import corrected_t_test
 from rust_tuner.search.hopeless import Rival, StopRule, Watch, hopeless
@@ -10,7 +13,7 @@ FOLDS, EPOCHS = 6, 12
 NOISE = np.linspace(-0.01, 0.01, FOLDS)[:, None] * np.ones(EPOCHS)
 
 
-def curves(level: float, spread: float = 1.0) -> np.ndarray:
+def curves(level: float, spread: float = 1.0) -> Any:
     rng = np.random.default_rng(int(1000 * level))
     return level + NOISE + spread * rng.normal(0, 0.005, (FOLDS, EPOCHS))
 
@@ -45,7 +48,7 @@ def test_a_single_bad_epoch_or_two_apart_do_not_stop_a_trial() -> None:
         assert hopeless(StopRule(), rival(best), other, EPOCHS) is None
     other = best.copy()
     other[:, [7, 8]] = 0.5 + NOISE[:, [7, 8]]
-    assert hopeless(StopRule(), rival(best), other, EPOCHS).epoch == 8
+    assert not_none(hopeless(StopRule(), rival(best), other, EPOCHS)).epoch == 8
 
 
 def test_early_epochs_and_the_last_one_do_not_stop_a_trial() -> None:

@@ -32,7 +32,7 @@ def conditional_space() -> keras_tuner.HyperParameters:
     return hp
 
 
-class Branching(keras_tuner.HyperModel):
+class Branching(keras_tuner.HyperModel):  # type: ignore[misc]
     """Has three branches, one of them inside another; builds nothing."""
 
     def __init__(self) -> None:
@@ -327,7 +327,7 @@ def test_a_trials_state_has_the_fields_that_records_read() -> None:
 def test_a_damaged_state_is_an_error_that_recovery_catches() -> None:
     state = Trial(hyperparameters=conditional_space(), trial_id="0004").get_state()
     caught = (KeyError, TypeError, AttributeError, ValueError)
-    for damaged in ({}, [], None, state | {"hyperparameters": None}, state | {"metrics": 3}):
+    for damaged in ({}, [], None, state | {"hyperparameters": None}, state | {"metrics": 3}):  # type: ignore[var-annotated]
         with pytest.raises(caught):
             Trial.from_state(damaged)
 
@@ -360,7 +360,7 @@ def test_a_metrics_value_is_kept_as_a_python_float() -> None:
 def test_tuner_looks_for_the_space_while_it_is_made(tmp_path: Path) -> None:
     calls = []
 
-    class Noted(keras_tuner.Tuner):
+    class Noted(keras_tuner.Tuner):  # type: ignore[misc]
         def _populate_initial_space(self) -> None:
             calls.append(self.hypermodel)
 
@@ -383,7 +383,7 @@ def test_tuner_reloads_instead_where_its_own_file_is_there(
 ) -> None:
     calls = []
 
-    class Noted(keras_tuner.Tuner):
+    class Noted(keras_tuner.Tuner):  # type: ignore[misc]
         def _populate_initial_space(self) -> None:
             calls.append("space")
 
@@ -459,7 +459,7 @@ def test_tuner_asks_its_oracle_for_the_best(tmp_path: Path) -> None:
     )
     asked = []
     trial = Trial(conditional_space(), trial_id="0000")
-    tuner.oracle.get_best_trials = lambda number: asked.append(number) or [trial]
+    tuner.oracle.get_best_trials = lambda number: asked.append(number) or [trial]  # type: ignore[func-returns-value]
     assert tuner.get_best_hyperparameters(3) == [trial.hyperparameters]
     assert asked == [3]
 

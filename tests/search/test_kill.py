@@ -11,11 +11,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 import pytest
+from narrowing import as_json, not_none
 from search_problems import run_search
 
 from rust_tuner.data.phantoms import write_phantoms
@@ -34,7 +37,7 @@ TESTS = Path(__file__).parents[1]
 class Zygote:
     """Starts searches in processes of their own."""
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self._process = subprocess.Popen(
             [sys.executable, "-W", "ignore", str(TESTS / "kill_zygote.py")],
             stdin=subprocess.PIPE,
@@ -42,37 +45,37 @@ class Zygote:
             stderr=subprocess.PIPE,
             text=True,
         )
-        self._errors = []
+        self._errors: list[Any] = []
         threading.Thread(
-            target=lambda: self._errors.extend(self._process.stderr), daemon=True
+            target=lambda: self._errors.extend(not_none(self._process.stderr)), daemon=True
         ).start()
         return self
 
-    def __exit__(self, *exc_info):
-        self._process.stdin.close()
-        self._process.stdout.close()
+    def __exit__(self, *exc_info: object) -> None:
+        not_none(self._process.stdin).close()
+        not_none(self._process.stdout).close()
         self._process.wait(600)
-        self._process.stderr.close()
+        not_none(self._process.stderr).close()
 
-    def start(self, **task):
+    def start(self, **task: Any) -> int:
         print(json.dumps(task), file=self._process.stdin, flush=True)
-        return int(self._process.stdout.readline())
+        return int(not_none(self._process.stdout).readline())
 
-    def wait(self):
+    def wait(self) -> int:
         """The child's status: 0, or minus the signal that ended it."""
-        status = int(self._process.stdout.readline())
+        status = int(not_none(self._process.stdout).readline())
         code = os.waitstatus_to_exitcode(status)
         assert code in (0, -signal.SIGKILL), "".join(self._errors[-60:])
         return code
 
 
 @pytest.fixture(scope="module")
-def zygote():
+def zygote() -> "Iterator[Zygote]":
     with Zygote() as process:
         yield process
 
 
-def kill_after(zygote, project, seconds, **task):
+def kill_after(zygote: Zygote, project: Path, seconds: float, **task: Any) -> bool:
     """Start a task and kill it so many seconds later, or once it has finished a trial more.
 
     On a machine that other work has left in the meantime, it would else finish too many.
@@ -84,7 +87,7 @@ def kill_after(zygote, project, seconds, **task):
     child = zygote.start(**task)
     ended = threading.Event()
 
-    def kill():
+    def kill() -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and num_finished(project) == before:
             if ended.wait(0.01):
@@ -100,13 +103,13 @@ def kill_after(zygote, project, seconds, **task):
     return code != 0
 
 
-def num_finished(project):
+def num_finished(project: Path) -> int:
     """The trials whose predictions are written, which are those of all their folds."""
     return len(list(project.glob("trial_*/out_of_fold.npz")))
 
 
-def assert_same_project(one, other):
-    one, other = read_project(one), read_project(other)
+def assert_same_project(first: Path, second: Path) -> None:
+    one, other = read_project(first), read_project(second)
     assert one.problems == other.problems == ()
     pd.testing.assert_frame_equal(
         results_table(one).drop(columns="seconds"),
@@ -120,7 +123,7 @@ def assert_same_project(one, other):
         )
 
 
-def kill_once_there(zygote, path, **task):
+def kill_once_there(zygote: Zygote, path: Path, **task: Any) -> None:
     """Start a task and kill it as soon as a file is there."""
     child = zygote.start(**task)
     deadline = time.monotonic() + 600
@@ -130,7 +133,7 @@ def kill_once_there(zygote, path, **task):
     assert zygote.wait() == -signal.SIGKILL
 
 
-def timed_run(zygote, **task):
+def timed_run(zygote: Zygote, **task: Any) -> float:
     start = time.monotonic()
     zygote.start(**task)
     assert zygote.wait() == 0
@@ -138,7 +141,9 @@ def timed_run(zygote, **task):
 
 
 @pytest.mark.slow
-def test_a_soak_of_kills_loses_nothing_and_doubles_nothing(zygote, tmp_path, capsys):
+def test_a_soak_of_kills_loses_nothing_and_doubles_nothing(
+    zygote: Zygote, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     manifest = write_phantoms(tmp_path / "radiographs", patients=18, seed=2)
     task = {"do": "study", "manifest": str(manifest), "cache": str(tmp_path / "cache")}
     whole = str(tmp_path / "whole")
@@ -157,7 +162,7 @@ def test_a_soak_of_kills_loses_nothing_and_doubles_nothing(zygote, tmp_path, cap
             was_alive = kill_after(zygote, folder / regime, moment, folder=str(folder), **task)
             assert was_alive, "it ended too soon"
             found = read_project(folder / regime)
-            assert len(found.trials) < found.run["num_trials"]
+            assert len(found.trials) < as_json(found.run)["num_trials"]
             in_vain += sum(trial.status == "RUNNING" for trial in found.trials)
     timed_run(zygote, folder=str(folder), **task)
     for regime in REGIMES:
@@ -180,8 +185,8 @@ SOAKS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SOAKS)
 def test_a_soak_of_kills_on_other_searches_loses_nothing_and_doubles_nothing(
-    name, zygote, tmp_path
-):
+    name: str, zygote: Zygote, tmp_path: Path
+) -> None:
     task, share = SOAKS[name]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     seconds = timed_run(zygote, directory=str(whole), **task)
@@ -207,7 +212,7 @@ KINDS = [
 
 
 @pytest.fixture(scope="module")
-def whole_search(zygote, tmp_path_factory):
+def whole_search(zygote: Zygote, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A search that was never touched."""
     folder = tmp_path_factory.mktemp("whole")
     zygote.start(do="arrays", directory=str(folder), kind="grid")
@@ -217,7 +222,9 @@ def whole_search(zygote, tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
-def test_kill_9_just_as_a_file_appears(name, zygote, whole_search, tmp_path):
+def test_kill_9_just_as_a_file_appears(
+    name: str, zygote: Zygote, whole_search: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "killed"
     task = {"do": "arrays", "directory": str(folder), "kind": "grid"}
     kill_once_there(zygote, folder / "search" / name, **task)
@@ -227,7 +234,9 @@ def test_kill_9_just_as_a_file_appears(name, zygote, whole_search, tmp_path):
 
 
 @pytest.mark.slow
-def test_first_models_killed_at_every_fold_end_as_if_untouched(zygote, tmp_path):
+def test_first_models_killed_at_every_fold_end_as_if_untouched(
+    zygote: Zygote, tmp_path: Path
+) -> None:
     manifest = write_phantoms(tmp_path / "radiographs", patients=12, seed=2)
     task = {"do": "baselines", "manifest": str(manifest), "cache": str(tmp_path / "cache")}
     killed, whole = (tmp_path / name / "baselines" / "lenet1998" for name in ("killed", "whole"))
@@ -244,11 +253,13 @@ def test_first_models_killed_at_every_fold_end_as_if_untouched(zygote, tmp_path)
     assert_same_project(killed, whole)
 
 
-def test_a_full_disk_stops_with_a_clear_error_and_costs_nothing(tmp_path, monkeypatch):
+def test_a_full_disk_stops_with_a_clear_error_and_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = run_search(tmp_path / "whole", "grid", max_trials=1)
     fsync, calls = os.fsync, []
 
-    def full(handle):
+    def full(handle: int) -> None:
         calls.append(handle)
         if len(calls) > 20:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -264,7 +275,7 @@ def test_a_full_disk_stops_with_a_clear_error_and_costs_nothing(tmp_path, monkey
 
 
 @pytest.mark.slow
-def test_a_really_full_disk_stops_with_a_clear_error_and_costs_nothing(tmp_path):
+def test_a_really_full_disk_stops_with_a_clear_error_and_costs_nothing(tmp_path: Path) -> None:
     mount = tmp_path / "small"
     mount.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=24k", "tmpfs", str(mount)]
@@ -282,7 +293,7 @@ def test_a_really_full_disk_stops_with_a_clear_error_and_costs_nothing(tmp_path)
 
 
 @pytest.mark.slow
-def test_memory_does_not_grow_over_a_hundred_trials(tmp_path):
+def test_memory_does_not_grow_over_a_hundred_trials(tmp_path: Path) -> None:
     script = """
 import resource, sys
 sys.path.insert(0, sys.argv[2])

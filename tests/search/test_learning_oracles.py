@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import keras
 import keras_tuner
 import pandas as pd
 import pytest
@@ -52,10 +53,10 @@ ORACLES: dict[str, Callable[..., Any]] = {
 class Growing(TinyHyperModel):
     """Asks for a hyperparameter only where another has some value."""
 
-    def declare_hyperparameters(self, hp):
+    def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
         hp.Choice("units", [2, 3])
 
-    def build(self, hp):
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         hp.Float("rate", 1e-3, 1e-1, sampling="log")
         if hp.Boolean("drops"):
             hp.Float("dropout", 0.0, 0.5)

@@ -3,6 +3,7 @@
 import gc
 import os
 import weakref
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -15,27 +16,27 @@ from rust_tuner.models.runtime import MemoryOf, new_garbage_collected, variables
 from rust_tuner.records.project import read_out_of_fold
 
 
-def wide(shared=None):
+def wide(shared: keras.Layer | None = None) -> keras.Model:
     first = shared or keras.layers.Dense(1500, "relu")
     model = keras.Sequential([keras.Input((500,)), first, keras.layers.Dense(1, "sigmoid")])
     model.compile("adam", "binary_crossentropy")
     return model
 
 
-def resident():
+def resident() -> int:
     with open("/proc/self/statm") as stream:
         return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs /proc")
-def test_the_memory_of_a_users_models_is_flat_after_the_second_fold():
+def test_the_memory_of_a_users_models_is_flat_after_the_second_fold() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.random((48, 500), dtype=np.float32), np.tile([0.0, 1.0], 24)[:, None]
     folds = [(np.flatnonzero(np.arange(48) % 8 != f), np.arange(f, 48, 8)) for f in range(8)]
     sizes = []
 
-    def build():
+    def build() -> keras.Model:
         gc.collect()
         sizes.append(resident())
         return wide(keras.layers.Dense(4000, "relu"))
@@ -45,7 +46,7 @@ def test_the_memory_of_a_users_models_is_flat_after_the_second_fold():
     assert sizes[-1] - sizes[2] < 24e6, [size / 1e6 for size in sizes]
 
 
-def test_memory_is_freed_of_variables_alone_that_nothing_refers_to():
+def test_memory_is_freed_of_variables_alone_that_nothing_refers_to() -> None:
     kept = wide()
     with new_garbage_collected():
         model = wide()
@@ -58,7 +59,7 @@ def test_memory_is_freed_of_variables_alone_that_nothing_refers_to():
     assert np.isfinite(kept.predict(np.zeros((2, 500)), verbose=0)).all()
 
 
-def test_a_layer_that_the_user_shares_between_folds_stays(tmp_path):
+def test_a_layer_that_the_user_shares_between_folds_stays(tmp_path: Path) -> None:
     shared = keras.layers.Dense(1500, "relu")
     x, y = np.random.default_rng(0).random((12, 500), dtype=np.float32), np.tile([0.0, 1.0], 6)
     folds = [(np.arange(6), np.arange(6, 12)), (np.arange(6, 12), np.arange(6))]
@@ -69,14 +70,16 @@ def test_a_layer_that_the_user_shares_between_folds_stays(tmp_path):
 
 
 def test_a_search_with_predictions_on_disk_is_that_with_predictions_in_memory(
-    tmp_path, monkeypatch
-):
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = run_search(tmp_path / "memory", "grid", max_trials=1)
     monkeypatch.setattr(epoch_file, "LARGEST_IN_MEMORY", 0)
     made = []
     create = epoch_file.EpochFile.append
     monkeypatch.setattr(
-        epoch_file.EpochFile, "append", lambda *args: (made.append(1), create(*args))[1]
+        epoch_file.EpochFile,
+        "append",
+        lambda *args: (made.append(1), create(*args))[1],  # type: ignore[func-returns-value]
     )
     on_disk = run_search(tmp_path / "disk", "grid", max_trials=1)
     assert len(made) == 4

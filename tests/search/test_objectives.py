@@ -1,8 +1,13 @@
 """What a search optimises: named, with a known direction, and computed as the score says."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
 import keras
 import keras_tuner
 import numpy as np
+import numpy.typing as npt
 import pytest
 import sklearn.metrics
 from search_problems import TinyHyperModel, arrays
@@ -16,7 +21,7 @@ from rust_tuner.search.scikit_scores import scorer_function
 RNG = np.random.default_rng(0)
 
 
-def largest_error(y_true, y_score):
+def largest_error(y_true: npt.NDArray[Any], y_score: npt.NDArray[Any]) -> float:
     return float(np.abs(y_true - y_score).max())
 
 
@@ -37,7 +42,9 @@ def largest_error(y_true, y_score):
         (["val_accuracy", "val_loss"], "multi_objective", "min"),
     ],
 )
-def test_an_objective_has_a_name_and_a_direction(objective, name, direction):
+def test_an_objective_has_a_name_and_a_direction(
+    objective: str | list[str], name: str, direction: str
+) -> None:
     made = as_objective(objective)
     assert (made.name, made.direction) == (name, direction)
     assert GridSearchOracle(objective).objective.name == name
@@ -56,7 +63,9 @@ def test_an_objective_has_a_name_and_a_direction(objective, name, direction):
         (lambda y, p: 0.0, "score of the name '<lambda>'; give it a name"),
     ],
 )
-def test_an_objective_that_cannot_be_understood_is_refused(objective, message):
+def test_an_objective_that_cannot_be_understood_is_refused(
+    objective: str | int | list[str] | None, message: str
+) -> None:
     with pytest.raises(SearchError, match=message):
         as_objective(objective)
 
@@ -92,7 +101,12 @@ def test_an_objective_that_cannot_be_understood_is_refused(objective, message):
         ("neg_mean_absolute_error", "binary", "binary", lambda y, p: -np.abs(y - p).mean()),
     ],
 )
-def test_a_scorer_scores_outputs_as_scikit_learn_does(name, y_true, y_score, expected):
+def test_a_scorer_scores_outputs_as_scikit_learn_does(
+    name: str,
+    y_true: str,
+    y_score: str,
+    expected: Callable[[npt.NDArray[Any], npt.NDArray[Any]], float],
+) -> None:
     classes = RNG.integers(3, size=60)
     y = {
         "binary": RNG.integers(2, size=60),
@@ -111,7 +125,7 @@ def test_a_scorer_scores_outputs_as_scikit_learn_does(name, y_true, y_score, exp
 
 
 class WithVectors(TinyHyperModel):
-    def build(self, hp):
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         model = super().build(hp)
         model.compile(
             self.make_optimizer(),
@@ -122,7 +136,14 @@ class WithVectors(TinyHyperModel):
         return model
 
 
-def search(folder, objective, *, hypermodel=None, max_trials=3, y=None):
+def search(
+    folder: Path,
+    objective: OutOfFoldScore | list[str] | str,
+    *,
+    hypermodel: WithVectors | None = None,
+    max_trials: int = 3,
+    y: npt.NDArray[np.float64] | None = None,
+) -> CrossValidationTuner:
     x, labels, groups = arrays()
     oracle = GridSearchOracle(objective, max_trials=max_trials)
     tuner = CrossValidationTuner(
@@ -132,7 +153,7 @@ def search(folder, objective, *, hypermodel=None, max_trials=3, y=None):
     return tuner
 
 
-def test_a_function_is_computed_on_each_folds_predictions_and_averaged(tmp_path):
+def test_a_function_is_computed_on_each_folds_predictions_and_averaged(tmp_path: Path) -> None:
     tuner = search(tmp_path, OutOfFoldScore(largest_error, direction="min"), max_trials=2)
     results = tuner.results()
     _, y, _ = arrays()
@@ -146,7 +167,7 @@ def test_a_function_is_computed_on_each_folds_predictions_and_averaged(tmp_path)
     recorded = tuner.project.run.objective.to_json()
     assert recorded["name"] == "val_largest_error"
 
-    def largest_error_(y_true, y_score):
+    def largest_error_(y_true: npt.NDArray[Any], y_score: npt.NDArray[Any]) -> float:
         return -1.0
 
     other = OutOfFoldScore(largest_error_, name="largest_error", direction="min")
@@ -155,7 +176,7 @@ def test_a_function_is_computed_on_each_folds_predictions_and_averaged(tmp_path)
 
 
 @pytest.mark.slow
-def test_several_objectives_rank_by_the_mean_of_ranks(tmp_path):
+def test_several_objectives_rank_by_the_mean_of_ranks(tmp_path: Path) -> None:
     tuner = search(tmp_path, ["val_auroc", "val_loss"], max_trials=4)
     results = tuner.results()
     by_auroc = results["val_auroc"].rank(ascending=False)
@@ -168,7 +189,7 @@ def test_several_objectives_rank_by_the_mean_of_ranks(tmp_path):
     assert results_table(again.project)["rank"].tolist() == results["rank"].tolist()
 
 
-def test_a_vector_metric_is_kept_by_element(tmp_path):
+def test_a_vector_metric_is_kept_by_element(tmp_path: Path) -> None:
     tuner = search(tmp_path, "val_f1_score[1]", hypermodel=WithVectors(), max_trials=1)
     metrics = set(tuner.history()["metric"])
     assert {"f1_score[0]", "f1_score[1]", "accuracy", "auroc"} <= metrics
@@ -177,17 +198,17 @@ def test_a_vector_metric_is_kept_by_element(tmp_path):
     assert 0 <= row["score_low"] <= row["score"] <= row["score_high"] <= 1
 
 
-def test_what_cannot_be_computed_is_refused_before_training(tmp_path):
+def test_what_cannot_be_computed_is_refused_before_training(tmp_path: Path) -> None:
     with pytest.raises(SearchError, match=r"val_f1_score is not among .* val_f1_score\[0\]"):
         search(tmp_path, keras_tuner.Objective("val_f1_score", "max"), hypermodel=WithVectors())
     with pytest.raises(SearchError, match=r"metric of its own named accuracy; .*'val_accuracy'"):
         search(tmp_path, "accuracy", hypermodel=WithVectors())
 
-    def failing(y_true, y_score):
+    def failing(y_true: npt.NDArray[Any], y_score: npt.NDArray[Any]) -> NoReturn:
         raise KeyError("mine")
 
     with pytest.raises(SearchError, match=r"val_failing cannot be computed on the 24 .* fold 0: "):
-        search(tmp_path, failing)
+        search(tmp_path, failing)  # type: ignore[arg-type]
     y = np.zeros((48, 2))
     y[:2] = 1
     with pytest.raises(SearchError, match=r"val_roc_auc .*fold"):
@@ -203,7 +224,9 @@ def test_what_cannot_be_computed_is_refused_before_training(tmp_path):
         ("roc_auc", sklearn.metrics.roc_auc_score),
     ],
 )
-def test_two_labels_are_scored_as_labels_like_three(name, function, num_labels):
+def test_two_labels_are_scored_as_labels_like_three(
+    name: str, function: Callable[[npt.NDArray[Any], npt.NDArray[Any]], float], num_labels: int
+) -> None:
     rng = np.random.default_rng(0)
     labels = (rng.random((40, num_labels)) < 0.5).astype(np.float32)
     probabilities = rng.random((40, num_labels)).astype(np.float32)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras_tuner.engine.trial import TrialStatus
+from narrowing import not_none
 from oracle_problems import (
     KIND_NAMES,
     KINDS,
@@ -184,12 +185,12 @@ def test_random_values_do_not_depend_on_what_finished_before(tmp_path: Path) -> 
 def test_random_draws_are_distinct_and_stay_in_their_ranges() -> None:
     oracle = open_oracle(RandomSearchOracle, continuous, max_trials=100)
     drawn = [oracle.values_of(number) for number in range(100)]
-    assert len(as_set(drawn)) == 100
-    assert all(16 <= values["batch_size"] <= 2048 for values in drawn)
-    assert all(0 <= values["dropout_rate"] <= 0.5 for values in drawn)
-    sizes = [values["batch_size"] for values in drawn]
+    assert len(as_set(drawn)) == 100  # type: ignore[arg-type]
+    assert all(16 <= not_none(values)["batch_size"] <= 2048 for values in drawn)
+    assert all(0 <= not_none(values)["dropout_rate"] <= 0.5 for values in drawn)
+    sizes = [not_none(values)["batch_size"] for values in drawn]
     assert min(sizes) < 200 and max(sizes) > 1850
-    assert all(type(values["batch_size"]) is int for values in drawn)
+    assert all(type(not_none(values)["batch_size"]) is int for values in drawn)
 
 
 def test_random_finishes_thirty_points_then_stops(tmp_path: Path) -> None:
@@ -215,7 +216,7 @@ def test_seed_0_is_a_seed_like_any_other() -> None:
     def draws(seed: int) -> list[Values]:
         oracle = open_oracle(RandomSearchOracle, continuous, seed=seed)
         assert oracle.seed == seed
-        return [oracle.values_of(number) for number in range(5)]
+        return [not_none(oracle.values_of(number)) for number in range(5)]
 
     assert draws(0) == draws(0)
     assert not as_set(draws(0)) & as_set(draws(1))

@@ -1,28 +1,46 @@
 """A HyperModel.fit of the user is called for each fold, and what it returns counts."""
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
 import keras_tuner
 import numpy as np
+import numpy.typing as npt
 import pytest
 from fault_injection import Snapshots
 from hand_written import assert_equal, by_hand, classifier, curves, iris, outcome_of, searched
 from sklearn.model_selection import KFold
 
 from rust_tuner.errors import ResumeError, SearchError
+from rust_tuner.search.tuner import CrossValidationTuner
 
 FOLDS = KFold(3)
 
 
-class Plain(keras_tuner.HyperModel):
-    def build(self, hp):
+class Plain(keras_tuner.HyperModel):  # type: ignore[misc]
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         hp.Choice("shuffled", [True, False])
         return classifier()
 
-    def fit(self, hp, model, *args, **kwargs):
+    def fit(
+        self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any
+    ) -> keras.callbacks.History:
         return model.fit(*args, shuffle=hp.get("shuffled"), **kwargs)
 
 
 class Unshuffled(Plain):
-    def fit(self, hp, model, x, y, validation_data, callbacks=None, **kwargs):
+    def fit(
+        self,
+        hp: keras_tuner.HyperParameters,
+        model: keras.Model,
+        x: npt.NDArray[np.float32],
+        y: npt.NDArray[np.int64],
+        validation_data: tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]],
+        callbacks: Sequence[keras.callbacks.Callback] | None = None,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
         self.seen = (len(x), len(y), len(validation_data[0]), sorted(kwargs))
         return model.fit(
             x, y, shuffle=False, validation_data=validation_data, callbacks=callbacks, **kwargs
@@ -30,7 +48,7 @@ class Unshuffled(Plain):
 
 
 @pytest.mark.slow
-def test_a_history_is_that_of_a_loop_by_hand(tmp_path):
+def test_a_history_is_that_of_a_loop_by_hand(tmp_path: Path) -> None:
     x, y = iris(60)
     hypermodel = Unshuffled()
     tuner = searched(tmp_path, hypermodel, x, y, cv=FOLDS)
@@ -42,45 +60,54 @@ def test_a_history_is_that_of_a_loop_by_hand(tmp_path):
     assert tuner.out_of_fold().shape == (60, 3)
 
 
-class OwnLoop(keras_tuner.HyperModel):
+class OwnLoop(keras_tuner.HyperModel):  # type: ignore[misc]
     """As in KerasTuner's guide "Custom training"."""
 
-    def build(self, hp):
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         return classifier()
 
-    def fit(self, hp, model, x, y, validation_data, callbacks=None, **kwargs):
-        for callback in callbacks:
+    def fit(
+        self,
+        hp: keras_tuner.HyperParameters,
+        model: keras.Model,
+        x: npt.NDArray[np.float32],
+        y: npt.NDArray[np.int64],
+        validation_data: tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]],
+        callbacks: Sequence[keras.callbacks.Callback] | None = None,
+        **kwargs: object,
+    ) -> Any:
+        for callback in callbacks or ():
             callback.set_model(model)
         losses = []
         for epoch in range(2):
-            for callback in callbacks:
+            for callback in callbacks or ():
                 callback.on_epoch_begin(epoch)
             model.train_on_batch(x, y)
             losses.append(model.test_on_batch(*validation_data, return_dict=True)["loss"])
-            for callback in callbacks:
+            for callback in callbacks or ():
                 callback.on_epoch_end(epoch, logs={"val_loss": losses[-1]})
         return self.returned(losses)
 
-    def returned(self, losses):
+    def returned(self, losses: list[float]) -> Any:
         return min(losses)
 
 
 class ReturnsDict(OwnLoop):
-    def returned(self, losses):
+    def returned(self, losses: list[float]) -> Any:
         return {"val_loss": losses[0], "val_other": 2.0, "time": 1.0}
 
 
 class ReturnsNothing(OwnLoop):
-    def returned(self, losses):
+    def returned(self, losses: list[float]) -> Any:
         return None
 
 
 class ReturnsOthers(OwnLoop):
-    def returned(self, losses):
+    def returned(self, losses: list[float]) -> Any:
         return {"val_other": 1.0}
 
 
-def test_a_number_and_a_dict_count_as_one_epoch(tmp_path):
+def test_a_number_and_a_dict_count_as_one_epoch(tmp_path: Path) -> None:
     x, y = iris(60)
     number = searched(tmp_path / "number", OwnLoop(), x, y, cv=FOLDS)
     assert curves(number)["loss"].shape == (3, 1)
@@ -91,7 +118,7 @@ def test_a_number_and_a_dict_count_as_one_epoch(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_return_without_the_objective_ends_the_search_by_name(tmp_path):
+def test_a_return_without_the_objective_ends_the_search_by_name(tmp_path: Path) -> None:
     x, y = iris(60)
     with pytest.raises(SearchError, match=r"HyperModel\.fit returned NoneType; return the value"):
         searched(tmp_path / "nothing", ReturnsNothing(), x, y, cv=FOLDS)
@@ -102,7 +129,17 @@ def test_a_return_without_the_objective_ends_the_search_by_name(tmp_path):
 class Stopping(Unshuffled):
     """Folds stop after different numbers of epochs, set by the code itself."""
 
-    def fit(self, hp, model, x, y, validation_data, callbacks=None, epochs=None, batch_size=None):
+    def fit(  # type: ignore[override]
+        self,
+        hp: keras_tuner.HyperParameters,
+        model: keras.Model,
+        x: npt.NDArray[np.float32],
+        y: npt.NDArray[np.int64],
+        validation_data: tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]],
+        callbacks: Sequence[keras.callbacks.Callback] | None = None,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+    ) -> keras.callbacks.History:
         self.calls = getattr(self, "calls", 0) + 1
         return model.fit(
             x,
@@ -115,7 +152,7 @@ class Stopping(Unshuffled):
 
 
 @pytest.mark.slow
-def test_folds_of_different_lengths_keep_their_last_figures(tmp_path):
+def test_folds_of_different_lengths_keep_their_last_figures(tmp_path: Path) -> None:
     x, y = iris(60)
     tuner = searched(tmp_path, Stopping(), x, y, cv=FOLDS)
     folds = tuner.project.trials[0].folds
@@ -128,12 +165,18 @@ def test_folds_of_different_lengths_keep_their_last_figures(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_changed_fit_is_refused_at_resume(tmp_path):
+def test_a_changed_fit_is_refused_at_resume(tmp_path: Path) -> None:
     x, y = iris(60)
     searched(tmp_path, OwnLoop(), x, y, cv=FOLDS)
 
     class OwnLoop2(OwnLoop):
-        def fit(self, hp, model, *args, **kwargs):
+        def fit(
+            self,
+            hp: keras_tuner.HyperParameters,
+            model: keras.Model,
+            *args: object,
+            **kwargs: object,
+        ) -> float:
             return 1.0
 
     with pytest.raises(ResumeError, match=r"subject\.fit"):
@@ -141,10 +184,10 @@ def test_a_changed_fit_is_refused_at_resume(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_search_with_its_own_fit_killed_at_any_write_ends_as_if_untouched(tmp_path):
+def test_a_search_with_its_own_fit_killed_at_any_write_ends_as_if_untouched(tmp_path: Path) -> None:
     x, y = iris(60)
 
-    def run(folder):
+    def run(folder: Path) -> CrossValidationTuner:
         return searched(folder, Plain(), x, y, cv=2, trials=2, epochs=2)
 
     (tmp_path / "whole").mkdir()
@@ -159,13 +202,22 @@ def test_a_search_with_its_own_fit_killed_at_any_write_ends_as_if_untouched(tmp_
 class TwoStages(Plain):
     """Trains twice, and returns the history of the second time."""
 
-    def fit(self, hp, model, x, y, **kwargs):
+    def fit(
+        self,
+        hp: keras_tuner.HyperParameters,
+        model: keras.Model,
+        x: npt.NDArray[np.float32],
+        y: npt.NDArray[np.int64],
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
         model.fit(x, y, **(kwargs | {"epochs": 2}))
         # What follows is worse from epoch to epoch.
         return model.fit(x, (y + 1) % 3, **(kwargs | {"epochs": 3}))
 
 
-def test_the_predictions_of_a_fit_in_two_stages_are_those_of_the_scored_epoch(tmp_path):
+def test_the_predictions_of_a_fit_in_two_stages_are_those_of_the_scored_epoch(
+    tmp_path: Path,
+) -> None:
     x, y = iris(60)
     tuner = searched(tmp_path, TwoStages(), x, y, cv=FOLDS)
     row = tuner.results().iloc[0]

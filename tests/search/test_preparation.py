@@ -1,11 +1,18 @@
 """Preprocessing is fitted on the training rows of each fold and on no others."""
 
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Self
+
 import keras
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import polars as pl
 import pytest
 from hand_written import assert_equal, by_hand, searched
+from narrowing import is_a
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_diabetes
@@ -19,22 +26,22 @@ from rust_tuner.errors import ResumeError, SearchError
 from rust_tuner.models.preparation import Preparation
 
 FOLDS = KFold(3)
-SHARED = {"epochs": 3, "batch_size": 16, "seed": 7}
+SHARED: dict[str, Any] = {"epochs": 3, "batch_size": 16, "seed": 7}
 
 
-def diabetes(rows=60):
+def diabetes(rows: int = 60) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     x, y = load_diabetes(return_X_y=True)
     return x[:rows] * 20 + 3, (y[:rows] - y.mean()) / y.std()
 
 
-def regressor():
+def regressor() -> keras.Model:
     model = keras.Sequential([keras.layers.Dense(4, "relu"), keras.layers.Dense(1)])
     model.compile(keras.optimizers.SGD(0.05), "mse", run_eagerly=True)
     return model
 
 
-def with_input(width):
-    def build():
+def with_input(width: int) -> Callable[[], keras.Model]:
+    def build() -> keras.Model:
         model = keras.Sequential([keras.Input((width,)), keras.layers.Dense(1)])
         model.compile(keras.optimizers.SGD(0.05), "mse", run_eagerly=True)
         return model
@@ -43,11 +50,15 @@ def with_input(width):
 
 
 @pytest.mark.slow
-def test_a_pipeline_is_that_of_a_loop_by_hand(tmp_path):
+def test_a_pipeline_is_that_of_a_loop_by_hand(tmp_path: Path) -> None:
     x, y = diabetes()
     pipeline = make_pipeline(StandardScaler(), PCA(3))
 
-    def prepare(training, targets, validation):
+    def prepare(
+        training: npt.NDArray[np.float64],
+        targets: npt.NDArray[np.float64],
+        validation: npt.NDArray[np.float64],
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         fitted = make_pipeline(StandardScaler(), PCA(3)).fit(training)
         return fitted.transform(training), fitted.transform(validation)
 
@@ -61,11 +72,15 @@ def test_a_pipeline_is_that_of_a_loop_by_hand(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_layer_is_adapted_in_each_fold(tmp_path):
+def test_a_layer_is_adapted_in_each_fold(tmp_path: Path) -> None:
     x, y = diabetes()
     layer = keras.layers.Normalization()
 
-    def prepare(training, targets, validation):
+    def prepare(
+        training: npt.NDArray[np.float64],
+        targets: npt.NDArray[np.float64],
+        validation: npt.NDArray[np.float64],
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         mean, deviation = training.mean(axis=0), training.std(axis=0)
         return (training - mean) / deviation, (validation - mean) / deviation
 
@@ -80,29 +95,29 @@ def test_a_layer_is_adapted_in_each_fold(tmp_path):
     assert layer.mean is None
 
 
-def test_a_text_layer_learns_the_words_of_the_rows_that_it_is_fitted_on():
+def test_a_text_layer_learns_the_words_of_the_rows_that_it_is_fitted_on() -> None:
     words = np.array([f"word{number}" for number in range(20)], dtype=object)
     layer = keras.layers.TextVectorization(output_mode="multi_hot")
     trained, apply = Preparation(layer, words, words, None, seed=0).fit(np.arange(10), fold=0)
-    assert trained.shape == (10, 11)
+    assert is_a(np.ndarray, trained).shape == (10, 11)
     # All words that it has not seen are one.
-    assert apply(words[10:]).tolist() == [[1.0] + [0.0] * 10] * 10
+    assert is_a(np.ndarray, apply(words[10:])).tolist() == [[1.0] + [0.0] * 10] * 10
 
 
-class Seeing(TransformerMixin, BaseEstimator):
+class Seeing(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Remembers which rows it was fitted on."""
 
-    fitted = []  # noqa: RUF012
+    fitted: list[Any] = []  # noqa: RUF012
 
-    def fit(self, x, y=None):
+    def fit(self, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64] | None = None) -> Self:
         Seeing.fitted.append((sorted(x[:, 0].tolist()), None if y is None else len(y)))
         return self
 
-    def transform(self, x):
+    def transform(self, x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return x
 
 
-def test_it_sees_the_training_rows_of_a_fold_and_their_targets_alone(tmp_path):
+def test_it_sees_the_training_rows_of_a_fold_and_their_targets_alone(tmp_path: Path) -> None:
     x, y = diabetes()
     x[:, 0] = np.arange(60)
     Seeing.fitted.clear()
@@ -113,7 +128,7 @@ def test_it_sees_the_training_rows_of_a_fold_and_their_targets_alone(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("library", [pd, pl], ids=["pandas", "polars"])
-def test_a_transformer_gets_a_frame_by_its_columns(library, tmp_path):
+def test_a_transformer_gets_a_frame_by_its_columns(library: ModuleType, tmp_path: Path) -> None:
     x, y = diabetes()
     frame = library.DataFrame(
         {"age": x[:, 0], "colour": np.array(["red", "blue", "green"])[np.arange(60) % 3].tolist()}
@@ -127,7 +142,7 @@ def test_a_transformer_gets_a_frame_by_its_columns(library, tmp_path):
 
 
 @pytest.mark.slow
-def test_text_is_vectorised_and_widths_may_differ_between_folds(tmp_path):
+def test_text_is_vectorised_and_widths_may_differ_between_folds(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     words = np.array([f"word{number}" for number in range(60)])
     texts = np.array([" ".join(rng.choice(words, 5)) for _ in range(60)], dtype=object)
@@ -143,19 +158,19 @@ def test_text_is_vectorised_and_widths_may_differ_between_folds(tmp_path):
     assert again.results().equals(tuner.results())
 
 
-class Drawing(TransformerMixin, BaseEstimator):
+class Drawing(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Draws from NumPy's global state, as scikit-learn does without a random state."""
 
-    def fit(self, x, y=None):
+    def fit(self, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64] | None = None) -> Self:
         self.noise_ = np.random.normal(size=x.shape[1])
         return self
 
-    def transform(self, x):
+    def transform(self, x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return x + self.noise_
 
 
 @pytest.mark.slow
-def test_what_it_draws_is_a_function_of_the_seed_and_the_fold(tmp_path):
+def test_what_it_draws_is_a_function_of_the_seed_and_the_fold(tmp_path: Path) -> None:
     x, y = diabetes()
     build = with_input(10)
     found = []
@@ -168,23 +183,27 @@ def test_what_it_draws_is_a_function_of_the_seed_and_the_fold(tmp_path):
     assert found[0].equals(found[1])
 
 
-def leaked(rows=240, seed=0):
+def leaked(
+    rows: int = 240, seed: int = 0
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """A category of its own in nearly every row, and targets of pure noise."""
     rng = np.random.default_rng(seed)
     return rng.integers(0, rows // 2, (rows, 1)).astype(float), rng.normal(size=rows)
 
 
-def linear():
+def linear() -> keras.Model:
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile(keras.optimizers.SGD(0.1), "mse", run_eagerly=True)
     return model
 
 
 @pytest.mark.slow
-def test_fitted_on_all_rows_a_target_encoder_leaks_and_in_each_fold_it_does_not(tmp_path):
+def test_fitted_on_all_rows_a_target_encoder_leaks_and_in_each_fold_it_does_not(
+    tmp_path: Path,
+) -> None:
     x, y = leaked()
     everything = TargetEncoder(target_type="continuous").fit(x, y).transform(x)
-    options = {"cv": 3, "epochs": 8, "batch_size": 32}
+    options: dict[str, Any] = {"cv": 3, "epochs": 8, "batch_size": 32}
     before = searched(tmp_path / "before", lambda hp: linear(), everything, y, **options)
     encoder = TargetEncoder(target_type="continuous")
     within = searched(tmp_path / "within", lambda hp: linear(), x, y, preprocess=encoder, **options)
@@ -203,14 +222,16 @@ def test_fitted_on_all_rows_a_target_encoder_leaks_and_in_each_fold_it_does_not(
         (PCA(99), "cannot be fitted and applied in fold 0: ValueError"),
     ],
 )
-def test_what_cannot_prepare_is_refused_before_work(given, message, tmp_path):
+def test_what_cannot_prepare_is_refused_before_work(
+    given: str, message: str, tmp_path: Path
+) -> None:
     x, y = diabetes()
     with pytest.raises(SearchError, match=message):
         searched(tmp_path, lambda hp: regressor(), x, y, cv=FOLDS, preprocess=given)
     assert not list(tmp_path.rglob("trial_*"))
 
 
-def test_a_dict_of_inputs_is_not_prepared(tmp_path):
+def test_a_dict_of_inputs_is_not_prepared(tmp_path: Path) -> None:
     x, y = diabetes()
     with pytest.raises(SearchError, match="preprocess with inputs in a dict"):
         searched(tmp_path, lambda hp: regressor(), {"a": x}, y, preprocess=StandardScaler())

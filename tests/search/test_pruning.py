@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from fake_executors import LastFirst, SameProcess
 from fault_injection import MOMENTS, Snapshots
+from narrowing import not_none
 from search_problems import AdamHyperModel, Said, arrays, each_fold, make_tuner, trial_states
 
 from rust_tuner import CrossValidationTuner, metrics
@@ -111,7 +112,9 @@ def test_trials_that_learn_nothing_are_stopped_and_the_others_are_as_without_the
     assert [trial.status for trial in trials] == ["COMPLETED", "PRUNED", "PRUNED", "COMPLETED"]
     assert (trials[0].score, trials[3].score) == (plain[0].score, plain[3].score)
     for trial, whole in zip(trials[1:3], plain[1:3], strict=True):
-        assert trial.score is None and trial.message.startswith("stopped after epoch 2 (from 0)")
+        assert trial.score is None and not_none(trial.message).startswith(
+            "stopped after epoch 2 (from 0)"
+        )
         for fold, longer in zip(trial.folds, whole.folds, strict=True):
             # The epochs that were trained are those of the whole trial.
             assert fold.validation["auroc"] == longer.validation["auroc"][:3]
@@ -260,7 +263,12 @@ def test_trials_on_arrays_whose_folds_train_together_are_stopped_at_the_same_epo
 def test_folds_one_after_another_are_not_stopped_and_that_is_said(tmp_path: Path) -> None:
     progress = Said()
     # The second trial is stopped in its third epoch where the folds train together.
-    options = {"hypermodel": Alone(), "as_features": False, "max_trials": 2, "epochs": 4}
+    options: dict[str, Any] = {
+        "hypermodel": Alone(),
+        "as_features": False,
+        "max_trials": 2,
+        "epochs": 4,
+    }
     tuner = search(tmp_path, progress=progress, **options)
     assert [trial.status for trial in tuner.project.trials] == ["COMPLETED", "COMPLETED"]
     assert [line for line in progress.lines if "hopeless" in line] == [

@@ -4,16 +4,20 @@ import dataclasses
 import json
 import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from narrowing import as_json, not_none
+from studies import StudyFolder
 
 from rust_tuner import CrossValidationTuner, Protocol, load_manifest, regime_1, regime_2
 from rust_tuner.batch_range import PUBLISHED_BATCH_SIZES
 from rust_tuner.data.folds import make_folds
-from rust_tuner.data.splits import Development, split_holdout
+from rust_tuner.data.splits import Development, HoldOut, split_holdout
 from rust_tuner.errors import ProtocolError, SearchError, SplitError
 from rust_tuner.files import write_json
 from rust_tuner.metrics import view_only_baseline
@@ -21,23 +25,26 @@ from rust_tuner.progress import Silent
 from rust_tuner.records.project import read_out_of_fold
 from rust_tuner.records.study import StudyFile
 
+if TYPE_CHECKING:
+    import keras_tuner
+
 LEARNING_RATES = [1e-1, 1e-2, 1e-3, 1e-4]
 STORED = Path(__file__).parents[1] / "records" / "study_of_format_1.zip"
 EPSILONS = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8]
 
 
 @pytest.fixture(scope="module")
-def sides(phantom_manifest):
+def sides(phantom_manifest: Path) -> tuple[Development, HoldOut]:
     return split_holdout(load_manifest(phantom_manifest), seed=0)
 
 
 @pytest.fixture(scope="module")
-def development(sides) -> Development:
+def development(sides: tuple[Development, HoldOut]) -> Development:
     return sides[0]
 
 
 @pytest.fixture
-def searches(monkeypatch):
+def searches(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
     """Searches are opened and not run; what they would have been called with."""
     calls = []
     monkeypatch.setattr(
@@ -46,15 +53,19 @@ def searches(monkeypatch):
     return calls
 
 
-def space_of(tuner):
+def space_of(
+    tuner: CrossValidationTuner,
+) -> "dict[str, keras_tuner.engine.hyperparameters.HyperParameter]":
     return {parameter.name: parameter for parameter in tuner.oracle.get_space().space}
 
 
-def kinds(tuner):
+def kinds(tuner: CrossValidationTuner) -> dict[str, str]:
     return {name: type(parameter).__name__ for name, parameter in space_of(tuner).items()}
 
 
-def test_regime_1_has_the_published_ranges_and_scale(tmp_path, development, searches):
+def test_regime_1_has_the_published_ranges_and_scale(
+    tmp_path: Path, development: Development, searches: list[tuple[tuple[Any, ...], dict[str, Any]]]
+) -> None:
     tuner = regime_1(development, tmp_path, batch_size_range=PUBLISHED_BATCH_SIZES)
     space = space_of(tuner)
     assert kinds(tuner) == {
@@ -77,7 +88,7 @@ def test_regime_1_has_the_published_ranges_and_scale(tmp_path, development, sear
     assert tuner.project_folder == tmp_path / "regime_1"
 
 
-def write_run(folder, about):
+def write_run(folder: Path, about: dict[str, Any]) -> None:
     """The record of a search that was begun, with what it says of itself in place of its own."""
     with zipfile.ZipFile(STORED) as archive:
         run = json.loads(archive.read("regime_1/search.json"))
@@ -88,16 +99,16 @@ def write_run(folder, about):
 class Notes(Silent):
     """A progress that keeps what is said."""
 
-    def __init__(self):
-        self.said = []
+    def __init__(self) -> None:
+        self.said: list[str] = []
 
-    def say(self, text):
+    def say(self, text: str) -> None:
         self.said.append(text)
 
 
 def test_batch_sizes_end_at_the_rows_of_a_fold_and_that_is_said_once(
-    tmp_path, development, searches
-):
+    tmp_path: Path, development: Development, searches: list[tuple[tuple[Any, ...], dict[str, Any]]]
+) -> None:
     notes = Notes()
     tuner = regime_1(development, tmp_path, progress=notes)
     rows = max(len(training) for training, _ in make_folds(development, 6, 0))
@@ -118,8 +129,8 @@ def test_batch_sizes_end_at_the_rows_of_a_fold_and_that_is_said_once(
 
 
 def test_a_range_that_is_asked_for_stays_and_what_of_it_is_one_step_is_said(
-    tmp_path, development, searches
-):
+    tmp_path: Path, development: Development, searches: list[tuple[tuple[Any, ...], dict[str, Any]]]
+) -> None:
     notes = Notes()
     tuner = regime_1(development, tmp_path, batch_size_range=(8, 1000), progress=notes)
     assert (space_of(tuner)["batch_size"].max_value) == 1000
@@ -128,8 +139,8 @@ def test_a_range_that_is_asked_for_stays_and_what_of_it_is_one_step_is_said(
 
 
 def test_a_search_of_an_earlier_version_keeps_the_range_that_it_was_begun_with(
-    tmp_path, development, searches
-):
+    tmp_path: Path, development: Development, searches: list[tuple[tuple[Any, ...], dict[str, Any]]]
+) -> None:
     regime_1(development, tmp_path, batch_size_range=PUBLISHED_BATCH_SIZES)
     recorded = {"protocol": searches[0][1]["about"]["protocol"]}
     assert "fit_batch_sizes" not in recorded["protocol"]
@@ -140,7 +151,9 @@ def test_a_search_of_an_earlier_version_keeps_the_range_that_it_was_begun_with(
     assert searches[1] == searches[0]
 
 
-def test_regime_1_draws_over_the_whole_of_its_ranges(tmp_path, development, searches):
+def test_regime_1_draws_over_the_whole_of_its_ranges(
+    tmp_path: Path, development: Development, searches: list[tuple[tuple[Any, ...], dict[str, Any]]]
+) -> None:
     tuner = regime_1(development, tmp_path, batch_size_range=PUBLISHED_BATCH_SIZES)
     drawn = pd.DataFrame([tuner.oracle.values_of(trial) for trial in range(100)])
     assert not drawn.duplicated().any()
@@ -152,7 +165,9 @@ def test_regime_1_draws_over_the_whole_of_its_ranges(tmp_path, development, sear
         assert (np.abs(counts - 25) < 4 * np.sqrt(100 * 0.25 * 0.75)).all()
 
 
-def test_regime_2_is_the_published_grid_with_the_rest_fixed(tmp_path, development, searches):
+def test_regime_2_is_the_published_grid_with_the_rest_fixed(
+    tmp_path: Path, development: Development, searches: list[tuple[tuple[Any, ...], dict[str, Any]]]
+) -> None:
     tuner = regime_2(development, tmp_path, 1601, 0.14)
     space = space_of(tuner)
     assert kinds(tuner) == {
@@ -166,14 +181,16 @@ def test_regime_2_is_the_published_grid_with_the_rest_fixed(tmp_path, developmen
     assert list(space["epsilon"].values) == EPSILONS
     assert tuner.oracle.num_trials() == 32
     points = [tuner.oracle.values_of(trial) for trial in range(32)]
-    grid = {(point["learning_rate"], point["epsilon"]) for point in points}
+    grid = {(not_none(point)["learning_rate"], not_none(point)["epsilon"]) for point in points}
     assert grid == {(rate, epsilon) for rate in LEARNING_RATES for epsilon in EPSILONS}
     assert tuner.oracle.values_of(32) is None
     assert searches[0][1]["epochs"] == 20
     assert tuner.project_folder == tmp_path / "regime_2"
 
 
-def test_arguments_replace_the_protocols_fields(tmp_path, development, searches):
+def test_arguments_replace_the_protocols_fields(
+    tmp_path: Path, development: Development, searches: list[tuple[tuple[Any, ...], dict[str, Any]]]
+) -> None:
     tuner = regime_1(
         development,
         tmp_path,
@@ -199,8 +216,13 @@ def test_arguments_replace_the_protocols_fields(tmp_path, development, searches)
     [(Protocol.study(), "val_auroc", False), (Protocol.clinical(), "val_cortex_auroc", True)],
 )
 def test_the_protocol_decides_objective_loss_and_preprocessing(
-    tmp_path, development, searches, protocol, objective, masked
-):
+    tmp_path: Path,
+    development: Development,
+    searches: list[tuple[tuple[Any, ...], dict[str, Any]]],
+    protocol: Protocol,
+    objective: str,
+    masked: bool,
+) -> None:
     for tuner in (
         regime_1(development, tmp_path, protocol=protocol),
         regime_2(development, tmp_path, 32, 0.5, protocol=protocol),
@@ -212,7 +234,9 @@ def test_the_protocol_decides_objective_loss_and_preprocessing(
 
 
 @pytest.mark.parametrize("regime", [regime_1, regime_2])
-def test_only_the_development_set_is_accepted(tmp_path, sides, regime):
+def test_only_the_development_set_is_accepted(
+    tmp_path: Path, sides: tuple[Development, HoldOut], regime: Callable[..., CrossValidationTuner]
+) -> None:
     given = {"batch_size": 32, "dropout_rate": 0.5} if regime is regime_2 else {}
     development, holdout = sides
     with pytest.raises(SplitError, match=r"got HoldOut, expected Development: the sealed"):
@@ -226,23 +250,34 @@ def test_only_the_development_set_is_accepted(tmp_path, sides, regime):
     "changes",
     [{"trials": 0}, {"num_folds": 1}, {"batch_size_range": (9, 3)}, {"dropout_rate_range": (0, 1)}],
 )
-def test_a_choice_out_of_its_range_is_refused_by_name(tmp_path, development, changes):
+def test_a_choice_out_of_its_range_is_refused_by_name(
+    tmp_path: Path, development: Development, changes: dict[str, Any]
+) -> None:
     (name,) = changes
     with pytest.raises(ProtocolError, match=f"^{name}="):
         regime_1(development, tmp_path, **changes)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_regime_2_without_regime_1_and_without_values_is_refused(tmp_path, development):
+def test_regime_2_without_regime_1_and_without_values_is_refused(
+    tmp_path: Path, development: Development
+) -> None:
     with pytest.raises(SearchError, match="Regime I has not been run"):
         regime_2(development, tmp_path)
 
 
 @pytest.fixture(scope="module")
-def run(development, tiny_protocol, feature_cache, tmp_path_factory):
+def run(
+    development: Development,
+    tiny_protocol: Protocol,
+    feature_cache: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[..., CrossValidationTuner]:
     """Run a search of two trials; the tuner."""
 
-    def run(regime=regime_1, **changes):
+    def run(
+        regime: Callable[..., CrossValidationTuner] = regime_1, **changes: Any
+    ) -> CrossValidationTuner:
         protocol = dataclasses.replace(tiny_protocol, **changes.pop("protocol", {}))
         folder = tmp_path_factory.mktemp("run")
         return regime(development, folder, protocol=protocol, cache=feature_cache, **changes)
@@ -251,7 +286,12 @@ def run(development, tiny_protocol, feature_cache, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def first(phantom_manifest, tiny_protocol, finished_study, tmp_path_factory):
+def first(
+    phantom_manifest: Path,
+    tiny_protocol: Protocol,
+    finished_study: StudyFolder,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> CrossValidationTuner:
     """The search of the finished study, taken up."""
     folder = tmp_path_factory.mktemp("first")
     shutil.copytree(finished_study.directory / "regime_1", folder / "regime_1")
@@ -261,7 +301,7 @@ def first(phantom_manifest, tiny_protocol, finished_study, tmp_path_factory):
     return regime_1(development, folder, protocol=tiny_protocol, cache=finished_study.cache)
 
 
-def bits(tuner):
+def bits(tuner: CrossValidationTuner) -> tuple[pd.DataFrame, pd.DataFrame, list[bytes]]:
     """All that a search found out, but for how long it took."""
     history = tuner.history()
     results = tuner.results().drop(columns="seconds")
@@ -269,7 +309,9 @@ def bits(tuner):
     return history, results, predictions
 
 
-def test_the_same_seed_gives_the_same_bits(run, first):
+def test_the_same_seed_gives_the_same_bits(
+    run: Callable[..., CrossValidationTuner], first: CrossValidationTuner
+) -> None:
     assert first.seed == 0
     assert first.oracle.seed == 0
     one, two = bits(first), bits(run(seed=0))
@@ -279,33 +321,39 @@ def test_the_same_seed_gives_the_same_bits(run, first):
 
 
 @pytest.mark.slow
-def test_another_seed_gives_other_trials_folds_and_scores(run, first):
+def test_another_seed_gives_other_trials_folds_and_scores(
+    run: Callable[..., CrossValidationTuner], first: CrossValidationTuner
+) -> None:
     other = run(seed=1)
     one, two = first.results(), other.results()
     assert not set(one["dropout_rate"]) & set(two["dropout_rate"])
     assert not set(one["score"]) & set(two["score"])
-    folds = [tuner.project.run["subject"]["folds"] for tuner in (first, other)]
+    folds = [as_json(tuner.project.run)["subject"]["folds"] for tuner in (first, other)]
     assert folds[0] != folds[1]
 
 
-def score_by_hand(history, metric):
+def score_by_hand(history: pd.DataFrame, metric: str) -> "tuple[pd.Series[float], pd.Series[int]]":
     """Fold-averaged validation curves, and their best epoch, of each trial."""
     curves = history[(history["split"] == "validation") & (history["metric"] == metric)]
     mean = curves.groupby(["trial", "epoch"])["value"].mean().unstack()
     return mean.max(axis=1), mean.idxmax(axis=1)
 
 
-def test_the_score_is_the_best_epoch_of_the_fold_averaged_auroc(first):
+def test_the_score_is_the_best_epoch_of_the_fold_averaged_auroc(
+    first: CrossValidationTuner,
+) -> None:
     score, epoch = score_by_hand(first.history(), "auroc")
     results = first.results().set_index("trial")
     np.testing.assert_allclose(results["score"], score, rtol=1e-14)
     assert list(results["epoch"]) == list(epoch)
     best = first.get_best_hyperparameters()[0].values
-    assert best["dropout_rate"] == results.loc[score.idxmax(), "dropout_rate"]
+    assert best["dropout_rate"] == results.loc[score.idxmax(), "dropout_rate"]  # type: ignore[index]
 
 
 @pytest.mark.slow
-def test_the_clinical_score_is_that_of_visible_cortices(run):
+def test_the_clinical_score_is_that_of_visible_cortices(
+    run: Callable[..., CrossValidationTuner],
+) -> None:
     clinical = Protocol.clinical()
     differs = ("objective", "masked_loss")
     changes = {name: getattr(clinical, name) for name in differs}
@@ -318,7 +366,9 @@ def test_the_clinical_score_is_that_of_visible_cortices(run):
     assert set(tuner.history()["metric"]) == {"auroc", "cortex_auroc", "loss"}
 
 
-def test_every_results_table_carries_the_view_only_baseline(first, development):
+def test_every_results_table_carries_the_view_only_baseline(
+    first: CrossValidationTuner, development: Development
+) -> None:
     radiographs = development.radiographs
     folds = make_folds(development, 3, 0)
     baselines = [
@@ -335,7 +385,9 @@ def test_every_results_table_carries_the_view_only_baseline(first, development):
         np.testing.assert_allclose(results[f"view_only_{name}"], expected, rtol=1e-14)
 
 
-def test_the_steps_of_an_epoch_follow_from_the_batch_size(first, development):
+def test_the_steps_of_an_epoch_follow_from_the_batch_size(
+    first: CrossValidationTuner, development: Development
+) -> None:
     largest = max(len(training) for training, _ in make_folds(development, 3, 0))
     results = first.results()
     expected = np.ceil(largest / results["batch_size"])

@@ -1,10 +1,13 @@
 """A project folder belongs to one search, and what an earlier run left of it is taken up."""
 
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import keras_tuner
 import pytest
-from keras_tuner.engine.trial import TrialStatus
+from keras_tuner.engine.trial import Trial, TrialStatus
 
 from rust_tuner import GridSearchOracle
 from rust_tuner.errors import ResumeError
@@ -18,7 +21,7 @@ from rust_tuner.search.runs import (
     with_begun_kernels,
 )
 
-RUN = RunManifest(
+RUN = RunManifest(  # type: ignore[call-arg]
     format=1,
     oracle="RandomSearchOracle",
     objective=Objective(name="val_auroc", direction="max"),
@@ -32,16 +35,16 @@ RUN = RunManifest(
 )
 
 
-def claim(folder, run):
+def claim(folder: Path, run: RunManifest) -> None:
     with claim_folder(folder, run):
         pass
 
 
-def manifest(folder):
+def manifest(folder: Path) -> Any:
     return json.loads((folder / "search.json").read_text())
 
 
-def test_a_new_search_writes_its_manifest_once(tmp_path):
+def test_a_new_search_writes_its_manifest_once(tmp_path: Path) -> None:
     claim(tmp_path, RUN)
     assert manifest(tmp_path) == RUN.to_json()
     before = (tmp_path / "search.json").stat()
@@ -51,7 +54,7 @@ def test_a_new_search_writes_its_manifest_once(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["search.json"]
 
 
-def test_another_search_is_refused_with_a_table_of_all_that_differs(tmp_path):
+def test_another_search_is_refused_with_a_table_of_all_that_differs(tmp_path: Path) -> None:
     claim(tmp_path, RUN)
     content = (tmp_path / "search.json").read_bytes()
     subject = RUN.subject.with_changes(inputs="x" * 70)
@@ -71,7 +74,7 @@ def test_another_search_is_refused_with_a_table_of_all_that_differs(tmp_path):
     assert (tmp_path / "search.json").read_bytes() == content
 
 
-def test_the_number_of_trials_may_change_and_is_no_part_of_the_key(tmp_path):
+def test_the_number_of_trials_may_change_and_is_no_part_of_the_key(tmp_path: Path) -> None:
     claim(tmp_path, RUN)
     longer = RUN.with_changes(max_trials=9, num_trials=6)
     claim(tmp_path, longer)
@@ -81,7 +84,7 @@ def test_the_number_of_trials_may_change_and_is_no_part_of_the_key(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", '{"seed": 1', "\x00\x01", "[]", "null", "7"])
-def test_a_damaged_manifest_is_written_anew(content, tmp_path):
+def test_a_damaged_manifest_is_written_anew(content: str, tmp_path: Path) -> None:
     place = tmp_path / "trial_0000"
     place.mkdir()
     (place / "trial.json").write_text("{}")
@@ -90,7 +93,7 @@ def test_a_damaged_manifest_is_written_anew(content, tmp_path):
     assert manifest(tmp_path) == RUN.to_json()
 
 
-def test_trials_without_a_manifest_are_those_of_another_program(tmp_path):
+def test_trials_without_a_manifest_are_those_of_another_program(tmp_path: Path) -> None:
     place = tmp_path / "trial_0000"
     place.mkdir()
     (place / "trial.json").write_text("{}")
@@ -99,7 +102,7 @@ def test_trials_without_a_manifest_are_those_of_another_program(tmp_path):
     assert not (tmp_path / "search.json").exists()
 
 
-def test_what_was_written_aside_and_never_named_is_removed_and_nothing_else(tmp_path):
+def test_what_was_written_aside_and_never_named_is_removed_and_nothing_else(tmp_path: Path) -> None:
     place = tmp_path / "trial_0000"
     place.mkdir()
     leftovers = [tmp_path / ".71-0123abcd.part", place / ".fold_0.71-0123abcd.part.npz"]
@@ -111,7 +114,7 @@ def test_what_was_written_aside_and_never_named_is_removed_and_nothing_else(tmp_
     assert all(path.read_bytes() == b"half" for path in others)
 
 
-def test_a_refused_folder_keeps_even_its_leftovers(tmp_path):
+def test_a_refused_folder_keeps_even_its_leftovers(tmp_path: Path) -> None:
     claim(tmp_path, RUN)
     leftover = tmp_path / ".71-0123abcd.part"
     leftover.write_bytes(b"half")
@@ -120,7 +123,7 @@ def test_a_refused_folder_keeps_even_its_leftovers(tmp_path):
     assert leftover.exists()
 
 
-def test_a_folder_whose_trials_are_refused_stays_as_it_was(tmp_path):
+def test_a_folder_whose_trials_are_refused_stays_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "search.json").write_text("{")
     with pytest.raises(ResumeError, match="foreign"), claim_folder(tmp_path, RUN):
         raise ResumeError("foreign")
@@ -132,7 +135,7 @@ def test_a_folder_whose_trials_are_refused_stays_as_it_was(tmp_path):
 NUM_POINTS = 6
 
 
-def open_oracle(folder, max_trials=None):
+def open_oracle(folder: Path, max_trials: int | None = None) -> GridSearchOracle:
     oracle = GridSearchOracle(keras_tuner.Objective("val_auroc", "max"), max_trials=max_trials)
     oracle._set_project_dir(str(folder.parent), folder.name)
     space = keras_tuner.HyperParameters()
@@ -143,7 +146,7 @@ def open_oracle(folder, max_trials=None):
     return oracle
 
 
-def leave(folder, statuses):
+def leave(folder: Path, statuses: list[str]) -> None:
     """A folder whose trials ended, or did not end, with the given statuses."""
     oracle = open_oracle(folder)
     for number, status in enumerate(statuses):
@@ -157,13 +160,18 @@ def leave(folder, statuses):
         oracle.end_trial(trial)
 
 
-def recover(folder, *, is_complete=lambda trial: True, max_trials=None):
+def recover(
+    folder: Path,
+    *,
+    is_complete: Callable[[Trial], bool] = lambda trial: True,
+    max_trials: int | None = None,
+) -> tuple[GridSearchOracle, list[str]]:
     oracle = open_oracle(folder, max_trials)
     notes = recover_trials(folder, oracle, is_complete)
     return oracle, notes
 
 
-def to_run(oracle):
+def to_run(oracle: GridSearchOracle) -> list[str]:
     """What the oracle hands out until it has no more."""
     handed = []
     while (trial := oracle.create_trial("tuner0")).status != TrialStatus.STOPPED:
@@ -178,19 +186,21 @@ RUNNING, COMPLETED, FAILED = TrialStatus.RUNNING, TrialStatus.COMPLETED, TrialSt
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Path:
     place = tmp_path / "search"
     place.mkdir()
     return place
 
 
-def test_an_empty_folder_has_every_trial_before_it(folder):
+def test_an_empty_folder_has_every_trial_before_it(folder: Path) -> None:
     oracle, notes = recover(folder)
     assert notes == []
     assert to_run(oracle) == [f"{number:04d}" for number in range(NUM_POINTS)]
 
 
-def test_running_trials_run_again_in_order_before_new_ones_and_ended_ones_never(folder):
+def test_running_trials_run_again_in_order_before_new_ones_and_ended_ones_never(
+    folder: Path,
+) -> None:
     leave(folder, [COMPLETED, RUNNING, FAILED, RUNNING])
     oracle, notes = recover(folder)
     assert notes == []
@@ -206,7 +216,7 @@ def test_running_trials_run_again_in_order_before_new_ones_and_ended_ones_never(
     assert to_run(oracle) == ["0001", "0003", "0004", "0005"]
 
 
-def test_a_finished_search_has_nothing_left(folder):
+def test_a_finished_search_has_nothing_left(folder: Path) -> None:
     leave(folder, [COMPLETED] * NUM_POINTS)
     oracle, notes = recover(folder)
     assert (notes, to_run(oracle)) == ([], [])
@@ -216,7 +226,9 @@ def test_a_finished_search_has_nothing_left(folder):
 @pytest.mark.parametrize(
     "damage", ["folder", "file", "empty", "half", "list", "stranger", "status"]
 )
-def test_a_trial_that_cannot_be_read_is_made_again_from_its_number(damage, folder):
+def test_a_trial_that_cannot_be_read_is_made_again_from_its_number(
+    damage: str, folder: Path
+) -> None:
     leave(folder, [COMPLETED, COMPLETED, COMPLETED])
     place = folder / "trial_0001"
     path = place / "trial.json"
@@ -240,7 +252,7 @@ def test_a_trial_that_cannot_be_read_is_made_again_from_its_number(damage, folde
     assert to_run(oracle) == ["0001", "0003", "0004", "0005"]
 
 
-def test_a_completed_trial_without_a_score_runs_again(folder):
+def test_a_completed_trial_without_a_score_runs_again(folder: Path) -> None:
     leave(folder, [COMPLETED])
     path = folder / "trial_0000" / "trial.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"score": None}))
@@ -249,13 +261,13 @@ def test_a_completed_trial_without_a_score_runs_again(folder):
     assert to_run(oracle)[0] == "0000"
 
 
-def test_a_completed_trial_whose_records_are_damaged_runs_again(folder):
+def test_a_completed_trial_whose_records_are_damaged_runs_again(folder: Path) -> None:
     leave(folder, [COMPLETED, FAILED, COMPLETED, RUNNING])
     asked = {}
 
-    def is_complete(trial):
+    def is_complete(trial: Trial) -> bool:
         asked[trial.trial_id] = trial.hyperparameters.values
-        return trial.trial_id != "0002"
+        return bool(trial.trial_id != "0002")
 
     oracle, notes = recover(folder, is_complete=is_complete)
     assert notes == [
@@ -268,7 +280,9 @@ def test_a_completed_trial_whose_records_are_damaged_runs_again(folder):
 
 
 @pytest.mark.parametrize("status", [COMPLETED, RUNNING, FAILED])
-def test_a_trial_with_foreign_values_is_refused_whatever_became_of_it(status, folder):
+def test_a_trial_with_foreign_values_is_refused_whatever_became_of_it(
+    status: str, folder: Path
+) -> None:
     leave(folder, [COMPLETED, status])
     path = folder / "trial_0001" / "trial.json"
     state = json.loads(path.read_text())
@@ -278,14 +292,14 @@ def test_a_trial_with_foreign_values_is_refused_whatever_became_of_it(status, fo
         recover(folder)
 
 
-def test_a_trial_beyond_the_space_is_refused(folder):
+def test_a_trial_beyond_the_space_is_refused(folder: Path) -> None:
     leave(folder, [COMPLETED])
     (folder / "trial_0006").mkdir()
     with pytest.raises(ResumeError, match="trial_0006 is beyond the 6 trials of this search"):
         recover(folder)
 
 
-def test_a_shorter_search_keeps_the_trials_that_are_there_and_begins_no_more(folder):
+def test_a_shorter_search_keeps_the_trials_that_are_there_and_begins_no_more(folder: Path) -> None:
     leave(folder, [COMPLETED, COMPLETED, COMPLETED])
     oracle, _ = recover(folder, max_trials=2)
     assert list(oracle.trials) == ["0000", "0001", "0002"]
@@ -294,7 +308,7 @@ def test_a_shorter_search_keeps_the_trials_that_are_there_and_begins_no_more(fol
     assert to_run(oracle) == ["0003"]
 
 
-def test_what_is_no_trial_in_the_folder_does_not_count(folder):
+def test_what_is_no_trial_in_the_folder_does_not_count(folder: Path) -> None:
     leave(folder, [COMPLETED])
     (folder / "trial_notes").mkdir()
     (folder / "trial_0005").write_text("a file, not a folder")
@@ -304,7 +318,9 @@ def test_what_is_no_trial_in_the_folder_does_not_count(folder):
 
 
 @pytest.mark.parametrize("content", [None, "", '{"seed": 1', "[]"])
-def test_a_record_that_is_not_there_or_damaged_is_written(content, tmp_path):
+def test_a_record_that_is_not_there_or_damaged_is_written(
+    content: str | None, tmp_path: Path
+) -> None:
     path = tmp_path / "nested" / "nested.json"
     if content is not None:
         path.parent.mkdir()
@@ -322,7 +338,7 @@ def test_a_record_that_is_not_there_or_damaged_is_written(content, tmp_path):
     assert not inside.exists()
 
 
-def test_a_record_of_something_else_is_refused_but_for_what_is_free(tmp_path):
+def test_a_record_of_something_else_is_refused_but_for_what_is_free(tmp_path: Path) -> None:
     path = tmp_path / "noise" / "noise.json"
     claim_record(path, RUN.with_changes(repeats=2), what="a noise floor", free=("repeats",))
     claim_record(path, RUN.with_changes(repeats=3), what="a noise floor", free=("repeats",))
@@ -340,10 +356,11 @@ def test_a_record_of_something_else_is_refused_but_for_what_is_free(tmp_path):
 
 @pytest.mark.parametrize("was", [True, False])
 def test_a_search_begun_by_other_kernels_is_refused_with_the_variable_that_mends_it(
-    was, tmp_path, monkeypatch
-):
+    was: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(runs, "can_switch_onednn", lambda: True)
-    path, said = tmp_path / "search.json", []
+    path = tmp_path / "search.json"
+    said: list[str] = []
     path.write_text(json.dumps(RUN.with_changes(onednn=was).to_json()))
     now = RUN.with_changes(onednn=not was)
     run = with_begun_kernels(path, now, say=said.append)
@@ -355,8 +372,9 @@ def test_a_search_begun_by_other_kernels_is_refused_with_the_variable_that_mends
     assert json.loads(path.read_text())["onednn"] is was
 
 
-def test_a_search_of_an_earlier_version_keeps_its_key_and_its_manifest(tmp_path):
-    path, said = tmp_path / "search.json", []
+def test_a_search_of_an_earlier_version_keeps_its_key_and_its_manifest(tmp_path: Path) -> None:
+    path = tmp_path / "search.json"
+    said: list[str] = []
     path.write_text(json.dumps(RUN.to_json()))
     run = with_begun_kernels(path, RUN.with_changes(onednn=True), say=said.append)
     assert run_key(run) == run_key(RUN)
@@ -367,10 +385,11 @@ def test_a_search_of_an_earlier_version_keeps_its_key_and_its_manifest(tmp_path)
 
 @pytest.mark.parametrize("now", [False, None])
 def test_a_search_moved_to_a_machine_without_the_choice_goes_on_and_says_so(
-    now, tmp_path, monkeypatch
-):
+    now: bool | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(runs, "can_switch_onednn", lambda: False)
-    path, said = tmp_path / "search.json", []
+    path = tmp_path / "search.json"
+    said: list[str] = []
     path.write_text(json.dumps(RUN.with_changes(onednn=True).to_json()))
     run = with_begun_kernels(path, RUN.with_changes(onednn=now), say=said.append)
     assert run.onednn is True
@@ -379,7 +398,9 @@ def test_a_search_moved_to_a_machine_without_the_choice_goes_on_and_says_so(
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]", '{"onednn": true}'])
-def test_a_new_search_or_one_of_the_same_kernels_is_begun_as_it_is(content, tmp_path):
+def test_a_new_search_or_one_of_the_same_kernels_is_begun_as_it_is(
+    content: str | None, tmp_path: Path
+) -> None:
     path = tmp_path / "search.json"
     if content is not None:
         path.write_text(content)

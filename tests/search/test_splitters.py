@@ -2,10 +2,14 @@
 
 import shutil
 import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
 
 import keras
 import keras_tuner
 import numpy as np
+import numpy.typing as npt
 import pytest
 from search_problems import arrays, make_tuner
 from sklearn import model_selection as sk
@@ -31,14 +35,16 @@ CLASSES = np.random.default_rng(0).integers(3, size=ROWS)
 GROUPS = np.arange(ROWS) // 4
 
 
-def of_sklearn(cv, y=CLASSES):
+def of_sklearn(
+    cv: sk.BaseCrossValidator, y: npt.NDArray[np.int64] = CLASSES
+) -> list[list[list[int]]]:
     with warnings.catch_warnings():
         # Of groups that it ignores.
         warnings.simplefilter("ignore")
         return as_lists(cv.split(np.zeros((ROWS, 1)), y, GROUPS))
 
 
-def as_lists(pairs):
+def as_lists(pairs: Iterable[tuple[npt.NDArray[Any], npt.NDArray[Any]]]) -> list[list[list[int]]]:
     return [[side.tolist() for side in pair] for pair in pairs]
 
 
@@ -64,7 +70,7 @@ def as_lists(pairs):
     ],
     ids=lambda cv: type(cv).__name__,
 )
-def test_the_folds_of_a_splitter_are_scikit_learns_own(cv):
+def test_the_folds_of_a_splitter_are_scikit_learns_own(cv: sk.BaseCrossValidator) -> None:
     split = split_rows(cv, CLASSES, GROUPS, seed=0)
     assert as_lists(split.pairs) == of_sklearn(cv)
     assert split.random_key is None
@@ -73,7 +79,9 @@ def test_the_folds_of_a_splitter_are_scikit_learns_own(cv):
 
 @pytest.mark.parametrize("cv", [sk.StratifiedKFold(3), sk.StratifiedGroupKFold(3)])
 @pytest.mark.parametrize("form", ["one-hot", "column", "text", "float"])
-def test_a_splitter_stratifies_classes_in_every_form_that_a_loss_takes(cv, form):
+def test_a_splitter_stratifies_classes_in_every_form_that_a_loss_takes(
+    cv: sk.BaseCrossValidator, form: str
+) -> None:
     y = {
         "one-hot": np.eye(3)[CLASSES],
         "column": CLASSES[:, None],
@@ -83,7 +91,7 @@ def test_a_splitter_stratifies_classes_in_every_form_that_a_loss_takes(cv, form)
     assert as_lists(split_rows(cv, y, GROUPS, seed=0).pairs) == of_sklearn(cv)
 
 
-def test_a_stratified_splitter_takes_bins_of_numbers_and_combinations_of_labels():
+def test_a_stratified_splitter_takes_bins_of_numbers_and_combinations_of_labels() -> None:
     y = load_diabetes().target
     cv = sk.StratifiedKFold(5, shuffle=True, random_state=0)
     split = split_rows(cv, y, None, seed=0)
@@ -98,7 +106,7 @@ def test_a_stratified_splitter_takes_bins_of_numbers_and_combinations_of_labels(
 
 
 @pytest.mark.parametrize("form", ["classes", "one-hot", "text"])
-def test_a_number_of_folds_is_stratified_by_classes(form):
+def test_a_number_of_folds_is_stratified_by_classes(form: str) -> None:
     y = {
         "classes": CLASSES,
         "one-hot": np.eye(3)[CLASSES],
@@ -112,7 +120,7 @@ def test_a_number_of_folds_is_stratified_by_classes(form):
     assert as_lists(split.pairs) != as_lists(split_rows(5, y, None, seed=1).pairs)
 
 
-def test_a_number_of_folds_is_stratified_by_labels_and_by_classes_of_groups():
+def test_a_number_of_folds_is_stratified_by_labels_and_by_classes_of_groups() -> None:
     labels = (np.random.default_rng(0).uniform(size=(ROWS, 2)) < [0.5, 0.1]).astype(int)
     split = split_rows(3, labels, None, seed=0)
     assert split.stratified == "labels"
@@ -125,7 +133,7 @@ def test_a_number_of_folds_is_stratified_by_labels_and_by_classes_of_groups():
         assert not set(GROUPS[training]) & set(GROUPS[validation])
 
 
-def test_numbers_are_not_stratified():
+def test_numbers_are_not_stratified() -> None:
     y = load_diabetes().target
     split = split_rows(5, y, None, seed=3)
     splitter = sk.KFold(5, shuffle=True, random_state=seed_word(3, "folds"))
@@ -133,7 +141,7 @@ def test_numbers_are_not_stratified():
     assert split.stratified is None
 
 
-def test_rare_classes_are_divided_without_a_warning():
+def test_rare_classes_are_divided_without_a_warning() -> None:
     y = np.array([0] * 28 + [1, 1])
     assert split_rows(5, y, None, seed=0).stratified == "classes"
     rarest = split_rows(5, np.arange(8).astype(str), None, seed=0)
@@ -141,7 +149,7 @@ def test_rare_classes_are_divided_without_a_warning():
     assert rarest.stratified is None
 
 
-def test_groups_that_a_splitter_ignores_are_counted():
+def test_groups_that_a_splitter_ignores_are_counted() -> None:
     notes = split_rows(sk.KFold(3), CLASSES, GROUPS, seed=0).notes
     assert len(notes) == 0
     notes = split_rows(sk.KFold(4), CLASSES, np.arange(ROWS) // 6, seed=0).notes
@@ -150,7 +158,7 @@ def test_groups_that_a_splitter_ignores_are_counted():
     ]
 
 
-def test_pairs_of_rows_may_be_numbers_or_booleans_and_nothing_else():
+def test_pairs_of_rows_may_be_numbers_or_booleans_and_nothing_else() -> None:
     mask = np.arange(6) < 4
     split = split_rows([(mask, ~mask), ([4, 5], [0])], np.arange(6), None, seed=0)
     assert as_lists(split.pairs) == [[[0, 1, 2, 3], [4, 5]], [[4, 5], [0]]]
@@ -167,10 +175,12 @@ def test_pairs_of_rows_may_be_numbers_or_booleans_and_nothing_else():
 class Reseeding:
     """A splitter of one's own that divides at random, and has no attribute for it."""
 
-    def get_n_splits(self, x=None, y=None, groups=None):
+    def get_n_splits(self, x: object = None, y: object = None, groups: object = None) -> int:
         return 2
 
-    def split(self, x, y=None, groups=None):
+    def split(
+        self, x: npt.NDArray[Any], y: object = None, groups: object = None
+    ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
         order = np.random.default_rng().permutation(len(x))
         half = len(order) // 2
         yield order[:half], order[half:]
@@ -188,13 +198,15 @@ class Reseeding:
     ],
     ids=["KFold", "ShuffleSplit", "RepeatedStratifiedKFold", "a state", "own"],
 )
-def test_a_splitter_without_a_seed_is_known(make):
+def test_a_splitter_without_a_seed_is_known(make: type[Reseeding]) -> None:
     assert split_rows(make(), CLASSES, None, seed=0).random_key is not None
 
 
-def test_an_own_splitter_that_repeats_itself_is_not_random():
+def test_an_own_splitter_that_repeats_itself_is_not_random() -> None:
     class Halves(Reseeding):
-        def split(self, x, y=None, groups=None):
+        def split(
+            self, x: npt.NDArray[Any], y: object = None, groups: object = None
+        ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
             rows = np.arange(len(x))
             yield rows[::2], rows[1::2]
             yield rows[1::2], rows[::2]
@@ -206,7 +218,9 @@ def test_an_own_splitter_that_repeats_itself_is_not_random():
     "make",
     [lambda: sk.KFold(2, shuffle=True), pytest.param(Reseeding, marks=pytest.mark.slow)],
 )
-def test_a_search_with_a_splitter_without_a_seed_is_resumed_on_the_same_folds(tmp_path, make):
+def test_a_search_with_a_splitter_without_a_seed_is_resumed_on_the_same_folds(
+    tmp_path: Path, make: type[Reseeding]
+) -> None:
     x, y, _ = arrays()
     scores = {}
     for name, steps in (("whole", (2,)), ("resumed", (1, 2))):
@@ -221,7 +235,9 @@ def test_a_search_with_a_splitter_without_a_seed_is_resumed_on_the_same_folds(tm
     assert scores["resumed"] == scores["whole"]
 
 
-def test_a_search_that_an_earlier_version_began_keeps_its_folds(tmp_path, monkeypatch):
+def test_a_search_that_an_earlier_version_began_keeps_its_folds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     x, y, _ = arrays()
     with monkeypatch.context() as patch:
         patch.setattr(splitters, "classes_of", lambda targets, num_folds: None)
@@ -240,14 +256,14 @@ def test_a_search_that_an_earlier_version_began_keeps_its_folds(tmp_path, monkey
 # Scores against a Keras loop that is written by hand.
 
 
-class Linear(keras_tuner.HyperModel):
+class Linear(keras_tuner.HyperModel):  # type: ignore[misc]
     """Linear or softmax regression; eager, since tracing would cost more than training."""
 
-    def __init__(self, num_features, num_classes):
+    def __init__(self, num_features: int, num_classes: int) -> None:
         super().__init__()
         self.shape = num_features, num_classes
 
-    def build(self, hp):
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         rate = hp.Choice("rate", [0.01, 0.1])
         num_features, num_classes = self.shape
         layers = [keras.layers.Dense(num_classes or 1), keras.layers.Dropout(0.0)]
@@ -260,7 +276,7 @@ class Linear(keras_tuner.HyperModel):
         return model
 
 
-def text_set():
+def text_set() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """Sentences of scikit-learn's descriptions of its data sets, and the set of each."""
     sets = [load_iris, load_wine, load_breast_cancer]
     texts = [
@@ -273,7 +289,7 @@ def text_set():
     return words.transform([text for text, _ in texts]).toarray(), np.array([n for _, n in texts])
 
 
-def problem_of(name):
+def problem_of(name: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any], int]:
     """Inputs, targets and the number of classes; 0 of a regression."""
     if name == "text":
         return *text_set(), 3
@@ -287,7 +303,19 @@ def problem_of(name):
     )
 
 
-def by_hand(hypermodel, x, y, folds, *, rate, seed, trial, epochs, batch_size, metric):
+def by_hand(
+    hypermodel: Linear,
+    x: npt.NDArray[np.float32],
+    y: npt.NDArray[Any],
+    folds: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]],
+    *,
+    rate: float,
+    seed: int,
+    trial: int | str,
+    epochs: int,
+    batch_size: int,
+    metric: str,
+) -> npt.NDArray[np.float64]:
     """Fold-averaged curves of a metric, by Keras alone."""
     curves = []
     for fold, (training, validation) in enumerate(folds):
@@ -303,7 +331,8 @@ def by_hand(hypermodel, x, y, folds, *, rate, seed, trial, epochs, batch_size, m
             logs = model.evaluate(x[validation], y[validation], return_dict=True, verbose=0)
             curve.append(logs[metric])
         curves.append(curve)
-    return np.mean(curves, axis=0)
+    result: npt.NDArray[np.float64] = np.mean(curves, axis=0)
+    return result
 
 
 @pytest.mark.numerical
@@ -323,7 +352,9 @@ def by_hand(hypermodel, x, y, folds, *, rate, seed, trial, epochs, batch_size, m
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
-def test_scores_are_those_of_a_loop_by_hand(tmp_path, name, cv, objective):
+def test_scores_are_those_of_a_loop_by_hand(
+    tmp_path: Path, name: str, cv: sk.BaseCrossValidator, objective: str
+) -> None:
     x, y, num_classes = problem_of(name)
     x = x.astype(np.float32)
     groups = np.arange(len(x)) * 4 // len(x) if "Group" in type(cv).__name__ else None
@@ -344,7 +375,7 @@ def test_scores_are_those_of_a_loop_by_hand(tmp_path, name, cv, objective):
             list(cv.split(x, y, groups)),
             rate=row["rate"],
             seed=7,
-            trial=trial,
+            trial=trial,  # type: ignore[arg-type]
             epochs=epochs,
             batch_size=64,
             metric=objective.removeprefix("val_"),

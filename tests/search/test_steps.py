@@ -1,5 +1,7 @@
 """Values with steps: the end is reached, and no value shows how numbers are rounded."""
 
+from typing import Any
+
 import keras_tuner
 import pytest
 from hypothesis import given
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from rust_tuner.search.steps import has_float_steps, stepped_values
 
 
-def values(*arguments, **options):
+def values(*arguments: Any, **options: Any) -> list[float]:
     space = keras_tuner.HyperParameters()
     space.Float("rate", *arguments, **options)
     (hp,) = space.space
@@ -32,7 +34,7 @@ def values(*arguments, **options):
         (0, 0.499, 0.1, [0.0, 0.1, 0.2, 0.3, 0.4]),
     ],
 )
-def test_linear_steps(low, high, step, expected):
+def test_linear_steps(low: float, high: float, step: float, expected: list[float] | None) -> None:
     if expected is None:
         expected = [low, 0.2234567890123456, high]
     assert values(low, high, step=step) == expected
@@ -48,13 +50,15 @@ def test_linear_steps(low, high, step, expected):
         (0.1, 0.1, 2, [0.1]),
     ],
 )
-def test_logarithmic_steps(low, high, step, expected):
+def test_logarithmic_steps(
+    low: float, high: float, step: float, expected: list[float | None]
+) -> None:
     found = values(low, high, step=step, sampling="log")
     assert len(found) == len(expected)
     assert all(b is None or a == b for a, b in zip(found, expected, strict=True))
 
 
-def test_mirrored_logarithmic_steps():
+def test_mirrored_logarithmic_steps() -> None:
     found = values(0.1, 10, step=10, sampling="reverse_log")
     assert found == [10.0, 9.1, 0.1]
 
@@ -65,13 +69,15 @@ def test_mirrored_logarithmic_steps():
     step=st.integers(1, 500),
     digits=st.integers(0, 6),
 )
-def test_whatever_the_decimals_every_multiple_is_there_and_the_end(low, count, step, digits):
+def test_whatever_the_decimals_every_multiple_is_there_and_the_end(
+    low: int, count: int, step: int, digits: int
+) -> None:
     scale = 10**digits
     found = values(low / scale, (low + count * step) / scale, step=step / scale)
     assert found == [(low + index * step) / scale for index in range(count + 1)]
 
 
-def test_integers_and_ranges_without_steps_are_left_to_keras_tuner():
+def test_integers_and_ranges_without_steps_are_left_to_keras_tuner() -> None:
     space = keras_tuner.HyperParameters()
     space.Int("units", 1, 9, step=2)
     space.Int("width", 2, 32, step=2, sampling="log")

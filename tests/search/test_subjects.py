@@ -3,10 +3,16 @@
 Long because it mirrors one module, and its tests share their fixtures.
 """
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import keras
 import keras_tuner
 import numpy as np
+import numpy.typing as npt
 import pytest
+from narrowing import is_a
 from search_problems import TinyHyperModel, arrays
 from sklearn.model_selection import GroupKFold, LeaveOneGroupOut
 
@@ -19,14 +25,14 @@ from rust_tuner.data.splits import Development
 from rust_tuner.errors import MetricError, SearchError
 from rust_tuner.labels import NUM_LABELS, NUM_VIEWS
 from rust_tuner.metrics import macro_auroc, view_only_baseline
-from rust_tuner.models.features import FrozenFeatures
+from rust_tuner.models.features import FeatureRecipe, FrozenFeatures
 from rust_tuner.models.fold_training import RunningPredictions
 from rust_tuner.models.hypermodels import (
     ImageHyperModel,
     SearchSpace,
     TransferLearningHyperModel,
 )
-from rust_tuner.progress import Silent
+from rust_tuner.progress import Progress, Silent
 from rust_tuner.search import subjects
 from rust_tuner.search.array_subject import arrays_subject
 from rust_tuner.search.subjects import (
@@ -39,15 +45,25 @@ from rust_tuner.search.subjects import (
 X, Y, GROUPS = arrays()
 
 
-def of_arrays(cv, *, x=X, y=Y, groups=GROUPS, seed=0):
+def of_arrays(
+    cv: list[tuple[list[int], list[int]]] | Folds | float | None,
+    *,
+    x: npt.NDArray[np.float64] = X,
+    y: npt.NDArray[np.float32] = Y,
+    groups: npt.NDArray[np.int64] | list[Any] | None = GROUPS,
+    seed: int = 0,
+) -> subjects.Subject:
     return arrays_subject(TinyHyperModel(), x, y, groups, cv, seed=seed)
 
 
-def keras_crossentropy(targets, answers):
+def keras_crossentropy(
+    targets: npt.NDArray[np.float32] | npt.NDArray[np.float64],
+    answers: npt.NDArray[np.float32] | npt.NDArray[np.float64],
+) -> float:
     return float(np.mean(np.asarray(keras.losses.binary_crossentropy(targets, answers))))
 
 
-def test_the_cross_entropy_is_that_of_keras():
+def test_the_cross_entropy_is_that_of_keras() -> None:
     rng = np.random.default_rng(0)
     targets = rng.integers(0, 2, size=(50, 18)).astype(np.float32)
     answers = rng.uniform(size=(50, 18)).astype(np.float32)
@@ -59,7 +75,7 @@ def test_the_cross_entropy_is_that_of_keras():
     assert binary_crossentropy(targets, answers) == pytest.approx(expected, rel=1e-9)
 
 
-def test_labels_of_minus_one_do_not_count_in_the_cross_entropy():
+def test_labels_of_minus_one_do_not_count_in_the_cross_entropy() -> None:
     rng = np.random.default_rng(1)
     targets = rng.integers(0, 2, size=(20, 6)).astype(np.float32)
     answers = rng.uniform(0.1, 0.9, size=(20, 6)).astype(np.float32)
@@ -75,7 +91,9 @@ def test_labels_of_minus_one_do_not_count_in_the_cross_entropy():
     assert binary_crossentropy(masked, other) == binary_crossentropy(masked, answers)
 
 
-def assert_each_row_is_validated_once(folds, num_rows):
+def assert_each_row_is_validated_once(
+    folds: tuple[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]], ...], num_rows: int
+) -> None:
     validated = np.concatenate([validation for _, validation in folds])
     assert sorted(validated) == list(range(num_rows))
     for training, validation in folds:
@@ -84,7 +102,9 @@ def assert_each_row_is_validated_once(folds, num_rows):
 
 @pytest.mark.parametrize("targets", ["labels", "one label", "numbers"])
 @pytest.mark.parametrize("names", [GROUPS, np.array([f"p{n}" for n in GROUPS])], ids=["int", "str"])
-def test_folds_made_from_a_number_keep_groups_together_for_any_targets(targets, names):
+def test_folds_made_from_a_number_keep_groups_together_for_any_targets(
+    targets: str, names: npt.NDArray[Any]
+) -> None:
     y = {"labels": Y, "one label": Y[:, 0], "numbers": X[:, :1]}[targets]
     folds = of_arrays(5, y=y, groups=names).folds
     assert len(folds) == 5
@@ -93,7 +113,7 @@ def test_folds_made_from_a_number_keep_groups_together_for_any_targets(targets, 
         assert not set(names[training]) & set(names[validation])
 
 
-def test_groups_are_divided_by_the_seed_and_stratified_where_there_are_labels():
+def test_groups_are_divided_by_the_seed_and_stratified_where_there_are_labels() -> None:
     # One group in four has the label; a fold of six groups takes its share of 1.5 of them.
     y = np.zeros((48, 2), dtype=np.float32)
     y[:, 0] = GROUPS % 4 == 0
@@ -109,7 +129,7 @@ def test_groups_are_divided_by_the_seed_and_stratified_where_there_are_labels():
     assert plain.identity["folds"] != anew.identity["folds"]
 
 
-def test_more_folds_than_groups_and_faulty_groups_are_refused():
+def test_more_folds_than_groups_and_faulty_groups_are_refused() -> None:
     for y in (Y, X[:, :1]):
         with pytest.raises(SearchError, match=r"5 folds for 4 group\(s\); .* at most 4 folds"):
             of_arrays(5, y=y, groups=np.arange(48) // 12)
@@ -119,7 +139,7 @@ def test_more_folds_than_groups_and_faulty_groups_are_refused():
         of_arrays(2, groups=list(GROUPS[1:]))
 
 
-def test_without_groups_rows_are_shuffled_by_the_seed():
+def test_without_groups_rows_are_shuffled_by_the_seed() -> None:
     folds = of_arrays(4, groups=None).folds
     assert_each_row_is_validated_once(folds, 48)
     assert any((np.diff(validation) != 1).any() for _, validation in folds)
@@ -129,7 +149,7 @@ def test_without_groups_rows_are_shuffled_by_the_seed():
     assert other.identity["folds"] != same.identity["folds"]
 
 
-def test_a_splitter_is_given_the_groups():
+def test_a_splitter_is_given_the_groups() -> None:
     groups = np.arange(48) // 12
     folds = of_arrays(LeaveOneGroupOut(), groups=groups).folds
     assert [set(groups[validation]) for _, validation in folds] == [{0}, {1}, {2}, {3}]
@@ -153,12 +173,14 @@ def test_a_splitter_is_given_the_groups():
         ([([0], [2]), ([4], [5])], "fold 1: group 2 is on both sides; .* keeps groups together"),
     ],
 )
-def test_folds_that_cannot_score_are_refused_by_number(cv, message):
+def test_folds_that_cannot_score_are_refused_by_number(
+    cv: list[tuple[list[int], list[int]]] | float | None, message: str
+) -> None:
     with pytest.raises(SearchError, match=f"^{message}"):
         of_arrays(cv)
 
 
-def test_folds_of_other_data_are_refused():
+def test_folds_of_other_data_are_refused() -> None:
     folds = Folds(assignment=np.arange(47) % 2, num_folds=2, seed=0)
     with pytest.raises(
         SearchError, match="cannot be made: 48 rows, but the folds were made for 47"
@@ -166,7 +188,7 @@ def test_folds_of_other_data_are_refused():
         of_arrays(folds)
 
 
-def test_the_identity_of_arrays_follows_every_value_type_and_fold():
+def test_the_identity_of_arrays_follows_every_value_type_and_fold() -> None:
     other_x, other_y = X.copy(), Y.copy()
     other_x[7, 3] += 1e-6
     other_y[7, 1] = 1 - other_y[7, 1]
@@ -184,16 +206,24 @@ def test_the_identity_of_arrays_follows_every_value_type_and_fold():
 
 
 @pytest.fixture(scope="module")
-def development():
+def development() -> Development:
     return Development(Radiographs(phantom_table(patients=40, seed=0)))
 
 
 @pytest.fixture(autouse=True)
-def features(monkeypatch):
+def features(
+    monkeypatch: pytest.MonkeyPatch,
+) -> list[tuple[tuple[Path, ...], FeatureRecipe, str | Path | None, tuple[int, ...]]]:
     """Features without images: what was asked for, instead of the backbone's answer."""
     asked = []
 
-    def extract(radiographs, recipe, *, cache, progress):
+    def extract(
+        radiographs: Radiographs,
+        recipe: FeatureRecipe,
+        *,
+        cache: str | Path | None,
+        progress: Progress | None,
+    ) -> FrozenFeatures:
         asked.append((radiographs.images, recipe, cache, radiographs.rows))
         values = np.random.default_rng(0).normal(size=(len(radiographs), 4, 8))
         return FrozenFeatures(values.astype(np.float32), "ab" * 32)
@@ -202,13 +232,19 @@ def features(monkeypatch):
     return asked
 
 
-def of_radiographs(development, cv=3, *, seed=0, **changes):
+def of_radiographs(
+    development: Development,
+    cv: int | Folds | list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]] = 3,
+    *,
+    seed: int = 0,
+    **changes: Any,
+) -> subjects.Subject:
     protocol = Protocol.study(weights="random", image_size=75, **changes)
     hypermodel = TransferLearningHyperModel.from_protocol(protocol, SearchSpace(16, 0.25))
     return radiographs_subject(hypermodel, development, cv, seed=seed, progress=Silent())
 
 
-def test_folds_made_from_a_number_are_those_of_make_folds(development):
+def test_folds_made_from_a_number_are_those_of_make_folds(development: Development) -> None:
     folds = make_folds(development, 3, 7)
     for given in (3, folds):
         subject = of_radiographs(development, given, seed=7)
@@ -219,7 +255,10 @@ def test_folds_made_from_a_number_are_those_of_make_folds(development):
 
 
 @pytest.mark.parametrize("as_pairs", [False, True])
-def test_a_patient_on_both_sides_of_a_given_fold_is_refused_by_name(as_pairs, features):
+def test_a_patient_on_both_sides_of_a_given_fold_is_refused_by_name(
+    as_pairs: bool,
+    features: list[tuple[tuple[Path, ...], FeatureRecipe, str | Path | None, tuple[int, ...]]],
+) -> None:
     table = phantom_table(patients=12, seed=1).sort_values("patient_id", ignore_index=True)
     development = Development(Radiographs(table))
     patients = development.radiographs.patient_ids
@@ -233,13 +272,13 @@ def test_a_patient_on_both_sides_of_a_given_fold_is_refused_by_name(as_pairs, fe
     assert features == []
 
 
-def test_a_group_splitter_is_given_the_patients(development):
+def test_a_group_splitter_is_given_the_patients(development: Development) -> None:
     patients = development.radiographs.patient_ids
     for training, validation in of_radiographs(development, GroupKFold(4)).folds:
         assert not set(patients[training]) & set(patients[validation])
 
 
-def test_the_view_only_figures_are_the_means_of_the_baseline_over_the_folds():
+def test_the_view_only_figures_are_the_means_of_the_baseline_over_the_folds() -> None:
     # With views at random the two sides of a fold do not agree on which view has more of a label.
     table = phantom_table(patients=40, seed=0)
     table["view"] = np.random.default_rng(0).permutation(table["view"])
@@ -258,8 +297,8 @@ def test_the_view_only_figures_are_the_means_of_the_baseline_over_the_folds():
 
 @pytest.mark.parametrize("masked_loss", [False, True])
 def test_the_masked_loss_puts_minus_one_exactly_where_a_cortex_is_not_visible(
-    masked_loss, development
-):
+    masked_loss: bool, development: Development
+) -> None:
     radiographs = development.radiographs
     targets = of_radiographs(development, masked_loss=masked_loss).data.targets
     assert targets.dtype == np.float32
@@ -271,7 +310,9 @@ def test_the_masked_loss_puts_minus_one_exactly_where_a_cortex_is_not_visible(
     np.testing.assert_array_equal(targets[kept], radiographs.labels[kept])
 
 
-def test_the_metrics_of_a_row_set_are_those_of_its_labels_and_its_visible_cortices(development):
+def test_the_metrics_of_a_row_set_are_those_of_its_labels_and_its_visible_cortices(
+    development: Development,
+) -> None:
     radiographs = development.radiographs
     subject = of_radiographs(development, masked_loss=True)
     rows = subject.folds[1][1][::-1]
@@ -284,7 +325,9 @@ def test_the_metrics_of_a_row_set_are_those_of_its_labels_and_its_visible_cortic
     }
 
 
-def test_a_fold_with_nothing_to_score_is_named_before_any_long_work(features):
+def test_a_fold_with_nothing_to_score_is_named_before_any_long_work(
+    features: list[tuple[tuple[Path, ...], FeatureRecipe, str | Path | None, tuple[int, ...]]],
+) -> None:
     table = phantom_table(patients=8, seed=0)
     rows = np.flatnonzero(table["view"] == "ap")[:4]
     table = table.iloc[rows].reset_index(drop=True)
@@ -296,7 +339,10 @@ def test_a_fold_with_nothing_to_score_is_named_before_any_long_work(features):
     assert features == []
 
 
-def test_the_identity_names_data_folds_weights_and_preprocessing(development, features):
+def test_the_identity_names_data_folds_weights_and_preprocessing(
+    development: Development,
+    features: list[tuple[tuple[Path, ...], FeatureRecipe, str | Path | None, tuple[int, ...]]],
+) -> None:
     subject = of_radiographs(development)
     identity = subject.identity
     ((images, recipe, cache, rows),) = features
@@ -319,7 +365,7 @@ def test_the_identity_names_data_folds_weights_and_preprocessing(development, fe
         assert other.identity[name] != identity[name]
 
 
-def test_a_head_is_compiled_with_the_metric_that_it_is_given(development):
+def test_a_head_is_compiled_with_the_metric_that_it_is_given(development: Development) -> None:
     subject = of_radiographs(development)
     hp = keras_tuner.HyperParameters()
     model = subject.build(hp, None)
@@ -334,8 +380,10 @@ def test_a_head_is_compiled_with_the_metric_that_it_is_given(development):
 
 @pytest.mark.parametrize("masked_loss", [False, True])
 def test_the_view_alone_has_all_of_the_radiographs_but_its_input(
-    masked_loss, development, features
-):
+    masked_loss: bool,
+    development: Development,
+    features: list[tuple[tuple[Path, ...], FeatureRecipe, str | Path | None, tuple[int, ...]]],
+) -> None:
     whole = of_radiographs(development, masked_loss=masked_loss)
     protocol = Protocol.study(weights="random", masked_loss=masked_loss)
     hypermodel = TransferLearningHyperModel.from_protocol(protocol, SearchSpace(16, 0.25))
@@ -343,7 +391,7 @@ def test_the_view_alone_has_all_of_the_radiographs_but_its_input(
     subject = view_subject(hypermodel, development, 3, seed=0)
     assert len(features) == asked
     views = development.radiographs.labels[:, :NUM_VIEWS]
-    np.testing.assert_array_equal(subject.data.inputs.values, views[:, None])
+    np.testing.assert_array_equal(is_a(FrozenFeatures, subject.data.inputs).values, views[:, None])
     np.testing.assert_array_equal(subject.data.targets, whole.data.targets)
     for name in ("targets", "rows", "folds", "num_folds", "units", "masked_loss"):
         assert subject.identity[name] == whole.identity[name]
@@ -358,20 +406,27 @@ def test_the_view_alone_has_all_of_the_radiographs_but_its_input(
 
 
 @pytest.fixture(scope="module")
-def pictures(phantom_manifest):
+def pictures(phantom_manifest: Path) -> Development:
     return Development(load_manifest(phantom_manifest))
 
 
 @pytest.fixture(scope="module")
-def image_cache(tmp_path_factory):
+def image_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture
-def of_images(pictures, image_cache):
-    def make(cv=3, *, seed=0, development=pictures, kind="lenet1998", **changes):
+def of_images(pictures: Development, image_cache: Path) -> Callable[..., subjects.Subject]:
+    def make(
+        cv: int = 3,
+        *,
+        seed: int = 0,
+        development: Development = pictures,
+        kind: str = "lenet1998",
+        **changes: Any,
+    ) -> subjects.Subject:
         protocol = Protocol.study(image_size=75, **changes)
-        hypermodel = ImageHyperModel.from_protocol(protocol, kind)
+        hypermodel = ImageHyperModel.from_protocol(protocol, kind)  # type: ignore[arg-type]
         return images_subject(
             hypermodel, development, cv, seed=seed, cache=image_cache, progress=Silent()
         )
@@ -379,30 +434,36 @@ def of_images(pictures, image_cache):
     return make
 
 
-def test_images_come_decoded_in_the_order_of_the_radiographs(of_images, pictures):
+def test_images_come_decoded_in_the_order_of_the_radiographs(
+    of_images: Callable[..., subjects.Subject], pictures: Development
+) -> None:
     inputs = of_images(resize="letterbox").data.inputs
-    assert inputs.shape == (len(pictures.radiographs), 75, 75, 3)
+    assert is_a(np.ndarray, inputs).shape == (len(pictures.radiographs), 75, 75, 3)
     for row in (0, 5, -1):
         path = pictures.radiographs.images[row]
-        np.testing.assert_array_equal(inputs[row], load_image(path, size=75, resize="letterbox"))
+        np.testing.assert_array_equal(
+            is_a(np.ndarray, inputs)[row], load_image(path, size=75, resize="letterbox")
+        )
 
 
-def test_images_are_decoded_once_into_a_file_that_is_mapped(of_images, image_cache, monkeypatch):
+def test_images_are_decoded_once_into_a_file_that_is_mapped(
+    of_images: Callable[..., subjects.Subject], image_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = of_images().data.inputs
     kept = list((image_cache / "images").iterdir())
     again = of_images(seed=1).data.inputs
     assert list((image_cache / "images").iterdir()) == kept
     owner = again
     while not isinstance(owner, np.memmap):
-        owner = owner.base
-    assert not again.flags.writeable
+        owner = is_a(np.ndarray, owner).base  # type: ignore[assignment]
+    assert not is_a(np.ndarray, again).flags.writeable
     np.testing.assert_array_equal(first, again)
 
 
 @pytest.mark.parametrize("masked_loss", [False, True])
 def test_images_have_the_folds_targets_figures_and_baseline_of_the_features(
-    of_images, pictures, masked_loss
-):
+    of_images: Callable[..., subjects.Subject], pictures: Development, masked_loss: bool
+) -> None:
     ours = of_images(masked_loss=masked_loss)
     theirs = of_radiographs(pictures, masked_loss=masked_loss)
     for name in ("folds", "targets", "num_folds", "masked_loss", "image_size", "preprocessing"):
@@ -417,8 +478,8 @@ def test_images_have_the_folds_targets_figures_and_baseline_of_the_features(
 
 
 def test_the_identity_of_images_follows_content_model_and_preprocessing(
-    of_images, pictures, tmp_path
-):
+    of_images: Callable[..., subjects.Subject], pictures: Development, tmp_path: Path
+) -> None:
     identity = of_images().identity
     assert of_images().identity == identity
     assert identity["model"] == "lenet1998"
@@ -442,25 +503,31 @@ def test_the_identity_of_images_follows_content_model_and_preprocessing(
     assert changed["flips"].identity["inputs"] == identity["inputs"]
 
 
-def test_an_image_model_is_compiled_with_the_metric_that_it_is_given(of_images):
+def test_an_image_model_is_compiled_with_the_metric_that_it_is_given(
+    of_images: Callable[..., subjects.Subject],
+) -> None:
     subject = of_images()
     running = RunningPredictions((4, NUM_LABELS))
     hp = keras_tuner.HyperParameters()
     model = subject.build(hp, running)
-    model.train_on_batch(subject.data.inputs[:4], subject.data.targets[:4])
+    model.train_on_batch(is_a(np.ndarray, subject.data.inputs)[:4], subject.data.targets[:4])
     assert float(running.result()) == 4
     assert hp.values["batch_size"] == 128
     assert subject.keeps_running
 
 
-def test_several_devices_keep_no_training_predictions(of_images, monkeypatch):
+def test_several_devices_keep_no_training_predictions(
+    of_images: Callable[..., subjects.Subject], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(ImageHyperModel, "num_replicas", 2)
     subject = of_images()
     assert not subject.keeps_running
     assert subject.identity["num_replicas"] == 2
 
 
-def test_a_fold_of_images_with_nothing_to_score_is_named_before_any_is_decoded(tmp_path):
+def test_a_fold_of_images_with_nothing_to_score_is_named_before_any_is_decoded(
+    tmp_path: Path,
+) -> None:
     table = phantom_table(patients=8, seed=0)
     rows = np.flatnonzero(table["view"] == "ap")[:4]
     table = table.iloc[rows].reset_index(drop=True)
@@ -480,7 +547,9 @@ def test_a_fold_of_images_with_nothing_to_score_is_named_before_any_is_decoded(t
     assert list(tmp_path.iterdir()) == []
 
 
-def test_radiographs_need_a_hypermodel_that_says_how_it_takes_them(tmp_path, pictures):
+def test_radiographs_need_a_hypermodel_that_says_how_it_takes_them(
+    tmp_path: Path, pictures: Development
+) -> None:
     oracle = GridSearchOracle(keras_tuner.Objective("val_auroc", "max"))
     tuner = CrossValidationTuner(TinyHyperModel(), oracle, cv=2, directory=tmp_path)
     with pytest.raises(SearchError, match="TinyHyperModel has no frozen backbone and no recipe"):

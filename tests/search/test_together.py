@@ -1,5 +1,10 @@
 """An array search trains folds together where it may, says so, and goes on as it was begun."""
 
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
 import pandas as pd
 import pytest
 from search_problems import TinyHyperModel, TracedHyperModel, run_array_search_together, run_search
@@ -10,17 +15,19 @@ from rust_tuner.search import tuner as tuner_module
 WITHOUT = ["seconds", "folds_trained"]
 
 
-def ways(tuner):
+def ways(tuner: tuner_module.CrossValidationTuner) -> list[Any]:
     return tuner.results()["folds_trained"].tolist()
 
 
-def with_statistics():
+def with_statistics() -> TracedHyperModel:
     hypermodel = TracedHyperModel()
     hypermodel.trains_statistics = True
     return hypermodel
 
 
-def test_the_results_say_that_folds_were_trained_together_and_repeat_bitwise(tmp_path):
+def test_the_results_say_that_folds_were_trained_together_and_repeat_bitwise(
+    tmp_path: Path,
+) -> None:
     first = run_array_search_together(tmp_path / "first", "grid")
     assert ways(first) == ["together", "together"]
     assert {"auroc", "accuracy", "loss"} == set(first.history()["metric"])
@@ -29,7 +36,7 @@ def test_the_results_say_that_folds_were_trained_together_and_repeat_bitwise(tmp
     assert first.out_of_fold().tobytes() == again.out_of_fold().tobytes()
 
 
-def test_what_is_not_trained_together_says_why(tmp_path):
+def test_what_is_not_trained_together_says_why(tmp_path: Path) -> None:
     tuner = run_search(tmp_path / "eager", "grid", max_trials=1)
     assert ways(tuner) == ["one after another: the model is compiled with run_eagerly"]
     hypermodel = with_statistics()
@@ -40,15 +47,17 @@ def test_what_is_not_trained_together_says_why(tmp_path):
     )
 
 
-def test_a_model_that_is_only_looked_at_is_not_built_again(tmp_path, monkeypatch):
+def test_a_model_that_is_only_looked_at_is_not_built_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Counting(TinyHyperModel):
         built = 0
 
-        def build(self, hp):
+        def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
             Counting.built += 1
             return super().build(hp)
 
-    def count(name):
+    def count(name: str) -> int:
         Counting.built = 0
         run_search(tmp_path / name, "grid", hypermodel=Counting(), max_trials=1)
         return Counting.built
@@ -60,7 +69,9 @@ def test_a_model_that_is_only_looked_at_is_not_built_again(tmp_path, monkeypatch
 
 
 @pytest.mark.slow
-def test_a_search_that_began_one_after_another_continues_so(tmp_path, monkeypatch):
+def test_a_search_that_began_one_after_another_continues_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(tuner_module, "together_of", lambda folder, subject: {})
         run_array_search_together(tmp_path, "grid", max_trials=1, epochs=1)
@@ -70,7 +81,9 @@ def test_a_search_that_began_one_after_another_continues_so(tmp_path, monkeypatc
 
 
 @pytest.mark.slow
-def test_together_and_one_after_another_give_the_same_trials(tmp_path, monkeypatch):
+def test_together_and_one_after_another_give_the_same_trials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     together = run_array_search_together(tmp_path / "together", "grid", max_trials=4)
     monkeypatch.setattr(tuner_module, "together_of", lambda folder, subject: {})
     alone = run_array_search_together(tmp_path / "alone", "grid", max_trials=4)

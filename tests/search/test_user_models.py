@@ -2,11 +2,14 @@
 
 import os
 import threading
+from pathlib import Path
+from typing import Any
 
 import keras
 import keras_tuner
 import numpy as np
 import pytest
+from narrowing import not_none
 from search_problems import TinyHyperModel, arrays, make_tuner
 
 from rust_tuner import CrossValidationTuner, GridSearchOracle, RandomSearchOracle
@@ -16,10 +19,10 @@ from rust_tuner.progress import Silent
 from rust_tuner.records.metric_names import renumbered
 
 
-class WithMetrics(keras_tuner.HyperModel):
+class WithMetrics(keras_tuner.HyperModel):  # type: ignore[misc]
     """Two metrics of one class and one of another, none with a name; a hyperparameter `trial`."""
 
-    def build(self, hp):
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         units = hp.Choice("trial", [2, 3])
         hp.Fixed("score", "own")
         model = keras.Sequential(
@@ -38,7 +41,14 @@ class WithMetrics(keras_tuner.HyperModel):
         return model
 
 
-def search(directory, hypermodel, *, objective="val_auc", kind=GridSearchOracle, **options):
+def search(
+    directory: Path,
+    hypermodel: "WithMetrics | Stepped",
+    *,
+    objective: str = "val_auc",
+    kind: type[GridSearchOracle] | type[RandomSearchOracle] = GridSearchOracle,
+    **options: Any,
+) -> CrossValidationTuner:
     search_options = {"epochs": 1, "batch_size": 48} | options.pop("search", {})
     tuner = CrossValidationTuner(
         hypermodel,
@@ -55,13 +65,15 @@ def search(directory, hypermodel, *, objective="val_auc", kind=GridSearchOracle,
 
 
 @pytest.fixture(scope="module")
-def unnamed(tmp_path_factory):
+def unnamed(tmp_path_factory: pytest.TempPathFactory) -> CrossValidationTuner:
     # What the process has built before must not matter.
     keras.metrics.AUC(), keras.metrics.AUC(), keras.metrics.Precision()
     return search(tmp_path_factory.mktemp("unnamed"), WithMetrics())
 
 
-def test_unnamed_metrics_have_the_same_names_in_every_fold_and_trial(unnamed):
+def test_unnamed_metrics_have_the_same_names_in_every_fold_and_trial(
+    unnamed: CrossValidationTuner,
+) -> None:
     names = {
         split: {
             frozenset(getattr(fold, split))
@@ -79,7 +91,9 @@ def test_unnamed_metrics_have_the_same_names_in_every_fold_and_trial(unnamed):
 
 
 @pytest.mark.slow
-def test_a_fold_that_another_process_named_otherwise_is_resumed(unnamed, tmp_path):
+def test_a_fold_that_another_process_named_otherwise_is_resumed(
+    unnamed: CrossValidationTuner, tmp_path: Path
+) -> None:
     tuner = search(tmp_path, WithMetrics(), oracle={"max_trials": 1})
     for path in (tuner.project_folder / "trial_0000").glob("fold_0.json"):
         head = read_json(path)
@@ -92,12 +106,12 @@ def test_a_fold_that_another_process_named_otherwise_is_resumed(unnamed, tmp_pat
     assert resumed.results()[columns].equals(unnamed.results()[columns])
 
 
-def resealed(head):
+def resealed(head: Any) -> dict[Any, Any]:
     content = {name: value for name, value in head.items() if name != "sha256"}
     return content | {"sha256": sha256_of_json(content)}
 
 
-def test_hyperparameters_named_as_columns_stand_beside_them(unnamed):
+def test_hyperparameters_named_as_columns_stand_beside_them(unnamed: CrossValidationTuner) -> None:
     results = unnamed.results()
     assert list(results["trial"]) == ["0000", "0001"]
     assert list(results["hp_trial"]) == [2, 3]
@@ -106,13 +120,13 @@ def test_hyperparameters_named_as_columns_stand_beside_them(unnamed):
     assert unnamed.get_best_hyperparameters()[0].get("score") == "own"
 
 
-def test_a_metric_that_is_made_once_for_all_models_is_found_by_its_own_name(tmp_path):
+def test_a_metric_that_is_made_once_for_all_models_is_found_by_its_own_name(tmp_path: Path) -> None:
     keras.metrics.AUC()
     shared = keras.metrics.AUC()
     assert renumbered([shared.name]) == {shared.name: "auc"}
 
     class Shared(TinyHyperModel):
-        def build(self, hp):
+        def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
             model = super().build(hp)
             model.compile("adam", "binary_crossentropy", metrics=[shared], run_eagerly=True)
             return model
@@ -121,11 +135,11 @@ def test_a_metric_that_is_made_once_for_all_models_is_found_by_its_own_name(tmp_
     assert tuner.results()["val_auc"].notna().all()
 
 
-def test_the_users_precision_is_that_of_every_fold(tmp_path):
+def test_the_users_precision_is_that_of_every_fold(tmp_path: Path) -> None:
     seen = []
 
     class Precise(TinyHyperModel):
-        def build(self, hp):
+        def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
             seen.append(keras.config.dtype_policy().name)
             return super().build(hp)
 
@@ -140,22 +154,22 @@ def test_the_users_precision_is_that_of_every_fold(tmp_path):
 
 
 class Stepped(TinyHyperModel):
-    def declare_hyperparameters(self, hp):
+    def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
         super().declare_hyperparameters(hp)
         hp.Float("rate", 0, 0.3, step=0.1)
 
 
 class Notes(Silent):
-    def __init__(self):
-        self.said = []
+    def __init__(self) -> None:
+        self.said: list[str] = []
 
-    def say(self, text):
+    def say(self, text: str) -> None:
         self.said.append(text)
 
 
-def test_a_grid_that_was_begun_with_keras_tuners_steps_goes_on_with_them(tmp_path):
+def test_a_grid_that_was_begun_with_keras_tuners_steps_goes_on_with_them(tmp_path: Path) -> None:
     """0.3 // 0.1 is 2, so KerasTuner leaves out the end."""
-    options = {"objective": "val_auroc", "oracle": {"max_trials": 1}}
+    options: dict[str, Any] = {"objective": "val_auroc", "oracle": {"max_trials": 1}}
     search(tmp_path / "new", Stepped(), **options)
     path = tmp_path / "new" / "search" / "search.json"
     run = read_json(path)
@@ -170,14 +184,14 @@ def test_a_grid_that_was_begun_with_keras_tuners_steps_goes_on_with_them(tmp_pat
     assert "steps" not in read_json(old / "search.json")
     (told,) = [note for note in notes.said if "KerasTuner's steps" in note]
     assert "rate takes 0.0, 0.1, 0.2; in a new folder it takes 0.0, 0.1, 0.2, 0.3" in told
-    assert tuner.oracle.values_of(3)["rate"] == 0.0
+    assert not_none(tuner.oracle.values_of(3))["rate"] == 0.0
     again = make_tuner(tmp_path / "elsewhere", "grid", hypermodel=Stepped())
-    assert again.oracle.values_of(3)["rate"] == 0.3
+    assert not_none(again.oracle.values_of(3))["rate"] == 0.3
 
 
-def test_a_batch_size_that_is_no_integer_ends_the_search_by_its_value(tmp_path):
+def test_a_batch_size_that_is_no_integer_ends_the_search_by_its_value(tmp_path: Path) -> None:
     class Wrong(TinyHyperModel):
-        def declare_hyperparameters(self, hp):
+        def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
             super().declare_hyperparameters(hp)
             hp.Choice("batch_size", [16.5, 32.0])
 
@@ -185,22 +199,22 @@ def test_a_batch_size_that_is_no_integer_ends_the_search_by_its_value(tmp_path):
         search(tmp_path, Wrong(), objective="val_auroc")
 
 
-def open_files():
+def open_files() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")
-def test_a_hundred_trials_open_no_more_files_or_threads_than_ten(tmp_path):
+def test_a_hundred_trials_open_no_more_files_or_threads_than_ten(tmp_path: Path) -> None:
     class Continuous(TinyHyperModel):
-        def declare_hyperparameters(self, hp):
+        def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
             hp.Fixed("units", 2)
             hp.Float("dropout", 0, 0.5)
 
     counted = {}
 
     class Counting(Silent):
-        def recorded(self, folder, trial=None):
+        def recorded(self, folder: Path, trial: str | None = None) -> None:
             if trial is not None:
                 counted[int(trial)] = (open_files(), threading.active_count())
 

@@ -1,6 +1,7 @@
 """Values that are not finite are counted, whatever holds them."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from rust_tuner.data.user_data import rows_of
@@ -8,7 +9,7 @@ from rust_tuner.search.value_notes import not_finite_notes
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_rows_with_values_that_are_not_finite_are_counted(value) -> None:
+def test_rows_with_values_that_are_not_finite_are_counted(value: float) -> None:
     array = np.zeros((5, 2, 2), np.float32)
     array[3, 1] = array[4, 0, 0] = value
     (note,) = not_finite_notes(array, "x")
@@ -34,5 +35,7 @@ def test_infinities_of_both_signs_do_not_cancel() -> None:
         np.array([True, False]),
     ],
 )
-def test_everything_else_gives_no_note(array) -> None:
+def test_everything_else_gives_no_note(
+    array: npt.NDArray[np.float16] | npt.NDArray[np.int64] | npt.NDArray[np.float64],
+) -> None:
     assert not_finite_notes(array, "x") == []

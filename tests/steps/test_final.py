@@ -3,24 +3,29 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from hold_out_sets import PROBABILITIES, sides_of
+from narrowing import as_json, not_none
 from PIL import Image
 from stand_ins import backbone_stand_in
+from studies import StudyFolder
 
 from rust_tuner import Protocol, load_manifest, split_holdout
 from rust_tuner.data.images import load_image
 from rust_tuner.errors import ResumeError, SearchError, SplitError
 from rust_tuner.files import read_json, write_json
 from rust_tuner.labels import LABELS, NUM_VIEWS
-from rust_tuner.records.holdout import read_holdout
+from rust_tuner.records.holdout import Holdout, read_holdout
 from rust_tuner.records.looks import MODEL_FILE, PREDICTIONS_FILE
 from rust_tuner.records.model_card import read_card
 from rust_tuner.records.novelty import read_novelty
-from rust_tuner.records.project import read_project
+from rust_tuner.records.project import Project, read_project
 from rust_tuner.steps.final import (
     assemble,
     cross_validate_final,
@@ -30,23 +35,31 @@ from rust_tuner.steps.final import (
 )
 from rust_tuner.steps.predict import model_file, predict_radiographs
 from rust_tuner.steps.refit import declared_values, tuned_hypermodel, tuned_values
+from rust_tuner.study import Study
 
-VALUES = {"batch_size": 8, "dropout_rate": 0.1, "learning_rate": 1e-3, "epsilon": 1e-7}
+VALUES: dict[str, int | float | str | bool] = {
+    "batch_size": 8,
+    "dropout_rate": 0.1,
+    "learning_rate": 1e-3,
+    "epsilon": 1e-7,
+}
 
 
 @pytest.fixture(scope="module")
-def final_study(evaluated_study):
+def final_study(evaluated_study: StudyFolder) -> tuple[Study, Holdout | None]:
     study = evaluated_study.open()
     return study, read_holdout(study.directory)
 
 
-def test_the_final_model_comes_with_what_new_images_are_compared_with(final_study, tmp_path):
+def test_the_final_model_comes_with_what_new_images_are_compared_with(
+    final_study: tuple[Study, Holdout | None], tmp_path: Path
+) -> None:
     study, _ = final_study
     development, holdout = sides_of(study)
     card = read_card(model_file(study.directory))
     novelty = read_novelty(model_file(study.directory), card)
-    assert novelty.radiographs == len(development) == len(novelty.reference)
-    assert novelty.patients == len(set(development.radiographs.patient_ids))
+    assert not_none(novelty).radiographs == len(development) == len(not_none(novelty).reference)
+    assert not_none(novelty).patients == len(set(development.radiographs.patient_ids))
     noise = np.random.default_rng(0).integers(0, 256, (90, 80), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "noise.png")
     # The hold-out set has been looked at, so the model may read it.
@@ -62,12 +75,14 @@ def test_the_final_model_comes_with_what_new_images_are_compared_with(final_stud
 
 
 @pytest.mark.slow
-def test_keras_alone_loads_the_model_and_gives_the_predictions(final_study, tmp_path):
+def test_keras_alone_loads_the_model_and_gives_the_predictions(
+    final_study: tuple[Study, Holdout | None], tmp_path: Path
+) -> None:
     study, _ = final_study
     final = study.directory / "final"
     told = pd.read_csv(final / PREDICTIONS_FILE)
     card = read_card(final / MODEL_FILE)
-    size, resize = card["input"]["shape"][0], card["input"]["resize"]
+    size, resize = as_json(card)["input"]["shape"][0], as_json(card)["input"]["resize"]
     _, holdout = sides_of(study)
     assert list(told["image"]) == list(holdout.radiographs.written["image"])
     paths = holdout.radiographs.images
@@ -81,7 +96,7 @@ model = keras.models.load_model(sys.argv[1])
 assert not model.compiled
 np.save(sys.argv[3], model.predict(np.load(sys.argv[2]), verbose=0))
 """
-    paths = [final / MODEL_FILE, tmp_path / "images.npy", tmp_path / "answers.npy"]
+    paths = [final / MODEL_FILE, tmp_path / "images.npy", tmp_path / "answers.npy"]  # type: ignore[assignment]
     command = [sys.executable, "-W", "ignore", "-c", script, *map(str, paths)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -92,8 +107,8 @@ np.save(sys.argv[3], model.predict(np.load(sys.argv[2]), verbose=0))
 @pytest.mark.parametrize("backbone", ["a stand-in", pytest.param("real", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("preset", [Protocol.study, Protocol.clinical])
 def test_the_model_of_every_protocol_is_loaded_without_code_of_its_own(
-    tmp_path, preset, backbone, monkeypatch
-):
+    tmp_path: Path, preset: Callable[..., Protocol], backbone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import keras
 
     if backbone != "real":
@@ -112,7 +127,9 @@ def test_the_model_of_every_protocol_is_loaded_without_code_of_its_own(
     assert all(np.array_equal(*pair) for pair in zip(ends, head.get_weights(), strict=True))
 
 
-def test_no_patient_of_the_hold_out_set_was_trained_on(final_study):
+def test_no_patient_of_the_hold_out_set_was_trained_on(
+    final_study: tuple[Study, Holdout | None],
+) -> None:
     study, _ = final_study
     development, holdout = sides_of(study)
     told = pd.read_csv(study.directory / "final" / PREDICTIONS_FILE, dtype=str)
@@ -123,20 +140,24 @@ def test_no_patient_of_the_hold_out_set_was_trained_on(final_study):
     assert card["radiographs"] == len(development)
 
 
-def test_the_model_is_fitted_for_the_epochs_that_the_cross_validation_chose(final_study):
+def test_the_model_is_fitted_for_the_epochs_that_the_cross_validation_chose(
+    final_study: tuple[Study, Holdout | None],
+) -> None:
     study, found = final_study
     project = read_project(study.directory / "final" / "cross_validation")
     (trial,) = project.trials
     curves = [fold.validation["auroc"] for fold in trial.folds]
     assert len(curves) == study.protocol.final_folds
     epoch = int(np.argmax(np.mean(curves, axis=0)))
-    assert trial.epoch == epoch == found["epoch"]
+    assert trial.epoch == epoch == as_json(found)["epoch"]
     assert read_card(study.directory / "final" / MODEL_FILE)["epochs"] == epoch + 1
     tuned = tuned_values(read_project(study.directory / "regime_2"))
     assert {name: trial.values[name] for name in tuned} == tuned
 
 
-def test_another_model_never_sees_the_hold_out_set(final_study, tmp_path):
+def test_another_model_never_sees_the_hold_out_set(
+    final_study: tuple[Study, Holdout | None], tmp_path: Path
+) -> None:
     study, _ = final_study
     root = tmp_path / "other"
     shutil.copytree(study.directory.parent, root)
@@ -144,20 +165,30 @@ def test_another_model_never_sees_the_hold_out_set(final_study, tmp_path):
     development, _ = sides_of(study)
     with pytest.raises(ResumeError, match="has the figures of another model"):
         fit_final_model(
-            development, folder, VALUES, epochs=1, protocol=study.protocol, cache=study.cache
+            development,
+            folder,
+            VALUES,
+            epochs=1,
+            protocol=study.protocol,
+            cache=study.cache,
         )
 
 
 @pytest.mark.parametrize("step", [fit_final_model, cross_validate_final])
-def test_nothing_trains_on_the_hold_out_set(step, phantom_manifest, tmp_path, tiny_protocol):
+def test_nothing_trains_on_the_hold_out_set(
+    step: Callable[..., Path] | Callable[..., Project],
+    phantom_manifest: Path,
+    tmp_path: Path,
+    tiny_protocol: Protocol,
+) -> None:
     _, holdout = split_holdout(load_manifest(phantom_manifest))
-    more = {"epochs": 1} if step is fit_final_model else {"folds": []}
+    more: dict[str, Any] = {"epochs": 1} if step is fit_final_model else {"folds": []}
     with pytest.raises((SplitError, SearchError), match="HoldOut"):
         step(holdout, tmp_path, VALUES, protocol=tiny_protocol, **more)
     assert list(tmp_path.rglob("*.keras")) == []
 
 
-def test_an_unfinished_search_gives_no_final_model(finished_copy):
+def test_an_unfinished_search_gives_no_final_model(finished_copy: StudyFolder) -> None:
     shutil.rmtree(finished_copy.directory / "regime_2" / "trial_0001")
     with pytest.raises(SearchError, match="has 1 of 2 trials; finish the search first"):
         finished_copy.open().final()
@@ -166,7 +197,9 @@ def test_an_unfinished_search_gives_no_final_model(finished_copy):
         finished_copy.open().final()
 
 
-def test_a_model_and_a_record_that_do_not_belong_together_are_refused(final_study, tmp_path):
+def test_a_model_and_a_record_that_do_not_belong_together_are_refused(
+    final_study: tuple[Study, Holdout | None], tmp_path: Path
+) -> None:
     study, _ = final_study
     for name in (MODEL_FILE, "model.json"):
         shutil.copy(study.directory / "final" / name, tmp_path / name)

@@ -4,13 +4,17 @@ import dataclasses
 import io
 import json
 import shutil
+from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
 import pytest
 from hold_out_sets import PROBABILITIES, sides_of
+from narrowing import as_json, not_none
 from rich.console import Console
 from sklearn.metrics import precision_score, recall_score, roc_auc_score
+from studies import StudyFolder
 
 from rust_tuner import HoldOut, Study, load_manifest, split_holdout
 from rust_tuner.analysis.assessment import as_predictions, figures_table, overall_figures
@@ -27,12 +31,14 @@ from rust_tuner.terminal.holdout import holdout_table
 
 
 @pytest.fixture(scope="module")
-def final_study(evaluated_study):
+def final_study(evaluated_study: StudyFolder) -> tuple[Study, Holdout | None]:
     study = evaluated_study.open()
     return study, read_holdout(study.directory)
 
 
-def test_the_hold_out_set_is_looked_at_once_and_shown_again(final_study):
+def test_the_hold_out_set_is_looked_at_once_and_shown_again(
+    final_study: tuple[Study, Holdout | None],
+) -> None:
     study, found = final_study
     final = study.directory / "final"
     before = {path: path.read_bytes() for path in final.rglob("*") if path.is_file()}
@@ -44,14 +50,18 @@ def test_the_hold_out_set_is_looked_at_once_and_shown_again(final_study):
 
 
 @pytest.mark.numerical
-def test_the_figures_are_those_of_the_predictions(final_study):
+def test_the_figures_are_those_of_the_predictions(
+    final_study: tuple[Study, Holdout | None],
+) -> None:
     study, found = final_study
     told = pd.read_csv(study.directory / "final" / PREDICTIONS_FILE)
     _, holdout = sides_of(study)
     labels, answers = holdout.radiographs.labels, told[PROBABILITIES].to_numpy()
-    assert len(told) == found["radiographs"] == len(holdout)
+    assert len(told) == as_json(found)["radiographs"] == len(holdout)
+    precisions: list[Any]
+    recalls: list[Any]
     areas, precisions, recalls = [], [], []
-    for index, row in enumerate(found["labels"]):
+    for index, row in enumerate(as_json(found)["labels"]):
         truth, score = labels[:, index], answers[:, index]
         assert row["label"] == LABELS[index]
         assert row["positives"] == truth.sum()
@@ -70,12 +80,12 @@ def test_the_figures_are_those_of_the_predictions(final_study):
             if row[name] is not None:
                 assert row[name] == pytest.approx(value, abs=1e-12)
                 kept.append(value)
-    assert found["metrics"]["auroc"] == pytest.approx(np.mean(areas), abs=1e-10)
-    assert found["metrics"]["precision"] == pytest.approx(np.mean(precisions), abs=1e-12)
-    assert found["metrics"]["recall"] == pytest.approx(np.mean(recalls), abs=1e-12)
+    assert as_json(found)["metrics"]["auroc"] == pytest.approx(np.mean(areas), abs=1e-10)
+    assert as_json(found)["metrics"]["precision"] == pytest.approx(np.mean(precisions), abs=1e-12)
+    assert as_json(found)["metrics"]["recall"] == pytest.approx(np.mean(recalls), abs=1e-12)
 
 
-def test_what_a_small_hold_out_set_cannot_tell_is_none(phantom_manifest):
+def test_what_a_small_hold_out_set_cannot_tell_is_none(phantom_manifest: Path) -> None:
     development, holdout = split_holdout(load_manifest(phantom_manifest))
     one = HoldOut(holdout.radiographs.subset([0]))
     table = one.radiographs.table.assign(**dict.fromkeys(PROBABILITIES, 0.5))
@@ -83,7 +93,13 @@ def test_what_a_small_hold_out_set_cannot_tell_is_none(phantom_manifest):
     assert metrics.auroc is metrics.cortex_auroc is None
     assert alone.auroc is alone.cortex_auroc is None
     shown = io.StringIO()
-    counts = {"format": 1, "date": "2026-11-26", "radiographs": 1, "patients": 1, "epoch": 0}
+    counts: dict[str, Any] = {
+        "format": 1,
+        "date": "2026-11-26",
+        "radiographs": 1,
+        "patients": 1,
+        "epoch": 0,
+    }
     record = Holdout(
         **counts, threshold=0.5, metrics=metrics, view_only_baseline=alone, labels=labels
     )
@@ -92,50 +108,62 @@ def test_what_a_small_hold_out_set_cannot_tell_is_none(phantom_manifest):
 
 
 @pytest.mark.numerical
-def test_every_figure_is_written_with_its_interval(final_study):
+def test_every_figure_is_written_with_its_interval(
+    final_study: tuple[Study, Holdout | None],
+) -> None:
     study, found = final_study
     told = pd.read_csv(
         study.directory / "final" / PREDICTIONS_FILE, dtype={"patient_id": str, "visit": str}
     )
     written = pd.read_csv(study.directory / "final" / FIGURES_FILE)
-    cutoff = found["union_cutoff"]["value"]
+    cutoff = as_json(found)["union_cutoff"]["value"]
     expected = figures_table(as_predictions(told), union_threshold=13, union_cutoff=cutoff)
     assert list(written["figure"]) == list(expected["figure"])
     np.testing.assert_allclose(written["value"], expected["value"], atol=1e-12)
     np.testing.assert_allclose(written["low"], expected["low"], atol=1e-12)
-    assert found["union_threshold"] == 13
-    recorded = {(row["figure"], row["of"], row["average"]): row for row in found["figures"]}
+    assert as_json(found)["union_threshold"] == 13
+    recorded = {
+        (as_json(row)["figure"], row["of"], row["average"]): row
+        for row in as_json(found)["figures"]
+    }
     assert len(recorded) == len(overall_figures(written))
     macro = recorded["auroc", "labels", "macro"]
-    assert macro["value"] == pytest.approx(found["metrics"]["auroc"], abs=1e-12)
+    assert as_json(macro)["value"] == pytest.approx(as_json(found)["metrics"]["auroc"], abs=1e-12)
     # Two patients have no interval, and the record says so.
-    assert found["patients"] == 2
-    assert macro["low"] is None
-    assert macro["reason"] == "2 patients with a label; an interval needs at least 5"
-    assert macro["total"] == 18
+    assert as_json(found)["patients"] == 2
+    assert as_json(macro)["low"] is None
+    assert as_json(macro)["reason"] == "2 patients with a label; an interval needs at least 5"
+    assert as_json(macro)["total"] == 18
     names = ("accuracy", "balanced_accuracy", "macro_f1", "kappa")
-    assert tuple(found["metrics"])[:5] == (*names, "auroc")
-    assert tuple(dict.fromkeys(row["figure"] for row in found["figures"]))[:4] == names
+    assert tuple(as_json(found)["metrics"])[:5] == (*names, "auroc")
+    assert (
+        tuple(dict.fromkeys(as_json(row)["figure"] for row in as_json(found)["figures"]))[:4]
+        == names
+    )
     for name in names:
         value = recorded[name, "cortices", "macro"]["value"]
-        assert found["metrics"][name] == value
+        assert as_json(found)["metrics"][name] == value
     cortices = recorded["auroc", "cortices", "macro"]
-    assert cortices["value"] == pytest.approx(found["metrics"]["cortex_auroc"], abs=1e-12)
+    assert as_json(cortices)["value"] == pytest.approx(
+        as_json(found)["metrics"]["cortex_auroc"], abs=1e-12
+    )
 
 
 def test_the_cut_off_of_union_is_that_of_the_development_set_and_stands_in_both_records(
-    final_study,
-):
+    final_study: tuple[Study, Holdout | None],
+) -> None:
     study, found = final_study
     project = read_project(study.directory / "final" / "cross_validation")
     expected = development_cutoff(project, threshold=study.protocol.union_threshold)
-    assert found["union_cutoff"] == expected.to_json()
-    assert found["union_cutoff"]["how"]
+    assert as_json(found)["union_cutoff"] == expected.to_json()
+    assert as_json(found)["union_cutoff"]["how"]
     card = read_card(study.directory / "final" / MODEL_FILE)
-    assert card["union"] == found["union_cutoff"]
+    assert card["union"] == as_json(found)["union_cutoff"]
 
 
-def test_a_kill_before_the_result_is_written_changes_nothing(final_study, tmp_path):
+def test_a_kill_before_the_result_is_written_changes_nothing(
+    final_study: tuple[Study, Holdout | None], tmp_path: Path
+) -> None:
     study, found = final_study
     root = tmp_path / "killed"
     shutil.copytree(study.directory.parent, root)
@@ -148,7 +176,7 @@ def test_a_kill_before_the_result_is_written_changes_nothing(final_study, tmp_pa
     # The same look goes on, so that even its date is the same.
     # Where the images lie stands in the predictions, and so is in the hash of their file.
     assert again.predictions_sha256 == sha256_of_file(folder / "final" / PREDICTIONS_FILE)
-    assert again.with_changes(predictions_sha256=found.predictions_sha256) == found
+    assert again.with_changes(predictions_sha256=not_none(found).predictions_sha256) == found
     (ours,), (first,) = Study(folder).looks, study.looks
     assert dataclasses.replace(ours, holdout_sha256=None) == dataclasses.replace(
         first, holdout_sha256=None
@@ -160,7 +188,7 @@ def test_a_kill_before_the_result_is_written_changes_nothing(final_study, tmp_pa
     pd.testing.assert_frame_equal(fresh, pd.read_csv(tmp_path / "before.csv")[columns])
 
 
-def change_look(folder, **changes):
+def change_look(folder: Path, **changes: Any) -> None:
     path = folder / "study.json"
     written = read_json(path)
     written["looks"][-1] |= changes
@@ -168,23 +196,29 @@ def change_look(folder, **changes):
 
 
 @pytest.fixture
-def final_copy(final_study, tmp_path):
+def final_copy(final_study: tuple[Study, Holdout | None], tmp_path: Path) -> Study:
     study, _ = final_study
     shutil.copytree(study.directory.parent, tmp_path / "copy")
     return Study(tmp_path / "copy" / study.directory.name, cache=study.cache)
 
 
-def test_the_look_is_complete_in_the_record_of_the_study(final_study):
+def test_the_look_is_complete_in_the_record_of_the_study(
+    final_study: tuple[Study, Holdout | None],
+) -> None:
     study, found = final_study
     (look,) = study.looks
-    assert (look.date, look.state, look.reason) == (found["date"], "finished", None)
-    assert look.model_sha256 == found["model_sha256"]
+    assert (look.date, look.state, look.reason) == (as_json(found)["date"], "finished", None)
+    assert look.model_sha256 == as_json(found)["model_sha256"]
     assert look.holdout_sha256 == sha256_of_file(study.directory / "final" / HOLDOUT_FILE)
-    assert look.metrics == {name: found["metrics"][name] for name in ("auroc", "cortex_auroc")}
+    assert look.metrics == {
+        name: as_json(found)["metrics"][name] for name in ("auroc", "cortex_auroc")
+    }
 
 
 @pytest.mark.parametrize("lost", ["holdout.json", "everything", "changed", "broken"])
-def test_what_was_found_may_be_lost_but_not_looked_for_again(final_copy, final_study, lost):
+def test_what_was_found_may_be_lost_but_not_looked_for_again(
+    final_copy: Study, final_study: tuple[Study, Holdout | None], lost: str
+) -> None:
     path = final_copy.directory / "final" / HOLDOUT_FILE
     if lost == "everything":
         shutil.rmtree(path.parent)
@@ -197,28 +231,38 @@ def test_what_was_found_may_be_lost_but_not_looked_for_again(final_copy, final_s
     with pytest.raises(ResumeError) as caught:
         final_copy.final()
     told = str(caught.value)
-    assert f"looked at on {look.date} with the model {look.model_sha256[:12]} (AUROC 0." in told
+    assert (
+        f"looked at on {look.date} with the model {not_none(look.model_sha256)[:12]} (AUROC 0."
+        in told
+    )
     assert "--look-again" in told
     assert "remove" not in told
     assert (final_copy.directory / "study.json").read_bytes() == before
 
 
-def test_another_look_with_a_reason_is_counted_and_the_same_command_shows_it(final_copy):
+def test_another_look_with_a_reason_is_counted_and_the_same_command_shows_it(
+    final_copy: Study,
+) -> None:
     (final_copy.directory / "final" / HOLDOUT_FILE).unlink()
     found = final_copy.final(look_again="  the disk\nlost the file ")
     first, second = final_copy.looks
     assert second.reason == "the disk lost the file"
     assert second.metrics == first.metrics
-    assert [look["reason"] for look in found["looks"]] == [None, "the disk lost the file"]
+    assert [as_json(look)["reason"] for look in as_json(found)["looks"]] == [
+        None,
+        "the disk lost the file",
+    ]
     assert final_copy.final() == found
     assert final_copy.final(look_again="the disk lost the file") == found
     assert len(final_copy.looks) == 2
 
 
-def test_the_look_is_noted_before_the_first_sealed_image_is_decoded(final_copy, monkeypatch):
-    noted = []
+def test_the_look_is_noted_before_the_first_sealed_image_is_decoded(
+    final_copy: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted: list[Any] = []
 
-    def die(*arguments, **options):
+    def die(*arguments: object, **options: object) -> NoReturn:
         noted.extend(Study(final_copy.directory).looks)
         raise KeyboardInterrupt
 
@@ -234,13 +278,13 @@ def test_the_look_is_noted_before_the_first_sealed_image_is_decoded(final_copy, 
 
 
 @pytest.mark.parametrize("reason", ["", "  \n", "x" * 501, 3])
-def test_a_reason_is_a_text_that_says_something(final_copy, reason):
+def test_a_reason_is_a_text_that_says_something(final_copy: Study, reason: Any) -> None:
     with pytest.raises(ProtocolError, match="expected the reason for another look"):
         final_copy.final(look_again=reason)
     assert len(final_copy.looks) == 1
 
 
-def test_the_record_of_an_older_version_counts_as_the_first_look(final_copy):
+def test_the_record_of_an_older_version_counts_as_the_first_look(final_copy: Study) -> None:
     path = final_copy.directory / "study.json"
     written = read_json(path)
     (look,) = final_copy.looks
@@ -254,20 +298,26 @@ def test_the_record_of_an_older_version_counts_as_the_first_look(final_copy):
         final_copy.final()
 
 
-def test_a_reason_before_the_first_look_is_refused_before_any_work(finished_copy):
+def test_a_reason_before_the_first_look_is_refused_before_any_work(
+    finished_copy: StudyFolder,
+) -> None:
     with pytest.raises(ProtocolError, match="has not been looked at yet, so leave out"):
         finished_copy.open().final(look_again="again")
 
 
-def test_the_development_set_is_not_taken_for_the_hold_out_set(final_study, tmp_path):
+def test_the_development_set_is_not_taken_for_the_hold_out_set(
+    final_study: tuple[Study, Holdout | None], tmp_path: Path
+) -> None:
     study, _ = final_study
     development, _ = sides_of(study)
     with pytest.raises(SearchError, match="got Development, expected HoldOut"):
-        evaluate_holdout(tmp_path, development, development, epoch=0)
+        evaluate_holdout(tmp_path, development, development, epoch=0)  # type: ignore[arg-type]
 
 
-def test_the_result_is_strict_json(final_study):
+def test_the_result_is_strict_json(final_study: tuple[Study, Holdout | None]) -> None:
     study, found = final_study
     text = (study.directory / "final" / HOLDOUT_FILE).read_text()
-    assert json.loads(text, parse_constant=lambda name: pytest.fail(name)) == found.to_json()
-    assert len(found["labels"]) == len(LABELS) == NUM_VIEWS + 16
+    assert (
+        json.loads(text, parse_constant=lambda name: pytest.fail(name)) == not_none(found).to_json()
+    )
+    assert len(as_json(found)["labels"]) == len(LABELS) == NUM_VIEWS + 16

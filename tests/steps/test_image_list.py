@@ -1,19 +1,22 @@
 """Which images a person means, and which are the two views of a visit."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from rust_tuner.errors import ManifestError
-from rust_tuner.steps.image_list import list_images
+from rust_tuner.steps.image_list import ImageList, list_images
 
 
-def files(folder, *names):
+def files(folder: Path, *names: Any) -> list[Any]:
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"")
     return [folder / name for name in names]
 
 
-def paired(listed):
+def paired(listed: ImageList) -> set[tuple[str, ...]]:
     return {tuple(listed.images[position].name for position in pair) for pair in listed.pairs}
 
 
@@ -28,13 +31,15 @@ def paired(listed):
         ("AP.png", "LAT.jpeg"),
     ],
 )
-def test_names_that_differ_in_the_view_only_are_a_pair(tmp_path, ap, lateral):
+def test_names_that_differ_in_the_view_only_are_a_pair(
+    tmp_path: Path, ap: str, lateral: str
+) -> None:
     listed = list_images(files(tmp_path, lateral, ap))
     assert paired(listed) == {(ap, lateral)}
     assert listed.by_visit == 0
 
 
-def test_folders_may_name_the_view(tmp_path):
+def test_folders_may_name_the_view(tmp_path: Path) -> None:
     listed = list_images(files(tmp_path, "ap/1.png", "lateral/1.png", "lateral/2.png"))
     assert listed.pairs == ((0, 1),)
 
@@ -49,22 +54,22 @@ def test_folders_may_name_the_view(tmp_path):
         ("a/1_ap.png", "b/1_lat.png"),
     ],
 )
-def test_other_names_are_not_paired(tmp_path, names):
+def test_other_names_are_not_paired(tmp_path: Path, names: tuple[str, ...]) -> None:
     assert list_images(files(tmp_path, *names)).pairs == ()
 
 
-def test_a_folder_stands_for_its_images_and_those_of_its_subfolders(tmp_path):
+def test_a_folder_stands_for_its_images_and_those_of_its_subfolders(tmp_path: Path) -> None:
     files(tmp_path, "a.PNG", "b/c.jpg", ".hidden/d.png", "notes.txt", "manifest.csv")
     listed = list_images([tmp_path, tmp_path / "a.PNG"])
     assert [path.name for path in listed.images] == ["a.PNG", "c.jpg"]
 
 
-def test_a_folder_without_images_is_refused(tmp_path):
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="holds no image; expected files that end in"):
         list_images([tmp_path])
 
 
-def test_a_manifest_names_images_and_pairs(tmp_path):
+def test_a_manifest_names_images_and_pairs(tmp_path: Path) -> None:
     table = "image,patient_id,visit,view\nx.png,P1,1,lateral\ny.png,P1,1,ap\nz.png,P1,2,ap\n"
     (tmp_path / "m.csv").write_text(table)
     listed = list_images([tmp_path / "m.csv"])
@@ -73,7 +78,7 @@ def test_a_manifest_names_images_and_pairs(tmp_path):
     assert len(listed.images) == 3
 
 
-def test_a_manifest_needs_no_column_but_the_image(tmp_path):
+def test_a_manifest_needs_no_column_but_the_image(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("image\n1_ap.png\n1_lat.png\n")
     listed = list_images([tmp_path / "m.csv"])
     assert paired(listed) == {("1_ap.png", "1_lat.png")}

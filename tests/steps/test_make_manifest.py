@@ -1,6 +1,7 @@
 """From an archive and a table to a manifest: tables of all shapes give the same one."""
 
 import datetime
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from command import run
+from narrowing import not_none
 from PIL import Image
 
 from rust_tuner.data.phantoms import phantom_table
@@ -47,7 +49,7 @@ def one_row_a_visit(truth: pd.DataFrame, *, prefix: bool = True) -> pd.DataFrame
     for (patient, visit), views in truth.groupby(["patient_id", "visit"], sort=False):
         cells = {"Case No": patient, "Visit": visit}
         for view in views.itertuples():
-            for cortex in SHOWS[view.view]:
+            for cortex in SHOWS[str(view.view)]:
                 name = f"{view.view}_{cortex}" if prefix else cortex.capitalize()
                 cells[name] = text_of(getattr(view, cortex))
         rows.append(cells)
@@ -59,7 +61,7 @@ def one_row_a_patient(truth: pd.DataFrame) -> pd.DataFrame:
     for patient, views in truth.groupby("patient_id", sort=False):
         cells = {"Patient": patient}
         for view in views.itertuples():
-            for cortex in SHOWS[view.view]:
+            for cortex in SHOWS[str(view.view)]:
                 cells[f"{cortex} {view.visit}"] = text_of(getattr(view, cortex))
         rows.append(cells)
     return pd.DataFrame(rows).fillna("")
@@ -103,7 +105,7 @@ def as_excel_with_title(truth: pd.DataFrame, path: Path) -> Path:
     import openpyxl
 
     book = openpyxl.load_workbook(path)
-    book.active["A1"] = "Tibial fractures, scores by Dr. A"
+    not_none(book.active)["A1"] = "Tibial fractures, scores by Dr. A"
     book.save(path)
     return path
 
@@ -135,7 +137,9 @@ SHAPES = [
 
 
 @pytest.mark.parametrize("write", SHAPES, ids=lambda write: write.__name__)
-def test_tables_of_all_shapes_give_the_same_manifest(write, truth, folder, tmp_path):
+def test_tables_of_all_shapes_give_the_same_manifest(
+    write: Callable[[pd.DataFrame, Path], Path], truth: pd.DataFrame, folder: Path, tmp_path: Path
+) -> None:
     scores = write(truth, tmp_path / "scores.csv")
     pattern = None if write is as_names_of_images else PATTERN
     made = make_manifest(folder, scores, tmp_path / "manifest.csv", pattern=pattern)
@@ -169,14 +173,18 @@ def test_tables_of_all_shapes_give_the_same_manifest(write, truth, folder, tmp_p
         ({"patient": ["1"], "medial": ["2"], "med": ["3"]}, "may both be the score of the medial"),
     ],
 )
-def test_what_is_not_clear_is_asked_for(columns, message, folder, tmp_path):
+def test_what_is_not_clear_is_asked_for(
+    columns: dict[str, list[str]], message: str, folder: Path, tmp_path: Path
+) -> None:
     pd.DataFrame(columns).to_csv(tmp_path / "scores.csv", index=False)
     with pytest.raises(ManifestError, match=message):
         make_manifest(folder, tmp_path / "scores.csv", tmp_path / "m.csv", pattern=PATTERN)
     assert not (tmp_path / "m.csv").exists()
 
 
-def test_what_does_not_match_is_listed_with_reasons(truth, folder, tmp_path):
+def test_what_does_not_match_is_listed_with_reasons(
+    truth: pd.DataFrame, folder: Path, tmp_path: Path
+) -> None:
     table = one_row_a_radiograph(truth)
     first = truth.iloc[0]
     changed = table.assign(**{"Subject ID": ["P9999", *table["Subject ID"][1:]]})
@@ -188,11 +196,11 @@ def test_what_does_not_match_is_listed_with_reasons(truth, folder, tmp_path):
     assert (
         f"no row of patient {first['patient_id']} fits this {first['view']} image" == image.reason
     )
-    listed = pd.read_csv(made.unmatched)
+    listed = pd.read_csv(not_none(made.unmatched))
     assert listed["of"].tolist() == ["table", "image"]
 
 
-def test_dicom_tags_join_by_date_and_by_the_order_of_visits(tmp_path):
+def test_dicom_tags_join_by_date_and_by_the_order_of_visits(tmp_path: Path) -> None:
     pytest.importorskip("pydicom")
     from dicom_files import dataset, ramp, write
 
@@ -225,7 +233,9 @@ def test_dicom_tags_join_by_date_and_by_the_order_of_visits(tmp_path):
         manifest = pd.read_csv(made.path)
         assert len(manifest) == 6
         found = {
-            (Path(row.image).stem, row.medial) for row in manifest.itertuples() if row.view == "ap"
+            (Path(str(row.image)).stem, row.medial)
+            for row in manifest.itertuples()
+            if row.view == "ap"
         }
         assert found == {("P1_20210105_AP", 1.0), ("P1_20210301_AP", 2.0), ("P2_20220101_AP", 3.0)}
         (scout,) = made.matching.images
@@ -233,7 +243,9 @@ def test_dicom_tags_join_by_date_and_by_the_order_of_visits(tmp_path):
     assert any("order of the images' dates" in note for note in made.notes)
 
 
-def test_two_images_that_may_be_meant_are_both_left_out(truth, folder, tmp_path):
+def test_two_images_that_may_be_meant_are_both_left_out(
+    truth: pd.DataFrame, folder: Path, tmp_path: Path
+) -> None:
     copy = tmp_path / "images"
     copy.mkdir()
     for path in folder.iterdir():
@@ -249,7 +261,7 @@ def test_two_images_that_may_be_meant_are_both_left_out(truth, folder, tmp_path)
     assert len(made.matching.images) == 2
 
 
-def test_dates_of_excel_are_dates(tmp_path):
+def test_dates_of_excel_are_dates(tmp_path: Path) -> None:
     from rust_tuner.data.sheets import read_sheet
 
     pd.DataFrame({"patient": [7.0, 8.0], "date": [datetime.datetime(2021, 3, 4)] * 2}).to_excel(
@@ -259,7 +271,9 @@ def test_dates_of_excel_are_dates(tmp_path):
     assert sheet.rows[0] == (2, {"patient": "7", "date": "2021-03-04"})
 
 
-def test_the_command_says_what_it_read_and_shows_each_pair(truth, folder, tmp_path):
+def test_the_command_says_what_it_read_and_shows_each_pair(
+    truth: pd.DataFrame, folder: Path, tmp_path: Path
+) -> None:
     as_semicolons_with_decimal_commas(truth, tmp_path / "scores.csv")
     out = tmp_path / "manifest.csv"
     result = run(
@@ -276,7 +290,9 @@ def test_the_command_says_what_it_read_and_shows_each_pair(truth, folder, tmp_pa
 
 
 @pytest.mark.parametrize("out", ["scores.csv", "../made/scores.csv"])
-def test_the_table_of_scores_is_never_overwritten(out, truth, folder, tmp_path):
+def test_the_table_of_scores_is_never_overwritten(
+    out: str, truth: pd.DataFrame, folder: Path, tmp_path: Path
+) -> None:
     made = tmp_path / "made"
     made.mkdir()
     as_comma(truth, made / "scores.csv")
@@ -286,7 +302,7 @@ def test_the_table_of_scores_is_never_overwritten(out, truth, folder, tmp_path):
     assert (made / "scores.csv").read_bytes() == before
 
 
-def test_ids_that_read_alike_are_said_before_prepare_refuses_them(tmp_path):
+def test_ids_that_read_alike_are_said_before_prepare_refuses_them(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for patient in ("P1", "P01"):
         pixels = rng.integers(0, 256, (40, 30), dtype=np.uint8)
@@ -298,7 +314,9 @@ def test_ids_that_read_alike_are_said_before_prepare_refuses_them(tmp_path):
     assert "'P01' reads like 'P1'" in note and "--distinct-patients" in note
 
 
-def test_a_named_image_of_another_patient_is_joined_with_a_note(truth, folder, tmp_path):
+def test_a_named_image_of_another_patient_is_joined_with_a_note(
+    truth: pd.DataFrame, folder: Path, tmp_path: Path
+) -> None:
     table = one_row_a_radiograph(truth)
     table["File"] = [
         f"{patient}_{visit}_{view}.png"
@@ -312,7 +330,9 @@ def test_a_named_image_of_another_patient_is_joined_with_a_note(truth, folder, t
     assert f"({len(truth)} times)" in note
 
 
-def test_a_named_image_of_the_other_view_is_refused(truth, folder, tmp_path):
+def test_a_named_image_of_the_other_view_is_refused(
+    truth: pd.DataFrame, folder: Path, tmp_path: Path
+) -> None:
     table = one_row_a_radiograph(truth)
     table["File"] = [
         f"{patient}_{visit}_{view}.png"

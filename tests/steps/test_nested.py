@@ -9,23 +9,27 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
 import pytest
 from fault_injection import Killed, Killer
+from narrowing import as_json, not_none
 from notes import contents
 from sklearn.metrics import roc_auc_score
-from studies import first_patients
+from studies import StudyFolder, first_patients
 
 from rust_tuner import Protocol, Radiographs, load_manifest, make_folds, regime_1, split_holdout
-from rust_tuner.data.outer_folds import outer_folds
+from rust_tuner.data.outer_folds import OuterFold, outer_folds
 from rust_tuner.data.splits import Development
 from rust_tuner.errors import MetricError, ResumeError, SplitError
 from rust_tuner.files import read_json
 from rust_tuner.labels import CORTICES, LABELS
 from rust_tuner.progress import Silent
-from rust_tuner.records.nested import outer_folder, read_nested, read_outer
+from rust_tuner.records.nested import Nested, outer_folder, read_nested, read_outer
 from rust_tuner.records.predictions import read_predictions
 from rust_tuner.records.project import read_out_of_fold, read_project
 from rust_tuner.records.rows import read_rows
@@ -38,12 +42,12 @@ PROBABILITIES = [f"probability_{label}" for label in LABELS]
 
 
 @pytest.fixture(scope="module")
-def nested_protocol(tiny_protocol):
+def nested_protocol(tiny_protocol: Protocol) -> Protocol:
     return dataclasses.replace(tiny_protocol, num_folds=2)
 
 
 @pytest.fixture(scope="module")
-def outer(repeated_study, nested_protocol):
+def outer(repeated_study: StudyFolder, nested_protocol: Protocol) -> tuple[OuterFold, ...]:
     """The outer folds of the nested study, cut again."""
     development = repeated_study.open().prepare()
     folds = make_folds(development, nested_protocol.outer_folds, nested_protocol.seed)
@@ -51,22 +55,22 @@ def outer(repeated_study, nested_protocol):
 
 
 @pytest.fixture(scope="module")
-def nested(repeated_study):
+def nested(repeated_study: StudyFolder) -> Nested:
     return read_nested(repeated_study.directory / "nested")
 
 
-def without_times(files):
+def without_times(files: dict[str, bytes]) -> dict[str, bytes]:
     """Files with the seconds of fold records, and what depends on them, left out."""
     kept = {}
     for name, content in files.items():
         if re.search(r"fold_\d+\.json$", name):
             record = json.loads(content)
-            content = {key: record[key] for key in record if key not in ("seconds", "sha256")}
+            content = {key: record[key] for key in record if key not in ("seconds", "sha256")}  # type: ignore[assignment]
         kept[name] = content
     return kept
 
 
-def assert_same(one, other):
+def assert_same(one: Path, other: Path) -> None:
     first, second = (
         without_times(contents(one, without=OWN_STATE)),
         without_times(contents(other, without=OWN_STATE)),
@@ -75,7 +79,9 @@ def assert_same(one, other):
     assert [name for name in first if first[name] != second[name]] == []
 
 
-def test_no_outer_validation_patient_is_in_any_inner_record(repeated_study, outer):
+def test_no_outer_validation_patient_is_in_any_inner_record(
+    repeated_study: StudyFolder, outer: tuple[OuterFold, ...]
+) -> None:
     everyone = set()
     for fold in outer:
         place = outer_folder(repeated_study.directory / "nested", fold.number)
@@ -107,8 +113,11 @@ def test_no_outer_validation_patient_is_in_any_inner_record(repeated_study, oute
 
 
 def test_the_inner_searches_were_run_on_the_outer_training_rows(
-    repeated_study, outer, nested_protocol, tmp_path
-):
+    repeated_study: StudyFolder,
+    outer: tuple[OuterFold, ...],
+    nested_protocol: Protocol,
+    tmp_path: Path,
+) -> None:
     for fold in outer:
         place = outer_folder(repeated_study.directory / "nested", fold.number)
         folds = make_folds(fold.training, nested_protocol.num_folds, nested_protocol.seed)
@@ -116,7 +125,7 @@ def test_the_inner_searches_were_run_on_the_outer_training_rows(
         for shown in (fold.training, Development(fold.validation.radiographs)):
             copy = tmp_path / f"{fold.number} {shown is fold.training}"
             shutil.copytree(place / "regime_1", copy / "regime_1")
-            shared = {"protocol": nested_protocol, "cache": repeated_study.cache}
+            shared: dict[str, Any] = {"protocol": nested_protocol, "cache": repeated_study.cache}
             if shown is fold.training:
                 regime_1(shown, copy, folds=folds, **shared)
             else:
@@ -127,7 +136,7 @@ def test_the_inner_searches_were_run_on_the_outer_training_rows(
 class FirstOuterFold(Silent):
     """Kills the process as it begins with the second outer fold."""
 
-    def task(self, name, total, *, done=0):
+    def task(self, name: str, total: int, *, done: int = 0) -> Any:
         if name.startswith("outer fold 2 of"):
             raise Killed
         return super().task(name, total, done=done)
@@ -135,8 +144,8 @@ class FirstOuterFold(Silent):
 
 @pytest.mark.slow
 def test_what_is_true_of_the_outer_patients_changes_nothing_inside(
-    repeated_study, tiny_protocol, tmp_path
-):
+    repeated_study: StudyFolder, tiny_protocol: Protocol, tmp_path: Path
+) -> None:
     protocol = dataclasses.replace(
         tiny_protocol, num_folds=2, trials=1, epochs=1, learning_rates=(1e-2,)
     )
@@ -163,40 +172,48 @@ def test_what_is_true_of_the_outer_patients_changes_nothing_inside(
     first, second = read_outer(one), read_outer(other)
     for name in ("hyperparameters", "epoch", "selection_score", "training", "trials"):
         assert getattr(first, name) == getattr(second, name)
-    assert first.validation != second.validation
-    assert first.estimate != second.estimate
+    assert not_none(first).validation != not_none(second).validation
+    assert not_none(first).estimate != not_none(second).estimate
 
 
-def test_no_search_takes_the_outer_validation_patients(outer, tmp_path):
+def test_no_search_takes_the_outer_validation_patients(
+    outer: tuple[OuterFold, ...], tmp_path: Path
+) -> None:
     with pytest.raises(SplitError, match="got OuterValidation, expected Development"):
-        regime_1(outer[0].validation, tmp_path)
+        regime_1(outer[0].validation, tmp_path)  # type: ignore[arg-type]
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_nothing_nests_the_hold_out_set(phantom_manifest, tmp_path, nested_protocol):
+def test_nothing_nests_the_hold_out_set(
+    phantom_manifest: Path, tmp_path: Path, nested_protocol: Protocol
+) -> None:
     _, holdout = split_holdout(load_manifest(phantom_manifest))
     with pytest.raises(SplitError, match="got HoldOut, expected Development"):
-        nested_cross_validation(holdout, tmp_path, protocol=nested_protocol)
+        nested_cross_validation(holdout, tmp_path, protocol=nested_protocol)  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_configuration_is_the_best_that_the_inner_searches_found(repeated_study, nested):
+def test_the_configuration_is_the_best_that_the_inner_searches_found(
+    repeated_study: StudyFolder, nested: Nested
+) -> None:
     for record in nested.outer:
         place = outer_folder(repeated_study.directory / "nested", record.outer_fold)
         best = {regime: read_project(place / regime).best for regime in record.trials}
-        assert record.trials == {regime: trial.trial for regime, trial in best.items()}
+        assert record.trials == {regime: not_none(trial).trial for regime, trial in best.items()}
         tuned = best["regime_2"]
-        assert record.hyperparameters == tuned.values
-        assert record.epoch == tuned.epoch
+        assert record.hyperparameters == not_none(tuned).values
+        assert record.epoch == not_none(tuned).epoch
         for name in ("batch_size", "dropout_rate"):
-            assert tuned.values[name] == best["regime_1"].values[name]
+            assert not_none(tuned).values[name] == not_none(best["regime_1"]).values[name]
         assert record.selection_score == {
-            "auroc": tuned.metrics["val_auroc"],
-            "cortex_auroc": tuned.metrics["val_cortex_auroc"],
+            "auroc": not_none(tuned).metrics["val_auroc"],
+            "cortex_auroc": not_none(tuned).metrics["val_cortex_auroc"],
         }
 
 
-def test_every_estimate_is_that_of_the_folds_own_predictions(repeated_study, nested, outer):
+def test_every_estimate_is_that_of_the_folds_own_predictions(
+    repeated_study: StudyFolder, nested: Nested, outer: tuple[OuterFold, ...]
+) -> None:
     for record, fold in zip(nested.outer, outer, strict=True):
         place = outer_folder(repeated_study.directory / "nested", record.outer_fold)
         told = pd.read_csv(place / "predictions.csv", dtype={"patient_id": str})
@@ -220,8 +237,8 @@ def test_every_estimate_is_that_of_the_folds_own_predictions(repeated_study, nes
 
 
 def test_every_development_radiograph_is_predicted_once_by_a_model_without_its_patient(
-    repeated_study, outer
-):
+    repeated_study: StudyFolder, outer: tuple[OuterFold, ...]
+) -> None:
     folder = repeated_study.directory / "nested"
     told = read_predictions(folder / "predictions.csv")
     development = repeated_study.open().prepare().radiographs
@@ -237,22 +254,26 @@ def test_every_development_radiograph_is_predicted_once_by_a_model_without_its_p
         )
 
 
-def test_the_summary_is_that_of_the_outer_folds(nested):
+def test_the_summary_is_that_of_the_outer_folds(nested: Nested) -> None:
     for figure in ("auroc", "cortex_auroc"):
         estimates = [record.estimate[figure] for record in nested.outer]
         scores = [record.selection_score[figure] for record in nested.outer]
         found = nested.summary
-        assert found["estimate"][figure]["mean"] == pytest.approx(np.mean(estimates))
-        assert found["gap"][figure]["mean"] == pytest.approx(np.mean(scores) - np.mean(estimates))
+        assert as_json(found)["estimate"][figure]["mean"] == pytest.approx(np.mean(estimates))
+        assert as_json(found)["gap"][figure]["mean"] == pytest.approx(
+            np.mean(scores) - np.mean(estimates)
+        )
         inner = [record.inner_estimate[figure] for record in nested.outer]
-        assert found["optimism"][figure]["mean"] == pytest.approx(np.mean(scores) - np.mean(inner))
-    assert (nested.summary["outer_folds"], nested.summary["patients"]) == (2, 10)
+        assert as_json(found)["optimism"][figure]["mean"] == pytest.approx(
+            np.mean(scores) - np.mean(inner)
+        )
+    assert (as_json(nested.summary)["outer_folds"], as_json(nested.summary)["patients"]) == (2, 10)
 
 
 def test_running_again_computes_nothing_and_changes_no_byte(
-    repeated_copy, nested_protocol, monkeypatch
-):
-    def never(*_, **__):
+    repeated_copy: StudyFolder, nested_protocol: Protocol, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object, **__: object) -> NoReturn:
         raise AssertionError("an outer fold that is finished was computed again")
 
     monkeypatch.setattr("rust_tuner.steps.nested.score_outer_fold", never)
@@ -274,8 +295,11 @@ def test_running_again_computes_nothing_and_changes_no_byte(
     ],
 )
 def test_other_choices_are_refused_with_what_was_and_is(
-    repeated_study, nested_protocol, change, told
-):
+    repeated_study: StudyFolder,
+    nested_protocol: Protocol,
+    change: dict[str, Any],
+    told: str,
+) -> None:
     before = contents(repeated_study.directory / "nested", without=OWN_STATE)
     changed = dataclasses.replace(nested_protocol, **change)
     with pytest.raises(ResumeError, match=f"{DIFFERS}(?s:.*){told}"):
@@ -290,14 +314,18 @@ def test_other_choices_are_refused_with_what_was_and_is(
 
 @pytest.mark.parametrize("what", ["scores", "images", "seed"])
 def test_other_data_or_another_seed_are_refused(
-    repeated_study, nested_protocol, tmp_path, what, monkeypatch
-):
+    repeated_study: StudyFolder,
+    nested_protocol: Protocol,
+    tmp_path: Path,
+    what: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     development = repeated_study.open().prepare()
     table = development.radiographs.table.copy()
     told = "subject"
     if what == "scores":
         row = table["medial"].first_valid_index()
-        table.loc[row, "medial"] = 5 - table.loc[row, "medial"]
+        table.loc[row, "medial"] = 5 - table.loc[row, "medial"]  # type: ignore[index]
     elif what == "images":
         table["image"] = [*table["image"][1:], table["image"].iloc[0]]
     else:
@@ -315,8 +343,8 @@ def test_other_data_or_another_seed_are_refused(
 
 @pytest.mark.slow
 def test_a_record_of_another_outer_fold_is_never_taken_for_its_own(
-    repeated_copy, repeated_study, nested_protocol
-):
+    repeated_copy: StudyFolder, repeated_study: StudyFolder, nested_protocol: Protocol
+) -> None:
     folder = repeated_copy.directory / "nested"
     for name in ("outer.json", "predictions.csv"):
         shutil.copy(outer_folder(folder, 0) / name, outer_folder(folder, 1) / name)
@@ -337,8 +365,11 @@ def test_a_record_of_another_outer_fold_is_never_taken_for_its_own(
     ],
 )
 def test_what_is_damaged_is_made_again_the_same(
-    repeated_copy, repeated_study, nested_protocol, name
-):
+    repeated_copy: StudyFolder,
+    repeated_study: StudyFolder,
+    nested_protocol: Protocol,
+    name: str,
+) -> None:
     folder = repeated_copy.directory / "nested"
     path = folder / name
     before = path.read_bytes()
@@ -352,7 +383,9 @@ def test_what_is_damaged_is_made_again_the_same(
     assert path.read_bytes() == before or name.endswith("outer.json")
 
 
-def test_an_outer_fold_whose_patients_were_moved_is_refused(repeated_copy, nested_protocol):
+def test_an_outer_fold_whose_patients_were_moved_is_refused(
+    repeated_copy: StudyFolder, nested_protocol: Protocol
+) -> None:
     path = repeated_copy.directory / "nested" / "outer_01" / "split.json"
     other = repeated_copy.directory / "nested" / "outer_00" / "split.json"
     shutil.copy(other, path)
@@ -361,8 +394,8 @@ def test_an_outer_fold_whose_patients_were_moved_is_refused(repeated_copy, neste
 
 
 def test_a_fold_with_nothing_to_score_is_found_before_anything_is_trained(
-    repeated_study, tiny_protocol, tmp_path
-):
+    repeated_study: StudyFolder, tiny_protocol: Protocol, tmp_path: Path
+) -> None:
     with pytest.raises(MetricError, match=r"outer fold \d, inner fold \d: AUROC is undefined"):
         nested_cross_validation(
             repeated_study.open().prepare(),
@@ -375,13 +408,13 @@ def test_a_fold_with_nothing_to_score_is_found_before_anything_is_trained(
 
 @pytest.mark.slow
 def test_killed_at_any_write_of_its_own_it_ends_as_if_untouched(
-    repeated_copy, repeated_study, nested_protocol
-):
+    repeated_copy: StudyFolder, repeated_study: StudyFolder, nested_protocol: Protocol
+) -> None:
     folder = repeated_copy.directory / "nested"
     for name in ("outer_01/outer.json", "outer_01/predictions.csv", "summary.json"):
         (folder / name).unlink()
     (folder / "predictions.csv").unlink()
-    struck = []
+    struck: list[Any] = []
     for name in ("predictions.csv", "outer.json", "predictions.csv", "summary.json"):
         with pytest.MonkeyPatch.context() as patch:
             killer = StrikeAt(folder, patch, name, after=len(struck) == 2)
@@ -398,22 +431,28 @@ def test_killed_at_any_write_of_its_own_it_ends_as_if_untouched(
 class StrikeAt(Killer):
     """Strikes at a write by the name of its file: the first one, or the first after a record."""
 
-    def __init__(self, folder, monkeypatch, name, *, after=False):
+    def __init__(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, *, after: bool = False
+    ) -> None:
         super().__init__(folder, monkeypatch)
         self.name = name
         self.wanted = os.sep + os.path.join("nested", name) if after else os.sep + name
         self.moment = "during"
         self.now = False
 
-    def replace(self, source, target):
+    def replace(
+        self,
+        source: str | os.PathLike[str],
+        target: str | os.PathLike[str],
+    ) -> None:
         self.now = str(target).endswith(self.wanted)
         return super().replace(source, target)
 
-    def _is_now(self, moment):
+    def _is_now(self, moment: str) -> bool:
         return self.now and moment == self.moment and not self.dead
 
 
-def assert_same_outcome(one, other):
+def assert_same_outcome(one: Path, other: Path) -> None:
     """All but where the images are."""
     first, second = read_nested(one), read_nested(other)
     assert first.problems == second.problems == ()
@@ -421,7 +460,7 @@ def assert_same_outcome(one, other):
     assert predictions_of(one) == predictions_of(other)
 
 
-def predictions_of(folder):
+def predictions_of(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): pd.read_csv(path)[PROBABILITIES].to_numpy().tobytes()
         for path in sorted(folder.rglob("predictions.csv"))
@@ -431,28 +470,30 @@ def predictions_of(folder):
 class Steps(Silent):
     """A progress that counts the steps of each of its tasks, and those it began with."""
 
-    def __init__(self):
-        self.tasks = {}
+    def __init__(self) -> None:
+        self.tasks: dict[str, Any] = {}
 
     @contextlib.contextmanager
-    def task(self, name, total, *, done=0):
+    def task(self, name: str, total: int, *, done: int = 0) -> Iterator[Any]:
         task = self.tasks[name] = Counted(total, done)
         yield task
 
 
 class Counted(Silent):
-    def __init__(self, total, done):
+    def __init__(self, total: int, done: int) -> None:
         self.total, self.done, self.begun = total, done, done
 
-    def advance(self, steps=1, *, note=None):
+    def advance(self, steps: int = 1, *, note: str | None = None) -> None:
         self.done += steps
 
-    def skip(self, steps):
+    def skip(self, steps: int) -> None:
         self.done += steps
 
 
 @pytest.mark.slow
-def test_the_progress_counts_what_is_there_and_ends_where_it_said(repeated_copy, nested_protocol):
+def test_the_progress_counts_what_is_there_and_ends_where_it_said(
+    repeated_copy: StudyFolder, nested_protocol: Protocol
+) -> None:
     folder = repeated_copy.directory / "nested"
     (folder / "outer_01" / "outer.json").unlink()
     shutil.rmtree(folder / "outer_01" / "regime_2")
@@ -475,13 +516,13 @@ MOMENTS = ("before", "during", "after")
 @pytest.mark.slow
 @pytest.mark.parametrize("first", [0, 1])
 def test_killed_again_and_again_the_whole_ends_as_if_untouched(
-    tmp_path, tiny_protocol, phantom_manifest, feature_cache, first
-):
+    tmp_path: Path, tiny_protocol: Protocol, phantom_manifest: Path, feature_cache: Path, first: int
+) -> None:
     protocol = dataclasses.replace(
         tiny_protocol, num_folds=2, trials=1, epochs=1, learning_rates=(1e-2,)
     )
     development, _ = split_holdout(load_manifest(phantom_manifest))
-    shared = {"protocol": protocol, "cache": feature_cache}
+    shared: dict[str, Any] = {"protocol": protocol, "cache": feature_cache}
     expected = nested_cross_validation(development, tmp_path / "untouched", **shared)
     deaths = 0
     while True:
@@ -512,8 +553,8 @@ def noise_labels(many_phantoms):
 
 @pytest.mark.slow
 def test_on_labels_of_pure_noise_the_search_promises_more_than_comes_of_it(
-    noise_labels, tmp_path, capsys
-):
+    noise_labels: Development, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     protocol = Protocol.study(
         objective="val_cortex_auroc",
         weights="random",
@@ -532,10 +573,10 @@ def test_on_labels_of_pure_noise_the_search_promises_more_than_comes_of_it(
         noise_labels, tmp_path, protocol=protocol, cache=tmp_path / "cache"
     )
     score, inner, optimism, estimate, gap = (
-        found[name]["cortex_auroc"]["mean"]
+        as_json(found)[name]["cortex_auroc"]["mean"]
         for name in ("selection_score", "inner_estimate", "optimism", "estimate", "gap")
     )
-    pooled = found["pooled"]["cortex_auroc"]
+    pooled = as_json(found)["pooled"]["cortex_auroc"]
     with capsys.disabled():
         print(f"\nselection score {score:.3f}, of the same models outside {inner:.3f}, ", end="")
         print(f"estimate {estimate:.3f}, pooled {pooled}")

@@ -4,27 +4,34 @@ import contextlib
 import dataclasses
 import json
 import shutil
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from fault_injection import Killed, Killer
+from narrowing import as_json, not_none
+from studies import StudyFolder
 
 from rust_tuner import load_manifest, make_folds, split_holdout
 from rust_tuner.analysis.noise import noise_spread
 from rust_tuner.data.splits import Development
 from rust_tuner.errors import ProtocolError, ResumeError, SearchError, SplitError
 from rust_tuner.files import read_json
-from rust_tuner.records.noise import read_noise
+from rust_tuner.protocol import Protocol
+from rust_tuner.records.noise import NoiseFloor, read_noise
 from rust_tuner.records.project import read_out_of_fold, read_project
 from rust_tuner.steps.noise import best_project, measure_noise
 
 
 @pytest.fixture(scope="module")
-def floor(repeated_study):
+def floor(repeated_study: StudyFolder) -> NoiseFloor:
     return read_noise(repeated_study.directory / "noise")
 
 
-def state(folder):
+def state(
+    folder: Path,
+) -> dict[tuple[str, str], tuple[dict[str, str | float], dict[str, float], bytes]]:
     """Values, scores and predictions of all repeats, without times."""
     found = {}
     for path in sorted(folder.rglob("search.json")):
@@ -36,11 +43,13 @@ def state(folder):
     return found
 
 
-def test_every_repeat_has_the_best_configuration_of_regime_2(repeated_study, floor):
+def test_every_repeat_has_the_best_configuration_of_regime_2(
+    repeated_study: StudyFolder, floor: NoiseFloor
+) -> None:
     best = read_project(repeated_study.directory / "regime_2").best
-    assert floor.run["configuration"] == best.values
-    assert (floor.run["regime"], floor.run["trial"]) == ("regime_2", best.trial)
-    assert floor.run["selection_score"]["auroc"] == best.metrics["val_auroc"]
+    assert floor.run["configuration"] == not_none(best).values
+    assert (floor.run["regime"], floor.run["trial"]) == ("regime_2", not_none(best).trial)
+    assert as_json(floor.run)["selection_score"]["auroc"] == not_none(best).metrics["val_auroc"]
     repeats = state(repeated_study.directory / "noise")
     assert set(repeats) == {
         ("seeds", "0000"),
@@ -49,33 +58,39 @@ def test_every_repeat_has_the_best_configuration_of_regime_2(repeated_study, flo
         ("assignment_001", "0000"),
     }
     for values, _, _ in repeats.values():
-        assert values == best.values
+        assert values == not_none(best).values
 
 
-def test_no_two_repeats_are_the_same_and_none_is_the_searchs_own_trial(repeated_study):
+def test_no_two_repeats_are_the_same_and_none_is_the_searchs_own_trial(
+    repeated_study: StudyFolder,
+) -> None:
     own = read_project(repeated_study.directory / "regime_2")
     predictions = [value[2] for value in state(repeated_study.directory / "noise").values()]
     predictions += [read_out_of_fold(own.folder, trial.trial).tobytes() for trial in own.trials]
     assert len(set(predictions)) == len(predictions) == 6
 
 
-def test_other_seeds_keep_the_folds_and_other_assignments_do_not(repeated_study):
+def test_other_seeds_keep_the_folds_and_other_assignments_do_not(
+    repeated_study: StudyFolder,
+) -> None:
     folder = repeated_study.directory / "noise"
     own = read_project(repeated_study.directory / "regime_2").run
     seeds = read_project(folder / "seeds").run
     assert seeds["subject"] == own["subject"]
     assert seeds["seed"] != own["seed"]
-    folds = {own["subject"]["folds"]}
+    folds = {as_json(own)["subject"]["folds"]}
     for number in range(2):
         run = read_project(folder / f"assignment_{number:03d}").run
-        folds.add(run["subject"]["folds"])
+        folds.add(as_json(run)["subject"]["folds"])
         for name in ("inputs", "targets", "weights", "num_folds"):
-            assert run["subject"][name] == own["subject"][name]
+            assert as_json(run)["subject"][name] == as_json(own)["subject"][name]
         assert (run["epochs"], run["score_epoch"]) == (own["epochs"], own["score_epoch"])
     assert len(folds) == 3
 
 
-def test_running_again_adds_nothing_and_more_repeats_keep_those_that_are_there(repeated_copy):
+def test_running_again_adds_nothing_and_more_repeats_keep_those_that_are_there(
+    repeated_copy: StudyFolder,
+) -> None:
     folder = repeated_copy.directory / "noise"
     before = {path: path.read_bytes() for path in folder.rglob("trial_*/*")}
     again = repeated_copy.open().noise()
@@ -89,18 +104,18 @@ def test_running_again_adds_nothing_and_more_repeats_keep_those_that_are_there(r
         repeated_copy.open().noise(repeats=2)
 
 
-def test_another_best_is_refused_with_what_was_and_is(repeated_copy):
+def test_another_best_is_refused_with_what_was_and_is(repeated_copy: StudyFolder) -> None:
     best = read_project(repeated_copy.directory / "regime_2").best
-    path = repeated_copy.directory / "regime_2" / f"trial_{best.trial}" / "trial.json"
+    path = repeated_copy.directory / "regime_2" / f"trial_{not_none(best).trial}" / "trial.json"
     path.write_text(json.dumps(read_json(path) | {"score": 0.0}))
     other = read_project(repeated_copy.directory / "regime_2").best
-    told = f"trial: was {best.trial}, is {other.trial}"
+    told = f"trial: was {not_none(best).trial}, is {not_none(other).trial}"
     with pytest.raises(ResumeError, match=rf"contains a noise floor that differs(?s:.*){told}"):
         repeated_copy.open().noise()
 
 
 @pytest.mark.slow
-def test_regime_1s_best_is_repeated_where_there_is_no_other(finished_copy):
+def test_regime_1s_best_is_repeated_where_there_is_no_other(finished_copy: StudyFolder) -> None:
     assert best_project(finished_copy.directory).folder.name == "regime_2"
     shutil.rmtree(finished_copy.directory / "regime_2")
     assert best_project(finished_copy.directory).folder.name == "regime_1"
@@ -109,9 +124,11 @@ def test_regime_1s_best_is_repeated_where_there_is_no_other(finished_copy):
         best_project(finished_copy.directory)
 
 
-def test_other_folds_or_radiographs_than_the_searchs_are_refused(finished_study, tiny_protocol):
+def test_other_folds_or_radiographs_than_the_searchs_are_refused(
+    finished_study: StudyFolder, tiny_protocol: Protocol
+) -> None:
     development = finished_study.open().prepare()
-    shared = {"protocol": tiny_protocol, "cache": finished_study.cache}
+    shared: dict[str, Any] = {"protocol": tiny_protocol, "cache": finished_study.cache}
     folds = make_folds(development, 3, 5)
     with pytest.raises(ResumeError, match="was run on other folds"):
         measure_noise(development, finished_study.directory, folds=folds, **shared)
@@ -127,20 +144,22 @@ def test_other_folds_or_radiographs_than_the_searchs_are_refused(finished_study,
 
 
 def test_a_single_repeat_and_the_hold_out_set_are_refused(
-    finished_study, tiny_protocol, phantom_manifest
-):
+    finished_study: StudyFolder, tiny_protocol: Protocol, phantom_manifest: Path
+) -> None:
     development, holdout = split_holdout(load_manifest(phantom_manifest))
     folds = make_folds(development, 3, 0)
     with pytest.raises(ProtocolError, match="repeats=1; a standard deviation needs at least 2"):
         measure_noise(development, finished_study.directory, folds=folds, repeats=1)
     with pytest.raises(SplitError, match="got HoldOut, expected Development"):
-        measure_noise(holdout, finished_study.directory, folds=folds)
+        measure_noise(holdout, finished_study.directory, folds=folds)  # type: ignore[arg-type]
     assert isinstance(development, Development)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", ["before", "during", "after"])
-def test_killed_again_and_again_it_ends_as_if_untouched(finished_copy, repeated_study, moment):
+def test_killed_again_and_again_it_ends_as_if_untouched(
+    finished_copy: StudyFolder, repeated_study: StudyFolder, moment: str
+) -> None:
     deaths = 0
     while True:
         with pytest.MonkeyPatch.context() as patch:

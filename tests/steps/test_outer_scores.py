@@ -1,21 +1,27 @@
 """Scores of an outer fold: the inner models are those of the search, asked about others."""
 
 import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
+from studies import StudyFolder
 
 from rust_tuner import load_manifest
-from rust_tuner.data.folds import make_folds
-from rust_tuner.data.outer_folds import outer_folds
+from rust_tuner.data.folds import Folds, make_folds
+from rust_tuner.data.outer_folds import OuterFold, outer_folds
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.labels import LABELS
 from rust_tuner.metrics import macro_auroc
 from rust_tuner.models.features import extract_features, features_of
 from rust_tuner.models.fold_batches import FoldPlace
 from rust_tuner.progress import Silent
-from rust_tuner.records.nested import outer_folder, read_nested
+from rust_tuner.protocol import Protocol
+from rust_tuner.records.nested import OuterRecord, outer_folder, read_nested
 from rust_tuner.records.project import read_out_of_fold
 from rust_tuner.search.subjects import training_targets
 from rust_tuner.steps.outer_scores import (
@@ -27,12 +33,12 @@ from rust_tuner.steps.refit import fit_head, tuned_hypermodel
 
 
 @pytest.fixture(scope="module")
-def protocol(tiny_protocol):
+def protocol(tiny_protocol: Protocol) -> Protocol:
     return dataclasses.replace(tiny_protocol, num_folds=2)
 
 
 @pytest.fixture(scope="module")
-def cut(repeated_study, protocol):
+def cut(repeated_study: StudyFolder, protocol: Protocol) -> tuple[OuterFold, OuterRecord, Folds]:
     development = repeated_study.open().prepare()
     fold = outer_folds(development, make_folds(development, 2, protocol.seed))[1]
     record = read_nested(repeated_study.directory / "nested").outer[1]
@@ -40,7 +46,9 @@ def cut(repeated_study, protocol):
 
 
 @pytest.fixture(scope="module")
-def inside(repeated_study, protocol, cut):
+def inside(
+    repeated_study: StudyFolder, protocol: Protocol, cut: tuple[OuterFold, OuterRecord, Folds]
+) -> Callable[..., list[npt.NDArray[np.float32]]]:
     """The inner models of the chosen trial, asked about any pairs of rows of both sides."""
     fold, record, _ = cut
     hypermodel = tuned_hypermodel(protocol, dict(record.hyperparameters))
@@ -49,7 +57,9 @@ def inside(repeated_study, protocol, cut):
     features = extract_features(images, hypermodel.feature_recipe(), cache=repeated_study.cache)
     targets = training_targets(sides[0], masked_loss=False)
 
-    def answers(pairs, *, others=0.0):
+    def answers(
+        pairs: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]], *, others: float = 0.0
+    ) -> list[npt.NDArray[np.float32]]:
         padded = np.full((len(sides[1]), targets.shape[1]), others, np.float32)
         return answers_of_inner_models(
             hypermodel,
@@ -64,7 +74,11 @@ def inside(repeated_study, protocol, cut):
     return answers
 
 
-def test_the_inner_models_are_those_that_the_search_trained(repeated_study, cut, inside):
+def test_the_inner_models_are_those_that_the_search_trained(
+    repeated_study: StudyFolder,
+    cut: tuple[OuterFold, OuterRecord, Folds],
+    inside: Callable[..., list[npt.NDArray[np.float32]]],
+) -> None:
     fold, record, folds = cut
     place = outer_folder(repeated_study.directory / "nested", fold.number) / "regime_2"
     known = read_out_of_fold(place, record.trials["regime_2"])
@@ -72,7 +86,9 @@ def test_the_inner_models_are_those_that_the_search_trained(repeated_study, cut,
         np.testing.assert_allclose(answers, known[validation], atol=1e-6)
 
 
-def test_the_inner_estimate_is_the_mean_of_the_inner_models_on_the_outer_patients(cut, inside):
+def test_the_inner_estimate_is_the_mean_of_the_inner_models_on_the_outer_patients(
+    cut: tuple[OuterFold, OuterRecord, Folds], inside: Callable[..., list[npt.NDArray[np.float32]]]
+) -> None:
     fold, record, folds = cut
     held = fold.validation.radiographs
     rows = np.arange(len(fold.training), len(fold.training) + len(held))
@@ -88,8 +104,8 @@ def test_the_inner_estimate_is_the_mean_of_the_inner_models_on_the_outer_patient
 
 
 def test_the_estimate_is_of_a_refit_for_the_chosen_epochs_on_the_outer_training_patients(
-    repeated_study, protocol, cut
-):
+    repeated_study: StudyFolder, protocol: Protocol, cut: tuple[OuterFold, OuterRecord, Folds]
+) -> None:
     fold, record, folds = cut
     hypermodel = tuned_hypermodel(protocol, dict(record.hyperparameters))
     recipe, cache = hypermodel.feature_recipe(), repeated_study.cache
@@ -107,7 +123,9 @@ def test_the_estimate_is_of_a_refit_for_the_chosen_epochs_on_the_outer_training_
     np.testing.assert_array_equal(np.asarray(head(asked)), told.to_numpy(np.float32))
 
 
-def test_the_view_alone_reaches_chance_on_visible_cortices(cut, phantom_manifest):
+def test_the_view_alone_reaches_chance_on_visible_cortices(
+    cut: tuple[OuterFold, OuterRecord, Folds], phantom_manifest: Path
+) -> None:
     fold, record, _ = cut
     assert view_only_of_fold(fold) == record.view_only_baseline
     assert record.view_only_baseline["cortex_auroc"] == 0.5
@@ -115,11 +133,13 @@ def test_the_view_alone_reaches_chance_on_visible_cortices(cut, phantom_manifest
     assert len(load_manifest(phantom_manifest)) > len(fold.training)
 
 
-def test_an_outer_fold_is_read_as_the_study_reads_it(cut, protocol, tmp_path) -> None:
+def test_an_outer_fold_is_read_as_the_study_reads_it(
+    cut: tuple[OuterFold, OuterRecord, Folds], protocol: Protocol, tmp_path: Path
+) -> None:
     """Cropped, as every other step reads it: the features of whole pictures are not computed."""
     fold, record, folds = cut
 
-    def cropped(side):
+    def cropped(side: Any) -> Any:
         table = side.radiographs.table
         edges = {"crop_left": 10, "crop_top": 10, "crop_right": 90, "crop_bottom": 90}
         return dataclasses.replace(

@@ -1,6 +1,7 @@
 """The plan of a study: every step, and more work takes longer."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -12,12 +13,14 @@ from rust_tuner.steps.speed import HeadSpeed, ModelSpeed, Speed, typical_speed
 MODELS = ("lenet1998", "inceptionv3_imagenet")
 
 
-def seconds(protocol, num_radiographs=1000, models=MODELS, **more):
+def seconds(
+    protocol: Protocol, num_radiographs: int = 1000, models: tuple[str, ...] = MODELS, **more: Any
+) -> dict[str, float]:
     steps = plan_study(protocol, num_radiographs, models, **more)
     return {step.name: step.seconds for step in steps}
 
 
-def test_the_searches_and_their_report_come_before_the_first_models():
+def test_the_searches_and_their_report_come_before_the_first_models() -> None:
     steps = plan_study(Protocol.study(), 1000, MODELS)
     names = ["prepare", "features", "regime1", "regime2", "final", "report", "baselines"]
     assert [step.name for step in steps] == [*names, "report again"]
@@ -34,13 +37,13 @@ def test_the_searches_and_their_report_come_before_the_first_models():
         (SKIPPABLE, {"final", "report", "baselines", "report again"}),
     ],
 )
-def test_what_is_left_out_is_not_planned(skip, left_out):
+def test_what_is_left_out_is_not_planned(skip: tuple[str, ...], left_out: set[str]) -> None:
     names = {step.name for step in plan_study(Protocol.study(), 1000, MODELS)}
     planned = plan_study(Protocol.study(), 1000, MODELS, skip=skip)
     assert names - {step.name for step in planned} == left_out
 
 
-def test_what_is_done_takes_no_more_time():
+def test_what_is_done_takes_no_more_time() -> None:
     steps = plan_study(Protocol.study(), 1000, MODELS, done={"regime1": 0.25, "final": 1.0})
     left = {step.name: step.seconds_left / step.seconds for step in steps}
     assert left["regime1"] == pytest.approx(0.75)
@@ -48,7 +51,7 @@ def test_what_is_done_takes_no_more_time():
     assert left["regime2"] == 1
 
 
-def test_measured_rates_make_the_times_of_every_step():
+def test_measured_rates_make_the_times_of_every_step() -> None:
     speed = Speed(
         check_image=0.1,
         decode_image=0.0,
@@ -70,7 +73,7 @@ def test_measured_rates_make_the_times_of_every_step():
     assert found["report"] == found["report again"] == 7
 
 
-def test_smaller_batches_take_longer_where_steps_cost_time():
+def test_smaller_batches_take_longer_where_steps_cost_time() -> None:
     head = HeadSpeed(trace=0.0, overhead=0.0, step=0.01, row=0.0001)
     assert head.trial(100, 3, 10, 8) > 3 * head.trial(100, 3, 10, 64)
 
@@ -85,7 +88,7 @@ def test_smaller_batches_take_longer_where_steps_cost_time():
         ({"image_size": 598}, "features"),
     ],
 )
-def test_twice_as_much_takes_about_twice_as_long(changes, step):
+def test_twice_as_much_takes_about_twice_as_long(changes: dict[str, Any], step: str) -> None:
     protocol = Protocol.study(image_size=200)
     before = seconds(protocol)[step]
     after = seconds(dataclasses.replace(protocol, **changes))[step]
@@ -93,12 +96,16 @@ def test_twice_as_much_takes_about_twice_as_long(changes, step):
     assert after > before
 
 
-def test_the_published_search_takes_about_three_quarters_of_an_hour_on_two_cores(monkeypatch):
+def test_the_published_search_takes_about_three_quarters_of_an_hour_on_two_cores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     assert 20 * 60 < seconds(Protocol.study(), 2936)["regime1"] < 60 * 60
 
 
-def test_training_end_to_end_dwarfs_the_rest_and_small_scale_is_small(monkeypatch):
+def test_training_end_to_end_dwarfs_the_rest_and_small_scale_is_small(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     full = seconds(Protocol.study(), 2936, ("inceptionv3_end2end",))
     assert full["baselines"] > 10 * full["regime1"]
@@ -106,7 +113,7 @@ def test_training_end_to_end_dwarfs_the_rest_and_small_scale_is_small(monkeypatc
     assert sum(seconds(small, 140, (*MODELS, "inceptionv3_end2end")).values()) < 20 * 60
 
 
-def test_nested_runs_both_searches_in_every_outer_fold_on_its_share_of_the_patients():
+def test_nested_runs_both_searches_in_every_outer_fold_on_its_share_of_the_patients() -> None:
     protocol = Protocol.study()
     steps = {step.name: step for step in plan_nested(protocol, 3000)}
     assert list(steps) == ["features", "regime1", "regime2", "outer scores"]
@@ -122,7 +129,7 @@ def test_nested_runs_both_searches_in_every_outer_fold_on_its_share_of_the_patie
     assert longer.seconds == pytest.approx(9 / 4 * steps["regime1"].seconds, rel=0.1)
 
 
-def test_the_noise_floor_takes_as_long_as_that_many_trials_of_both_kinds():
+def test_the_noise_floor_takes_as_long_as_that_many_trials_of_both_kinds() -> None:
     protocol = Protocol.study()
     steps = {step.name: step for step in plan_noise(protocol, 3000, 10)}
     assert list(steps) == ["features", "other seeds", "other assignments"]
@@ -135,8 +142,10 @@ def test_the_noise_floor_takes_as_long_as_that_many_trials_of_both_kinds():
 
 
 @pytest.mark.parametrize("nested", [False, True])
-def test_the_plan_says_what_a_fold_trains_on_and_which_batch_sizes_make_that_one_step(nested):
-    def regime_1(protocol, num_radiographs):
+def test_the_plan_says_what_a_fold_trains_on_and_which_batch_sizes_make_that_one_step(
+    nested: bool,
+) -> None:
+    def regime_1(protocol: Protocol, num_radiographs: int) -> str:
         if nested:
             steps = plan_nested(protocol, num_radiographs)
         else:

@@ -1,8 +1,12 @@
 """Scores of new radiographs: those of the model, with totals only for true pairs."""
 
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
 from report_studies import study_record, write_json
@@ -16,22 +20,29 @@ from rust_tuner.records.model_card import ModelCard
 from rust_tuner.steps import predict as inference
 from rust_tuner.steps.predict import model_file, predict_radiographs
 
+if TYPE_CHECKING:
+    import keras
+
 
 @pytest.fixture
-def images(phantom_manifest):
+def images(phantom_manifest: Path) -> list[Any]:
     table = pd.read_csv(phantom_manifest)
     return [phantom_manifest.parent / name for name in table["image"][:4]]
 
 
 @pytest.fixture
-def answering(monkeypatch):
+def answering(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[npt.NDArray[np.float32]]]:
     """Stands for a model with given answers; the images are really decoded."""
 
-    def answer(probabilities, views=ANATOMICAL_VIEWS, **more):
+    def answer(
+        probabilities: Any, views: dict[str, tuple[str, str]] = ANATOMICAL_VIEWS, **more: Any
+    ) -> list[npt.NDArray[np.float32]]:
         card = ModelCard.of(CARD | {"view_cortices": views, "model_sha256": "cd" * 32} | more)
         seen = []
 
-        def predict(model, given):
+        def predict(
+            model: "keras.Model", given: npt.NDArray[np.float32]
+        ) -> npt.NDArray[np.float32]:
             seen.append(given)
             return np.asarray(probabilities, dtype=np.float32)
 
@@ -43,14 +54,14 @@ def answering(monkeypatch):
     return answer
 
 
-def probabilities(views, scores):
+def probabilities(views: list[str], scores: list[list[int]]) -> npt.NDArray[np.floating]:
     """Answers near certainty for the given views and scores."""
     return 0.05 + 0.9 * encode(views, scores)
 
 
 def test_sealed_images_are_not_scored_by_a_model_that_has_not_looked_at_them(
-    answering, images, tmp_path
-):
+    answering: Callable[..., list[npt.NDArray[np.float32]]], images: list[Any], tmp_path: Path
+) -> None:
     digests = [sha256_of_file(path) for path in images]
     rows = {"row": [2, 3, 4, 5], "digest": list("abcd"), "image_sha256": digests}
     study = study_record(rows=rows | {"sealed": [False, True, False, True]})
@@ -72,7 +83,9 @@ def test_sealed_images_are_not_scored_by_a_model_that_has_not_looked_at_them(
 SCORES = [[2, 3, 1, 1], [1, 1, 4, 2]]
 
 
-def test_each_image_gets_its_view_and_its_four_scores(answering, images):
+def test_each_image_gets_its_view_and_its_four_scores(
+    answering: Callable[..., list[npt.NDArray[np.float32]]], images: list[Any]
+) -> None:
     answers = probabilities(["ap", "lateral"], SCORES)
     seen = answering(answers)
     found = predict_radiographs("model.keras", images[:2])
@@ -89,19 +102,28 @@ def test_each_image_gets_its_view_and_its_four_scores(answering, images):
 @pytest.mark.parametrize(
     ("views", "total"), [(ANATOMICAL_VIEWS, 2 + 3 + 4 + 2), (PUBLISHED_VIEWS, 1 + 1 + 1 + 1)]
 )
-def test_the_total_takes_each_cortex_from_the_view_that_shows_it(answering, images, views, total):
+def test_the_total_takes_each_cortex_from_the_view_that_shows_it(
+    answering: Callable[..., list[npt.NDArray[np.float32]]],
+    images: list[Any],
+    views: dict[str, tuple[str, str]],
+    total: int,
+) -> None:
     answering(probabilities(["ap", "lateral"], SCORES), views)
     found = predict_radiographs("model.keras", images[:2], pairs=True)
     assert found["rust_total"].tolist() == [total, total]
 
 
-def test_two_images_of_one_view_have_no_total(answering, images):
+def test_two_images_of_one_view_have_no_total(
+    answering: Callable[..., list[npt.NDArray[np.float32]]], images: list[Any]
+) -> None:
     answering(probabilities(["ap", "ap", "lateral", "ap"], SCORES * 2))
     found = predict_radiographs("model.keras", images, pairs=True)
     assert found["rust_total"].isna().tolist() == [True, True, False, False]
 
 
-def test_pairs_may_be_named_and_a_missing_total_has_a_reason(answering, images):
+def test_pairs_may_be_named_and_a_missing_total_has_a_reason(
+    answering: Callable[..., list[npt.NDArray[np.float32]]], images: list[Any]
+) -> None:
     answering(probabilities(["ap", "lateral", "lateral", "ap"], [SCORES[0], SCORES[1]] * 2))
     found = predict_radiographs("model.keras", images, pairs=[(1, 0)])
     assert found["rust_total"].fillna(0).tolist() == [11, 11, 0, 0]
@@ -116,16 +138,24 @@ def test_pairs_may_be_named_and_a_missing_total_has_a_reason(answering, images):
     assert both.startswith("both images look like AP views, no lateral view, which shows anterior")
 
 
-def test_without_its_record_a_model_cannot_compare_images(answering, images):
+def test_without_its_record_a_model_cannot_compare_images(
+    answering: Callable[..., list[npt.NDArray[np.float32]]], images: list[Any]
+) -> None:
     answering(probabilities(["ap", "lateral"], SCORES))
     found = predict_radiographs("model.keras", images[:2])
     assert found["distance"].isna().all()
     assert found["unlike"].isna().all()
 
 
-def test_unlike_images_are_marked(answering, images, monkeypatch):
+def test_unlike_images_are_marked(
+    answering: Callable[..., list[npt.NDArray[np.float32]]],
+    images: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     class Compared:
-        def distances(self, features, statistics):
+        def distances(
+            self, features: npt.NDArray[np.float32], statistics: npt.NDArray[np.float64]
+        ) -> npt.NDArray[np.float64]:
             assert statistics.shape == (2, 18)
             return np.array([0.5, 1.5])
 
@@ -138,12 +168,16 @@ def test_unlike_images_are_marked(answering, images, monkeypatch):
     assert found["distance"].tolist() == [0.5, 1.5]
 
 
-def test_many_images_are_read_in_parts(answering, images, monkeypatch):
+def test_many_images_are_read_in_parts(
+    answering: Callable[..., list[npt.NDArray[np.float32]]],
+    images: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(inference, "PART", 3)
     answering([])
     sizes = []
 
-    def predict(model, given):
+    def predict(model: "keras.Model", given: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         sizes.append(len(given))
         return np.full((len(given), len(LABELS)), 0.5, dtype=np.float32)
 
@@ -152,19 +186,19 @@ def test_many_images_are_read_in_parts(answering, images, monkeypatch):
     assert sizes == [3, 1]
 
 
-def test_a_studys_folder_stands_for_its_final_model(tmp_path):
+def test_a_studys_folder_stands_for_its_final_model(tmp_path: Path) -> None:
     assert model_file(tmp_path) == tmp_path / "final" / "model.keras"
     assert model_file(tmp_path / "model.keras") == tmp_path / "model.keras"
 
 
-def test_an_odd_image_is_no_pair(images):
+def test_an_odd_image_is_no_pair(images: list[Any]) -> None:
     with pytest.raises(ImageError, match="3 images; expected an even number"):
         predict_radiographs("model.keras", images[:3], pairs=True)
     with pytest.raises(ImageError, match="0 images; expected at least one"):
         predict_radiographs("model.keras", [])
 
 
-def test_a_model_without_its_record_is_refused_by_name(tmp_path, images):
+def test_a_model_without_its_record_is_refused_by_name(tmp_path: Path, images: list[Any]) -> None:
     with pytest.raises(ResumeError, match=r"model\.keras does not exist"):
         predict_radiographs(tmp_path / "model.keras", images)
     (tmp_path / "model.keras").write_bytes(b"model")
@@ -180,7 +214,7 @@ CARD = {
 }
 
 
-def write_card(model, **changes):
+def write_card(model: Path, **changes: Any) -> Path:
     """The record beside a model's file, of just this file."""
     card = CARD | {"model_sha256": sha256_of_file(model)} | changes
     model.with_suffix(".json").write_text(json.dumps(card))
@@ -188,14 +222,16 @@ def write_card(model, **changes):
 
 
 @pytest.mark.parametrize("content", [b"", b"no model", b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"])
-def test_a_file_that_is_no_model_is_refused_by_name(content, tmp_path, images):
+def test_a_file_that_is_no_model_is_refused_by_name(
+    content: bytes, tmp_path: Path, images: list[Any]
+) -> None:
     model = tmp_path / "model.keras"
     model.write_bytes(content)
     with pytest.raises(ResumeError, match=r"model\.keras cannot be loaded as a Keras model"):
         predict_radiographs(write_card(model), images[:1])
 
 
-def test_code_inside_a_model_is_refused_and_not_run(tmp_path, images):
+def test_code_inside_a_model_is_refused_and_not_run(tmp_path: Path, images: list[Any]) -> None:
     import keras
 
     inputs = keras.Input((75, 75, 3))
@@ -207,7 +243,9 @@ def test_code_inside_a_model_is_refused_and_not_run(tmp_path, images):
 
 
 @pytest.mark.parametrize(("side", "outputs"), [(64, 18), (75, 17)])
-def test_a_model_that_does_not_fit_its_record_is_refused(side, outputs, tmp_path, images):
+def test_a_model_that_does_not_fit_its_record_is_refused(
+    side: int, outputs: int, tmp_path: Path, images: list[Any]
+) -> None:
     import keras
 
     layers = [keras.Input((side, side, 3)), keras.layers.Flatten(), keras.layers.Dense(outputs)]
@@ -230,7 +268,11 @@ def test_a_model_that_does_not_fit_its_record_is_refused(side, outputs, tmp_path
         {"format": 2},
     ],
 )
-def test_a_damaged_record_of_a_model_is_refused_before_any_work(changes, tmp_path, images):
+def test_a_damaged_record_of_a_model_is_refused_before_any_work(
+    changes: dict[str, Any],
+    tmp_path: Path,
+    images: list[Any],
+) -> None:
     model = tmp_path / "model.keras"
     model.write_bytes(b"model")
     with pytest.raises(RecordError, match=r"model\.json (is|has) .*(;|or) restore it"):
@@ -238,7 +280,9 @@ def test_a_damaged_record_of_a_model_is_refused_before_any_work(changes, tmp_pat
 
 
 @pytest.mark.parametrize("missing", [*CARD, "model_sha256"])
-def test_a_record_of_a_model_that_lacks_something_is_refused(missing, tmp_path, images):
+def test_a_record_of_a_model_that_lacks_something_is_refused(
+    missing: str, tmp_path: Path, images: list[Any]
+) -> None:
     model = tmp_path / "model.keras"
     model.write_bytes(b"model")
     card = json.loads(write_card(model).with_suffix(".json").read_text())

@@ -1,8 +1,14 @@
 """A refit trains as a fold of a search does, and is a function of its place."""
 
+from typing import Any
+
+import keras
 import numpy as np
+import numpy.typing as npt
 import pytest
+from narrowing import not_none
 from search_problems import each_fold
+from studies import StudyFolder
 
 from rust_tuner.errors import SearchError
 from rust_tuner.models.features import FrozenFeatures
@@ -10,6 +16,7 @@ from rust_tuner.models.fold_batches import FoldPlace, TrainingData
 from rust_tuner.models.fold_training import train_fold
 from rust_tuner.models.schedules import batch_sizes
 from rust_tuner.models.seeding import seeded_weights
+from rust_tuner.protocol import Protocol
 from rust_tuner.records.project import read_project
 from rust_tuner.steps.refit import HYPERPARAMETERS, fit_head, tuned_hypermodel, tuned_values
 
@@ -18,18 +25,20 @@ PLACE = FoldPlace(0, 3, 7)
 
 
 @pytest.fixture(scope="module")
-def data():
+def data() -> tuple[FrozenFeatures, npt.NDArray[np.float32]]:
     rng = np.random.default_rng(0)
     values = rng.normal(size=(30, 2, 2048)).astype(np.float32)
     labels = (rng.random((30, 18)) < 0.4).astype(np.float32)
     return FrozenFeatures(values, "x"), labels
 
 
-def answers_of(head, features):
+def answers_of(head: keras.Model, features: FrozenFeatures) -> npt.NDArray[Any]:
     return np.asarray(head(features.values[:, 0], training=False))
 
 
-def test_a_refit_gives_what_a_fold_of_a_search_would_give(data, tiny_protocol):
+def test_a_refit_gives_what_a_fold_of_a_search_would_give(
+    data: tuple[FrozenFeatures, npt.NDArray[np.float32]], tiny_protocol: Protocol
+) -> None:
     features, labels = data
     hypermodel = tuned_hypermodel(tiny_protocol, VALUES)
     seen = FrozenFeatures(features.values[:24], "x")
@@ -54,11 +63,13 @@ def test_a_refit_gives_what_a_fold_of_a_search_would_give(data, tiny_protocol):
 
 
 @pytest.mark.slow
-def test_a_refit_is_a_function_of_its_place_and_its_epochs(data, tiny_protocol):
+def test_a_refit_is_a_function_of_its_place_and_its_epochs(
+    data: tuple[FrozenFeatures, npt.NDArray[np.float32]], tiny_protocol: Protocol
+) -> None:
     features, labels = data
     hypermodel = tuned_hypermodel(tiny_protocol, VALUES)
 
-    def answers(place, epochs):
+    def answers(place: FoldPlace, epochs: int) -> npt.NDArray[Any]:
         return answers_of(
             fit_head(hypermodel, features, labels, epochs=epochs, place=place), features
         )
@@ -69,14 +80,14 @@ def test_a_refit_is_a_function_of_its_place_and_its_epochs(data, tiny_protocol):
     assert not np.array_equal(first, answers(PLACE, 2))
 
 
-def test_the_tuned_values_are_the_best_trials_four(finished_study):
+def test_the_tuned_values_are_the_best_trials_four(finished_study: StudyFolder) -> None:
     project = read_project(finished_study.directory / "regime_2")
     values = tuned_values(project)
     assert list(values) == list(HYPERPARAMETERS)
-    assert values == project.best.values
+    assert values == not_none(project.best).values
 
 
-def test_an_unfinished_search_gives_no_values(finished_copy):
+def test_an_unfinished_search_gives_no_values(finished_copy: StudyFolder) -> None:
     folder = finished_copy.directory / "regime_2"
     (folder / "trial_0001" / "trial.json").unlink()
     with pytest.raises(SearchError, match="has 1 of 2 trials; finish the search first"):

@@ -2,14 +2,17 @@
 
 import dataclasses
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
+from narrowing import as_json
 
 from rust_tuner import Study, load_manifest
 from rust_tuner.data.phantoms import phantom_table
 from rust_tuner.errors import ResumeError, SplitError
 from rust_tuner.files import read_json
+from rust_tuner.protocol import Protocol
 from rust_tuner.records.project import read_project
 from rust_tuner.records.rows import read_rows
 from rust_tuner.steps.plan import plan_study
@@ -30,21 +33,23 @@ def manifest(phantom_manifest, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def by_site(tiny_protocol):
+def by_site(tiny_protocol: Protocol) -> Protocol:
     return dataclasses.replace(tiny_protocol, folds_by="site", num_folds=2)
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory, manifest, by_site, feature_cache):
+def study(
+    tmp_path_factory: pytest.TempPathFactory, manifest: Path, by_site: Protocol, feature_cache: Path
+) -> Study:
     study = Study(tmp_path_factory.mktemp("by_site"), manifest, by_site, cache=feature_cache)
     study.regime_1()
     return study
 
 
-def test_each_fold_of_a_search_is_one_site(study):
+def test_each_fold_of_a_search_is_one_site(study: Study) -> None:
     project = read_project(study.directory / "regime_1")
-    assert project.run["subject"]["num_folds"] == 3
-    assert project.run["protocol"]["folds_by"] == "site"
+    assert as_json(project.run)["subject"]["num_folds"] == 3
+    assert as_json(project.run)["protocol"]["folds_by"] == "site"
     rows = read_rows(project)
     assert rows.groupby("site")["fold"].unique().map(list).to_dict() == {
         "S1": [0],
@@ -53,26 +58,28 @@ def test_each_fold_of_a_search_is_one_site(study):
     }
     (first, *_) = project.trials
     assert len(first.folds) == 3
-    units = project.run["subject"]["units"]
+    units = as_json(project.run)["subject"]["units"]
     patients = rows.groupby("fold")["patient_id"].nunique()
     assert units["validation"] == list(patients)
     assert np.add(units["training"], units["validation"]).tolist() == [patients.sum()] * 3
 
 
-def test_the_folds_are_written_down_with_their_sites(study):
+def test_the_folds_are_written_down_with_their_sites(study: Study) -> None:
     split = read_json(study.directory / "split.json")
     assert split["site_folds"]["sites"] == ["S1", "S2", "S3"]
     assert split["folds"] == {}
 
 
-def test_a_prepared_study_does_not_change_what_its_folds_leave_out(study, tiny_protocol):
+def test_a_prepared_study_does_not_change_what_its_folds_leave_out(
+    study: Study, tiny_protocol: Protocol
+) -> None:
     with pytest.raises(ResumeError, match="folds_by: was site, is patient"):
         Study(study.directory, protocol=tiny_protocol)
 
 
 def test_without_sites_it_is_said_before_an_image_is_read(
-    tmp_path, phantom_manifest, by_site, monkeypatch
-):
+    tmp_path: Path, phantom_manifest: Path, by_site: Protocol, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(
         "rust_tuner.steps.prepare.survey_content", lambda *_, **__: pytest.fail("read")
     )
@@ -81,7 +88,7 @@ def test_without_sites_it_is_said_before_an_image_is_read(
     assert not (tmp_path / "study" / "split.json").exists()
 
 
-def test_the_plan_counts_the_sites(study, manifest, by_site):
+def test_the_plan_counts_the_sites(study: Study, manifest: Path, by_site: Protocol) -> None:
     assert study.count_sites() == 3
     steps = {
         step.name: step.what
@@ -93,8 +100,12 @@ def test_the_plan_counts_the_sites(study, manifest, by_site):
 
 
 def test_nested_leaves_a_site_out_outside_and_another_one_inside(
-    manifest, by_site, feature_cache, tmp_path, monkeypatch
-):
+    manifest: Path,
+    by_site: Protocol,
+    feature_cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     study = Study(tmp_path / "study", manifest, by_site, cache=feature_cache, plain_ids=True)
     monkeypatch.setattr(
         "rust_tuner.search.regimes.regime_1", lambda *_, **__: pytest.fail("enough")
@@ -122,8 +133,8 @@ def test_two_sites_are_too_few_to_nest(by_site, phantom_manifest, feature_cache,
 
 @pytest.mark.slow
 def test_the_whole_nested_cross_validation_by_site_and_its_noise_floor(
-    manifest, by_site, feature_cache, tmp_path
-):
+    manifest: Path, by_site: Protocol, feature_cache: Path, tmp_path: Path
+) -> None:
     study = Study(tmp_path / "study", manifest, by_site, cache=feature_cache)
     found = study.nested()
     assert found["outer_folds"] == 3

@@ -1,6 +1,8 @@
 """Small data: refused with the numbers where the next command would fail, explained elsewhere."""
 
 import dataclasses
+from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,7 @@ from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.splits import split_holdout
 from rust_tuner.errors import SplitError
 from rust_tuner.steps.small_data import (
+    Need,
     holdout_note,
     need_of_search,
     needs_of_study,
@@ -20,7 +23,7 @@ from rust_tuner.steps.small_data import (
 )
 
 
-def radiographs(num_patients, *, visits=2, seed=0):
+def radiographs(num_patients: int, *, visits: int = 2, seed: int = 0) -> Radiographs:
     """Both views of every visit; all scores are equally frequent."""
     rng = np.random.default_rng(seed)
     rows = []
@@ -36,12 +39,14 @@ def radiographs(num_patients, *, visits=2, seed=0):
     return Radiographs(pd.DataFrame(rows))
 
 
-def refuse(num_patients, protocol, needs=None, **more):
+def refuse(
+    num_patients: int, protocol: Protocol, needs: list[Need] | None = None, **more: Any
+) -> None:
     data = radiographs(num_patients, **more)
     require_enough(data, protocol, needs or [need_of_search(protocol)])
 
 
-def test_one_patient_fewer_than_the_least_is_refused_with_the_number_that_is_needed():
+def test_one_patient_fewer_than_the_least_is_refused_with_the_number_that_is_needed() -> None:
     protocol = Protocol.study(num_folds=6)
     refuse(7, protocol)
     with pytest.raises(SplitError, match=r"6 patients, of whom 1 is sealed .* and 5 are left"):
@@ -54,10 +59,10 @@ def test_one_patient_fewer_than_the_least_is_refused_with_the_number_that_is_nee
 
 @pytest.mark.parametrize("num_folds", [2, 5])
 @pytest.mark.parametrize("fraction", [0.15, 0.4])
-def test_the_number_that_is_named_is_the_least_that_works(num_folds, fraction):
+def test_the_number_that_is_named_is_the_least_that_works(num_folds: int, fraction: float) -> None:
     protocol = Protocol.study(num_folds=num_folds, holdout_fraction=fraction)
 
-    def works(num_patients):
+    def works(num_patients: int) -> str:
         try:
             refuse(num_patients, protocol)
         except SplitError as error:
@@ -71,7 +76,9 @@ def test_the_number_that_is_named_is_the_least_that_works(num_folds, fraction):
         assert refused.endswith(f"to at least {numbers[0]}")
 
 
-def test_a_fold_with_nothing_to_score_is_refused_and_a_number_of_folds_that_works_is_named():
+def test_a_fold_with_nothing_to_score_is_refused_and_a_number_of_folds_that_works_is_named() -> (
+    None
+):
     # One visit: a fold of one patient has one radiograph of each view, and nothing to compare.
     protocol = Protocol.study(num_folds=6)
     with pytest.raises(SplitError, match="none of whose cortices has two different scores") as told:
@@ -81,7 +88,7 @@ def test_a_fold_with_nothing_to_score_is_refused_and_a_number_of_folds_that_work
     refuse(8, fewer, visits=1)
 
 
-def test_a_whole_study_is_refused_for_any_step_that_it_will_run():
+def test_a_whole_study_is_refused_for_any_step_that_it_will_run() -> None:
     protocol = Protocol.study(num_folds=3, final_folds=5, baseline_folds=10)
     needs = needs_of_study(protocol, skip=())
     with pytest.raises(SplitError, match=r"first models.*10 folds.*--skip baselines.*--folds 7"):
@@ -92,14 +99,16 @@ def test_a_whole_study_is_refused_for_any_step_that_it_will_run():
     refuse(5, protocol, needs_of_study(protocol, skip=("baselines", "final")))
 
 
-def test_prepare_refuses_before_anything_is_written(tmp_path, phantom_manifest, tiny_protocol):
+def test_prepare_refuses_before_anything_is_written(
+    tmp_path: Path, phantom_manifest: Path, tiny_protocol: Protocol
+) -> None:
     too_many = dataclasses.replace(tiny_protocol, num_folds=11)
     with pytest.raises(SplitError, match="11 folds"):
         Study(tmp_path / "study", phantom_manifest, too_many).prepare()
     assert not list((tmp_path / "study").glob("*.json"))
 
 
-def test_the_note_on_the_hold_out_set_gives_its_size_gaps_and_width():
+def test_the_note_on_the_hold_out_set_gives_its_size_gaps_and_width() -> None:
     _, holdout = split_holdout(radiographs(70), 0.15, 0)
     told = holdout_note(holdout.radiographs, like=holdout.radiographs)
     assert told.startswith("the hold-out set has 10 patients (40 radiographs)")
@@ -111,14 +120,14 @@ def test_the_note_on_the_hold_out_set_gives_its_size_gaps_and_width():
     assert "; none has posterior cortex, score 1." in holdout_note(without, like=without)
 
 
-def test_too_few_in_the_hold_out_set_have_no_interval_and_that_is_said():
+def test_too_few_in_the_hold_out_set_have_no_interval_and_that_is_said() -> None:
     assert "will have no interval, which needs at least 5" in holdout_note(
         radiographs(2), like=radiographs(2)
     )
 
 
-def test_a_search_is_said_to_be_worthwhile_or_not():
-    def told(num_patients, trials):
+def test_a_search_is_said_to_be_worthwhile_or_not() -> None:
+    def told(num_patients: int, trials: int) -> str:
         development, _ = split_holdout(radiographs(num_patients), 0.15, 0)
         return search_note(development, Protocol.study(trials=trials), 4)
 
@@ -129,16 +138,16 @@ def test_a_search_is_said_to_be_worthwhile_or_not():
 
 
 def test_what_the_data_allow_is_said_at_prepare_and_again_before_a_search_of_another_day(
-    tmp_path, phantom_manifest, tiny_protocol, monkeypatch
-):
-    def sizes(notes):
+    tmp_path: Path, phantom_manifest: Path, tiny_protocol: Protocol, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sizes(notes: Notes) -> list[str]:
         return [text for text in notes.said if "hold-out set has" in text or "tell trials" in text]
 
     first, later = Notes(), Notes()
     Study(tmp_path / "study", phantom_manifest, tiny_protocol, progress=first).prepare()
     assert len(sizes(first)) == 2
 
-    def stop(*_, **__):
+    def stop(*_: object, **__: object) -> NoReturn:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("rust_tuner.study.begin_step", stop)
@@ -148,7 +157,9 @@ def test_what_the_data_allow_is_said_at_prepare_and_again_before_a_search_of_ano
 
 
 @pytest.mark.slow
-def test_the_smallest_study_that_is_accepted_gets_to_the_end_of_regime_1(tmp_path, tiny_protocol):
+def test_the_smallest_study_that_is_accepted_gets_to_the_end_of_regime_1(
+    tmp_path: Path, tiny_protocol: Protocol
+) -> None:
     from rust_tuner.data.phantoms import write_phantoms
 
     protocol = dataclasses.replace(tiny_protocol, num_folds=6, trials=1, epochs=1)

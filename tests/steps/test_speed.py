@@ -2,21 +2,26 @@
 
 import itertools
 import math
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from rust_tuner.data.manifest import load_manifest
+from rust_tuner.protocol import Protocol
 from rust_tuner.steps.speed import measure_speed, typical_speed
 
 
-def test_a_typical_machine_needs_no_measurement_and_has_every_model(tiny_protocol):
+def test_a_typical_machine_needs_no_measurement_and_has_every_model(
+    tiny_protocol: Protocol,
+) -> None:
     speed = typical_speed(tiny_protocol)
     assert set(speed.models) == {"lenet1998", "inceptionv3_end2end"}
     assert speed.head.trial(100, 3, 10, 8) > 0
 
 
 @pytest.mark.slow
-def test_a_few_steps_give_every_rate(phantom_manifest, tiny_protocol):
+def test_a_few_steps_give_every_rate(phantom_manifest: Path, tiny_protocol: Protocol) -> None:
     radiographs = load_manifest(phantom_manifest)
     models = ("lenet1998", "inceptionv3_end2end", "inceptionv3_imagenet")
     speed = measure_speed(tiny_protocol, radiographs, models=models)
@@ -29,7 +34,9 @@ def test_a_few_steps_give_every_rate(phantom_manifest, tiny_protocol):
 
 
 @pytest.mark.slow
-def test_times_that_differ_by_noise_alone_give_rates_all_the_same(phantom_manifest, tiny_protocol):
+def test_times_that_differ_by_noise_alone_give_rates_all_the_same(
+    phantom_manifest: Path, tiny_protocol: Protocol
+) -> None:
     # Every measurement takes the same time, so every difference of two of them is nothing.
     ticks = itertools.count()
     speed = measure_speed(
@@ -40,8 +47,10 @@ def test_times_that_differ_by_noise_alone_give_rates_all_the_same(phantom_manife
     assert speed.head.trial(100, 3, 10, 8) > 0
 
 
-def test_only_what_will_be_run_is_timed(phantom_manifest, tiny_protocol, monkeypatch):
-    def refuse(*_):
+def test_only_what_will_be_run_is_timed(
+    phantom_manifest: Path, tiny_protocol: Protocol, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> NoReturn:
         raise AssertionError("timed")
 
     monkeypatch.setattr("rust_tuner.models.backbones.build_backbone", refuse)
@@ -53,8 +62,8 @@ def test_only_what_will_be_run_is_timed(phantom_manifest, tiny_protocol, monkeyp
 
 
 def test_an_image_that_cannot_be_read_is_left_to_the_step_that_reports_it(
-    phantom_manifest, tiny_protocol, tmp_path, monkeypatch
-):
+    phantom_manifest: Path, tiny_protocol: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     radiographs = load_manifest(phantom_manifest)
     table = radiographs.table.assign(image=str(tmp_path / "none.png"))
     broken = type(radiographs)(table)

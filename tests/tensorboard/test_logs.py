@@ -11,12 +11,15 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO, Any, SupportsIndex
 
 import numpy as np
 import pandas as pd
 import pytest
 from lock_holders import other_holder
+from narrowing import as_json
 from report_studies import (
     curve_value,
     dimension,
@@ -35,6 +38,7 @@ from rust_tuner.locks import hold_lock
 from rust_tuner.progress import Silent
 from rust_tuner.records.project import read_project
 from rust_tuner.records.trial_tables import results_table
+from rust_tuner.search.tuner import CrossValidationTuner
 from rust_tuner.tensorboard import logs as tensorboard
 from rust_tuner.tensorboard.logs import LOGS, TensorBoardLogs, write_logs
 
@@ -45,15 +49,15 @@ SECONDS_TO_START = 600
 class Notes(Silent):
     """A progress that keeps what it is told."""
 
-    def __init__(self):
-        self.told = []
+    def __init__(self) -> None:
+        self.told: list[Any] = []
 
     @contextlib.contextmanager
-    def task(self, name, total, *, done=0):
+    def task(self, name: str, total: int, *, done: int = 0) -> Iterator[Any]:
         self.told.append((name, total, done))
         yield self
 
-    def say(self, text):
+    def say(self, text: str) -> None:
         self.told.append(text)
 
 
@@ -61,7 +65,7 @@ class Killed(BaseException):
     """Stands for kill -9."""
 
 
-def events(run):
+def events(run: Path) -> list[Any]:
     """The events of a run's folder, file after file, checksums verified."""
     from tensorflow.compat.v1.train import summary_iterator
 
@@ -70,9 +74,9 @@ def events(run):
     ]
 
 
-def scalars(run):
+def scalars(run: Path) -> dict[str, dict[int, float]]:
     """tag -> step -> value, each step once."""
-    found = {}
+    found: dict[str, Any] = {}
     for event in events(run):
         for value in event.summary.value:
             if value.metadata.plugin_data.plugin_name == "scalars":
@@ -82,7 +86,7 @@ def scalars(run):
     return found
 
 
-def hparams(run):
+def hparams(run: Path) -> dict[str, Any]:
     """tag -> what the HParams plugin keeps there, each once."""
     parsers = {
         metadata.EXPERIMENT_TAG: metadata.parse_experiment_plugin_data,
@@ -98,7 +102,7 @@ def hparams(run):
     return found
 
 
-def texts(run):
+def texts(run: Path) -> dict[str, str]:
     return {
         value.tag: value.tensor.string_val[0].decode()
         for event in events(run)
@@ -107,12 +111,12 @@ def texts(run):
     }
 
 
-def change_trial(folder, number, **changes):
+def change_trial(folder: Path, number: int, **changes: Any) -> None:
     path = folder / f"trial_{number:04d}" / "trial.json"
     write_json(path, json.loads(path.read_text()) | changes)
 
 
-def files_of(folder):
+def files_of(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")
@@ -121,21 +125,21 @@ def files_of(folder):
 
 
 @pytest.fixture(scope="module")
-def logged(tmp_path_factory):
+def logged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study with logs; not to be written to."""
     study = write_study(tmp_path_factory.mktemp("logged") / "study")
     write_logs(study)
     return study
 
 
-def test_there_is_a_run_a_trial_and_a_run_a_fold(logged):
+def test_there_is_a_run_a_trial_and_a_run_a_fold(logged: Path) -> None:
     logs = logged / LOGS / "regime_2"
     runs = {str(path.parent.relative_to(logs)) for path in logs.rglob("*tfevents*")}
     folds = {f"trial_{trial:04d}/fold_{fold}" for trial in range(6) for fold in range(3)}
     assert runs == {"."} | {f"trial_{trial:04d}" for trial in range(6)} | folds
 
 
-def test_every_search_of_a_study_has_logs(logged):
+def test_every_search_of_a_study_has_logs(logged: Path) -> None:
     searches = {
         str(path.parent.parent.relative_to(logged / LOGS))
         for path in (logged / LOGS).glob("**/trial_0000/*tfevents*")
@@ -149,7 +153,7 @@ def test_every_search_of_a_study_has_logs(logged):
     }
 
 
-def test_a_fold_has_each_metric_of_each_epoch_of_both_splits(logged):
+def test_a_fold_has_each_metric_of_each_epoch_of_both_splits(logged: Path) -> None:
     for trial, fold in ((0, 0), (4, 2)):
         found = scalars(logged / LOGS / "regime_2" / f"trial_{trial:04d}" / f"fold_{fold}")
         assert set(found) == {
@@ -163,7 +167,7 @@ def test_a_fold_has_each_metric_of_each_epoch_of_both_splits(logged):
             assert steps == pytest.approx(expected, rel=1e-6)
 
 
-def test_a_trial_has_the_mean_curves_and_its_row_of_the_results(logged):
+def test_a_trial_has_the_mean_curves_and_its_row_of_the_results(logged: Path) -> None:
     project = read_project(logged / "regime_2")
     for row in results_table(project).to_dict("records"):
         number = int(row["trial"])
@@ -186,7 +190,7 @@ def test_a_trial_has_the_mean_curves_and_its_row_of_the_results(logged):
         }
 
 
-def test_hparams_know_the_declared_space_and_the_metrics(logged):
+def test_hparams_know_the_declared_space_and_the_metrics(logged: Path) -> None:
     experiment = hparams(logged / LOGS / "regime_1")[metadata.EXPERIMENT_TAG]
     infos = {info.name: info for info in experiment.hparam_infos}
     assert set(infos) == {"batch_size", "dropout_rate", "learning_rate", "epsilon"}
@@ -201,7 +205,7 @@ def test_hparams_know_the_declared_space_and_the_metrics(logged):
     assert {"val_auroc_std", "view_only_auroc", "view_only_cortex_auroc"} == set(named[2:])
 
 
-def shown_experiment(logs):
+def shown_experiment(logs: Path) -> Any:
     """What TensorBoard's HParams plugin takes as the experiment of a folder."""
     from tensorboard import context
     from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
@@ -228,7 +232,7 @@ def test_every_search_of_a_study_declares_the_hyperparameters_of_all(tmp_path: P
     progress = TensorBoardLogs(tmp_path)
     progress.recorded(tmp_path / "regime_1", "0000")
     names = ["baselines/lenet1998", "regime_1"]
-    declared = [hparams(logs / name)[metadata.EXPERIMENT_TAG] for name in names]
+    declared: Any = [hparams(logs / name)[metadata.EXPERIMENT_TAG] for name in names]
     assert declared[0] == declared[1]
     expected = {"batch_size", "dropout_rate", "learning_rate", "epsilon"}
     assert {info.name for info in shown_experiment(logs).hparam_infos} == expected
@@ -247,9 +251,9 @@ def test_a_domain_holds_the_values_of_all_searches(tmp_path: Path) -> None:
         "mixed": [("Fixed", {"value": "none"}), ("Int", {"min_value": 1, "max_value": 2})],
     }
     for number in range(2):
-        space = {}
+        space: dict[str, Any] = {}
         for name, declared in kinds.items():
-            kind, config = declared[number]
+            kind, config = declared[number]  # type: ignore[index]
             space |= dimension(name, kind, **config)
         write_project(tmp_path / f"search_{number}", [], space=space)
         write_logs(tmp_path / f"search_{number}")
@@ -262,7 +266,7 @@ def test_a_domain_holds_the_values_of_all_searches(tmp_path: Path) -> None:
     assert infos["mixed"].WhichOneof("domain") is None
 
 
-def test_hparams_know_the_values_of_every_trial_under_a_name_of_its_own(logged):
+def test_hparams_know_the_values_of_every_trial_under_a_name_of_its_own(logged: Path) -> None:
     names = []
     for search in ("regime_1", "regime_2"):
         for trial in read_project(logged / search).trials:
@@ -330,7 +334,9 @@ def test_epochs_stand_in_the_time_that_their_fold_took(tmp_path: Path) -> None:
     [(1004.5, 1004.5, 1004.5), (1001.5, 1003.0, 1004.5), (1001.5, 1003.0, 9000.0)],
     ids=["together", "one after another", "with a break"],
 )
-def test_a_trial_begins_with_its_first_fold(ends, tmp_path):
+def test_a_trial_begins_with_its_first_fold(
+    ends: tuple[float, float, float], tmp_path: Path
+) -> None:
     folder = write_regime_1(tmp_path / "regime_1", count=1)
     for fold, end in enumerate(ends):
         os.utime(folder / "trial_0000" / f"fold_{fold}.json", (end, end))
@@ -374,7 +380,7 @@ def test_logs_wait_for_another_writer_of_them(
         with pytest.raises(LockedError), hold_lock(tmp_path / LOGS / "regime_1", "looking"):
             pass
 
-        def leave(seconds):
+        def leave(seconds: float | SupportsIndex) -> None:
             holder.communicate()
 
         # The other one leaves as soon as it is waited for.
@@ -409,7 +415,7 @@ def test_without_the_package_the_error_names_the_extra(
             refused()
 
 
-def outcome(tuner):
+def outcome(tuner: CrossValidationTuner) -> tuple[pd.DataFrame, pd.DataFrame]:
     return tuner.results().drop(columns="seconds"), tuner.history()
 
 
@@ -442,7 +448,7 @@ def test_logs_grow_with_every_record(tmp_path: Path) -> None:
     seen = []
 
     class Watching(Silent):
-        def recorded(self, project, trial=None):
+        def recorded(self, project: Path, trial: str | None = None) -> None:
             logs = tmp_path / LOGS / project.name
             folds = {str(path.parent.relative_to(logs)) for path in logs.glob("*/fold_*/*")}
             ended = {
@@ -463,12 +469,13 @@ def test_logs_grow_with_every_record(tmp_path: Path) -> None:
     ]
 
 
-def kill_while_logging(folder, strike, monkeypatch):
+def kill_while_logging(folder: Path, strike: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A search that dies inside the event file of this number, half of it written."""
-    atomic_write, written = tensorboard.atomic_write, []
+    written: list[Path]
+    atomic_write, written = tensorboard.atomic_write, []  # type: ignore[attr-defined]
 
     @contextlib.contextmanager
-    def dying(path):
+    def dying(path: Path) -> Iterator[IO[bytes]]:
         if len(written) == strike:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.with_name(".1-ab.part").write_bytes(b"half")
@@ -487,8 +494,8 @@ def kill_while_logging(folder, strike, monkeypatch):
     "strikes", [(4,), pytest.param((0, 1, 2, 3), marks=pytest.mark.slow)], ids=["last", "others"]
 )
 def test_a_search_killed_while_it_writes_logs_ends_with_all_of_them_once(
-    strikes, tmp_path, monkeypatch
-):
+    strikes: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = run_search(tmp_path / "whole", "grid", max_trials=1).history()
     for strike in strikes:
         folder = tmp_path / str(strike)
@@ -518,7 +525,7 @@ def test_a_search_that_is_finished_gets_the_logs_that_it_lacks(tmp_path: Path) -
 
 
 @contextlib.contextmanager
-def serving(logs):
+def serving(logs: Path) -> Iterator[Callable[..., Any]]:
     """TensorBoard, started on a folder; gives what answers its addresses."""
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(logs), "--port", "0"]
     command += ["--reload_interval", "1"]
@@ -536,7 +543,7 @@ def serving(logs):
                 address = next((w for w in told.split() if w.startswith("http://")), None)
                 time.sleep(0.2)
 
-            def ask(path, question=None):
+            def ask(path: str, question: dict[str, Any] | None = None) -> Any:
                 request = urllib.request.Request(
                     f"{address.rstrip('/')}/{path}",
                     data=None if question is None else json.dumps(question).encode(),
@@ -550,7 +557,7 @@ def serving(logs):
             server.terminate()
 
 
-def session_groups(ask, runs):
+def session_groups(ask: Callable[..., Any], runs: int) -> list[dict[str, Any]]:
     """The trials as the HParams plugin lists them, once TensorBoard has read so many runs."""
     deadline = time.monotonic() + SECONDS_TO_START
     while len(ask("data/runs")) < runs:
@@ -563,7 +570,10 @@ def session_groups(ask, runs):
         "startIndex": 0,
         "sliceSize": 1000,
     }
-    return ask("data/plugin/hparams/session_groups", question)["sessionGroups"]
+    result: list[dict[str, Any]] = ask("data/plugin/hparams/session_groups", question)[
+        "sessionGroups"
+    ]
+    return result
 
 
 @pytest.mark.slow
@@ -578,7 +588,9 @@ def test_tensorboard_lists_the_trials_with_their_values_and_figures(tmp_path: Pa
         runs = ask("data/runs")
         tags = ask("data/plugin/scalars/tags")
         curve = ask("data/plugin/scalars/scalars?run=trial_0003%2Ffold_1&tag=validation%2Fauroc")
-    assert {info["name"] for info in experiment["hparamInfos"]} == set(project.run["space"])
+    assert {info["name"] for info in experiment["hparamInfos"]} == set(
+        as_json(project.run)["space"]
+    )
     (batch_size,) = (i for i in experiment["hparamInfos"] if i["name"] == "batch_size")
     assert batch_size["domainInterval"] == {"minValue": 16, "maxValue": 2048}
     assert {"val_auroc", "val_cortex_auroc"} <= {
@@ -589,7 +601,7 @@ def test_tensorboard_lists_the_trials_with_their_values_and_figures(tmp_path: Pa
         search, trial = group["name"].split("/")
         row = rows.loc[trial]
         assert search == "regime_1"
-        assert group["hparams"] == {name: row[name] for name in project.run["space"]}
+        assert group["hparams"] == {name: row[name] for name in as_json(project.run)["space"]}
         (session,) = group["sessions"]
         assert session["status"] == "STATUS_SUCCESS"
         figures = {value["name"]["tag"]: value for value in session["metricValues"]}

@@ -4,10 +4,13 @@ import io
 import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from narrowing import is_a
 from report_studies import write_study
 from rich.console import Console
 from rich.table import Table
@@ -20,11 +23,11 @@ from rust_tuner.words import visible
 HOSTILE = "\x1b[2J\x1b]0;title\x07 \u202egnp.exe \x9b31m \x00"
 
 
-def printed(shown, **options) -> str:
+def printed(shown: str | Text | Table, **options: Any) -> str:
     console = new_console()
     console.file = io.StringIO()
     console.print(shown, **options)
-    return console.file.getvalue()
+    return is_a(io.StringIO, console.file).getvalue()
 
 
 def test_control_characters_are_written_out() -> None:
@@ -57,12 +60,12 @@ def test_the_consoles_own_styles_stay() -> None:
         item.file = io.StringIO()
         item._force_terminal, item._color_system = True, console._color_system
         item.print(Text("red", style="red"))
-    assert plain.file.getvalue() == console.file.getvalue()
-    assert "\x1b[31m" in plain.file.getvalue()
+    assert is_a(io.StringIO, plain.file).getvalue() == is_a(io.StringIO, console.file).getvalue()
+    assert "\x1b[31m" in is_a(io.StringIO, plain.file).getvalue()
 
 
 @pytest.fixture(scope="module")
-def hostile_study(tmp_path_factory):
+def hostile_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study whose trials have messages that no ASCII terminal can show, and worse."""
     import json
 
@@ -83,7 +86,7 @@ def hostile_study(tmp_path_factory):
         "latin-1:strict",
     ],
 )
-def test_status_is_shown_in_every_encoding(encoding, hostile_study) -> None:
+def test_status_is_shown_in_every_encoding(encoding: str, hostile_study: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "rust_tuner", "status", str(hostile_study)],
         capture_output=True,

@@ -6,10 +6,12 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+from narrowing import as_json
 from report_studies import write_nested, write_noise, write_regime_1
-from rich.console import Console
+from rich.console import Console, Group
 
 from rust_tuner.analysis.noise import noise_spread
 from rust_tuner.files import read_json
@@ -20,22 +22,23 @@ from rust_tuner.terminal.repeats import nested_table, noise_table
 from rust_tuner.terminal.status import status_lines
 
 
-def shown(table, width=80):
-    console = Console(file=io.StringIO(), width=width)
+def shown(table: Group, width: int = 80) -> str:
+    written = io.StringIO()
+    console = Console(file=written, width=width)
     console.print(table)
-    return console.file.getvalue()
+    return written.getvalue()
 
 
-def words(text):
+def words(text: Any) -> str:
     return " ".join(text.split())
 
 
 @pytest.fixture
-def nested(tmp_path):
+def nested(tmp_path: Path) -> Path:
     return write_nested(tmp_path / "nested")
 
 
-def test_each_outer_fold_is_a_row_with_promise_outcome_and_gap(nested):
+def test_each_outer_fold_is_a_row_with_promise_outcome_and_gap(nested: Path) -> None:
     text = shown(nested_table(read_nested(nested)))
     rows = re.findall(r"^ +(\d) +10 +(.*\S) *$", text, flags=re.MULTILINE)
     assert [row[0] for row in rows] == ["0", "1", "2"] * 2
@@ -43,7 +46,7 @@ def test_each_outer_fold_is_a_row_with_promise_outcome_and_gap(nested):
     assert words(rows[4][1]) == "0.640 0.580 +0.060 0.590 0.500"
 
 
-def test_an_optimism_that_rounds_to_zero_has_no_minus(nested):
+def test_an_optimism_that_rounds_to_zero_has_no_minus(nested: Path) -> None:
     found = read_nested(nested)
     first = found.outer[0]
     outside = {name: value + 1e-5 for name, value in first.selection_score.items()}
@@ -53,21 +56,21 @@ def test_an_optimism_that_rounds_to_zero_has_no_minus(nested):
     assert "-0.000" not in text
 
 
-def test_the_summary_tells_selection_score_estimate_and_optimism_apart(nested):
+def test_the_summary_tells_selection_score_estimate_and_optimism_apart(nested: Path) -> None:
     found = read_nested(nested)
     text = words(shown(nested_table(found)))
     assert "selection score AUROC, 18 labels 0.810 0.010 - -" in text
     assert "selection score AUROC, visible cortices 0.640 0.000 - -" in text
-    estimate = found.summary["estimate"]["auroc"]
+    estimate = as_json(found.summary)["estimate"]["auroc"]
     ends = f"{estimate['low']:.3f} {estimate['high']:.3f}"
     assert f"estimate AUROC, 18 labels 0.775 0.005 {ends}" in text
     assert "optimism AUROC, 18 labels +0.048 0.008" in text
     assert "gap AUROC, 18 labels +0.035 0.005" in text
-    pooled = found.summary["pooled"]["auroc"]
+    pooled = as_json(found.summary)["pooled"]["auroc"]
     assert f"{pooled['value']:.3f} - {pooled['low']:.3f} {pooled['high']:.3f}" in text
 
 
-def test_the_values_that_were_chosen_are_counted(nested):
+def test_the_values_that_were_chosen_are_counted(nested: Path) -> None:
     text = words(shown(nested_table(read_nested(nested))))
     assert "batch size 64: 2; 128: 1" in text
     assert "learning rate 0.001: 3" in text
@@ -85,7 +88,7 @@ def test_an_unfinished_one_has_its_outer_folds_and_no_summary(tmp_path: Path) ->
     assert "95 %" not in text
 
 
-def test_80_columns_hold_the_tables_and_break_no_figure(nested, tmp_path):
+def test_80_columns_hold_the_tables_and_break_no_figure(nested: Path, tmp_path: Path) -> None:
     for text in (
         shown(nested_table(read_nested(nested))),
         shown(noise_table(read_noise(write_noise(tmp_path / "noise")))),
@@ -109,7 +112,7 @@ def test_the_noise_floor_tells_each_spread_and_the_selection_score(tmp_path: Pat
     assert "selection score 0.604" in words(text)
 
 
-def test_status_tells_how_far_both_are(nested, tmp_path):
+def test_status_tells_how_far_both_are(nested: Path, tmp_path: Path) -> None:
     write_noise(tmp_path / "noise")
     lines = [line.plain for line in status_lines(tmp_path)]
     start = lines.index("nested: 3 of 3 outer folds done")
@@ -139,7 +142,9 @@ def test_status_of_a_running_outer_fold_tells_its_searches_and_the_time_left(
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"format": 1}'])
 @pytest.mark.parametrize("name", ["nested", "noise"])
-def test_status_names_what_is_damaged_and_tells_the_rest(tmp_path, nested, name, text):
+def test_status_names_what_is_damaged_and_tells_the_rest(
+    tmp_path: Path, nested: Path, name: str, text: str
+) -> None:
     write_noise(tmp_path / "noise")
     (tmp_path / name / f"{name}.json").write_text(text)
     lines = [line.plain for line in status_lines(tmp_path)]
@@ -150,7 +155,9 @@ def test_status_names_what_is_damaged_and_tells_the_rest(tmp_path, nested, name,
     assert any(line.startswith(other) for line in lines)
 
 
-def test_status_names_a_damaged_outer_fold_and_a_failed_repeat(tmp_path, nested):
+def test_status_names_a_damaged_outer_fold_and_a_failed_repeat(
+    tmp_path: Path, nested: Path
+) -> None:
     noise = write_noise(tmp_path / "noise")
     (outer_folder(nested, 2) / "outer.json").write_text("{")
     path = noise / "seeds" / "trial_0001" / "trial.json"

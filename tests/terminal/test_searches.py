@@ -6,47 +6,51 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from judged_searches import of_the_view, phantom_rows, skilled, write_judged_search
+from narrowing import not_none
 from report_studies import write_project
 from rich.console import Console
 from studies import StudyFolder
 
 from rust_tuner.files import read_json
-from rust_tuner.records.project import read_project
+from rust_tuner.records.project import Project, read_project
 from rust_tuner.records.trial_tables import results_table
+from rust_tuner.records.trials import TrialRecord
 from rust_tuner.terminal.searches import best_trials_table
 
 FIGURE = re.compile(r"\d\.\d{3} ± \d\.\d{3}")
 
 
-def shown(project, width=80, **options):
-    console = Console(file=io.StringIO(), width=width)
+def shown(project: Project, width: int = 80, **options: Any) -> str:
+    written = io.StringIO()
+    console = Console(file=written, width=width)
     console.print(best_trials_table(project, **options))
-    return console.file.getvalue()
+    return written.getvalue()
 
 
-def rows_of(text):
+def rows_of(text: str) -> list[list[str]]:
     """The cells of each trial's row."""
     lines = [line.split() for line in text.replace(" ± ", "±").splitlines()]
     return [cells for cells in lines if cells and re.fullmatch(r"\d{4}", cells[0])]
 
 
 @pytest.fixture(params=["regime_1", "regime_2"])
-def project(request, finished_study):
+def project(request: pytest.FixtureRequest, finished_study: StudyFolder) -> Project:
     return read_project(finished_study.directory / request.param)
 
 
-def spread_by_hand(trial, metric):
-    values = [fold.validation[metric][trial.epoch] for fold in trial.folds]
+def spread_by_hand(trial: TrialRecord, metric: str) -> tuple[float, Any]:
+    values = [fold.validation[metric][not_none(trial.epoch)] for fold in trial.folds]
     assert len(values) == 3
     mean = sum(values) / 3
     return mean, (sum((value - mean) ** 2 for value in values) / 2) ** 0.5
 
 
-def test_each_row_is_a_trials_mean_and_spread_over_folds_best_first(project):
-    trials = sorted(project.trials, key=lambda trial: -trial.score)
+def test_each_row_is_a_trials_mean_and_spread_over_folds_best_first(project: Project) -> None:
+    trials = sorted(project.trials, key=lambda trial: -not_none(trial.score))
     rows = rows_of(shown(project))
     assert [row[0] for row in rows] == [trial.trial for trial in trials]
     searched = {"regime_1": ("batch_size", "dropout_rate"), "regime_2": ("learning_rate",)}
@@ -62,7 +66,7 @@ def test_each_row_is_a_trials_mean_and_spread_over_folds_best_first(project):
         assert row[-3:] == [*figures, str(trial.epoch)]
 
 
-def test_which_trials_are_tied_stands_beside_them(project):
+def test_which_trials_are_tied_stands_beside_them(project: Project) -> None:
     results = results_table(project).set_index("trial")
     assert results["tied_with_best"].notna().all()
     for row in rows_of(shown(project)):
@@ -89,9 +93,9 @@ def test_a_batch_size_that_holds_the_whole_fold_is_marked(tmp_path: Path) -> Non
     assert "!" not in shown(read_project(tmp_path / "regime_2"))
 
 
-def test_the_best_trials_interval_stands_below_the_table(project):
+def test_the_best_trials_interval_stands_below_the_table(project: Project) -> None:
     best = project.best
-    found = {name: best.interval(name) for name in ("auroc", "cortex_auroc")}
+    found = {name: not_none(best).interval(name) for name in ("auroc", "cortex_auroc")}
     told = ", ".join(
         f"{title} {found[name].low:.3f} to {found[name].high:.3f}"
         for name, title in (("auroc", "18 labels"), ("cortex_auroc", "cortices"))
@@ -100,10 +104,10 @@ def test_the_best_trials_interval_stands_below_the_table(project):
     assert f"Best, 95 % interval over folds: {told}." in text
 
 
-def test_the_view_only_baseline_stands_below_both_figures(project):
+def test_the_view_only_baseline_stands_below_both_figures(project: Project) -> None:
     lines = shown(project).splitlines()
     (baseline,) = [line for line in lines if line.startswith(" view only")]
-    known = project.run["view_only_baseline"]
+    known: Any = project.run["view_only_baseline"]
     told = [f"{known['val_auroc']:.3f}", f"{known['val_cortex_auroc']:.3f}"]
     assert baseline.split()[2:] == told
     (row, *_) = [line for line in lines if FIGURE.search(line)]
@@ -116,14 +120,14 @@ def test_fixed_hyperparameters_are_named_once_above_the_table(finished_study: St
     text = shown(first)
     assert "in all of them: learning rate 0.001, epsilon 1e-07" in text
     second = read_project(finished_study.directory / "regime_2")
-    best = first.best.values
+    best = not_none(first.best).values
     told = f"batch size {best['batch_size']}, dropout rate {best['dropout_rate']:.4g}"
     assert f"in all of them: {told}, epsilon 1e-07" in shown(second)
     for part in (text, shown(second)):
         assert part.count("epsilon") == 1
 
 
-def test_80_columns_hold_the_table_and_break_no_word(project):
+def test_80_columns_hold_the_table_and_break_no_word(project: Project) -> None:
     text = shown(project)
     assert max(map(len, text.splitlines())) <= 80
     assert "…" not in text
@@ -132,20 +136,20 @@ def test_80_columns_hold_the_table_and_break_no_word(project):
         assert word in text
 
 
-def test_a_narrow_terminal_loses_no_digit(project):
+def test_a_narrow_terminal_loses_no_digit(project: Project) -> None:
     text = shown(project, width=60)
     assert "…" not in text
     for trial in project.trials:
         assert f"{trial.score:.3f}" in text
 
 
-def test_no_more_than_the_best_are_shown(project):
+def test_no_more_than_the_best_are_shown(project: Project) -> None:
     text = shown(project, count=1)
-    assert [row[0] for row in rows_of(text)] == [project.best.trial]
+    assert [row[0] for row in rows_of(text)] == [not_none(project.best).trial]
     assert "best 1 of 2 trials" in text
 
 
-def test_the_caption_says_what_the_figures_are(project):
+def test_the_caption_says_what_the_figures_are(project: Project) -> None:
     text = shown(project)
     assert "Mean ± standard deviation over 3 folds at the epoch of the score (from 0)" in text
     assert "* marks the metric that the search maximises." in text
@@ -165,7 +169,9 @@ def test_a_failed_trial_is_counted_and_never_among_the_best(
 
 
 @pytest.mark.parametrize("left", [(), ("0000",)])
-def test_a_search_without_a_completed_trial_is_shown_as_such(tmp_path, finished_study, left):
+def test_a_search_without_a_completed_trial_is_shown_as_such(
+    tmp_path: Path, finished_study: StudyFolder, left: tuple[str]
+) -> None:
     shutil.copytree(finished_study.directory / "regime_1", tmp_path / "regime_1")
     for trial in ("0000", "0001"):
         path = tmp_path / "regime_1" / f"trial_{trial}"
@@ -179,7 +185,7 @@ def test_a_search_without_a_completed_trial_is_shown_as_such(tmp_path, finished_
     assert rows_of(text) == []
 
 
-def test_the_table_agrees_with_the_results_table(project):
+def test_the_table_agrees_with_the_results_table(project: Project) -> None:
     results = results_table(project).set_index("trial")
     for row in rows_of(shown(project)):
         mean, spread = map(float, row[-3].split("±"))
@@ -201,7 +207,7 @@ def test_a_best_trial_that_only_knows_the_view_is_warned_of_below_the_table(tmp_
     assert "Best against the view alone, cortices: " in shown(good)
 
 
-def test_trials_that_learned_nothing_are_counted(project):
+def test_trials_that_learned_nothing_are_counted(project: Project) -> None:
     assert "learned nothing" not in shown(project)
     first, *others = project.trials
     flat = {"auroc": [0.5] * 9, "cortex_auroc": [0.5] * 9}

@@ -5,6 +5,7 @@ import os
 import platform
 import statistics
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from report_studies import write_regime_1
@@ -17,7 +18,7 @@ from rust_tuner.records.worker_note import note_of_this_process, write_worker_no
 from rust_tuner.terminal.status import status_lines
 
 
-def change_trial(folder, trial, **changes):
+def change_trial(folder: Path, trial: int, **changes: Any) -> None:
     path = folder / f"trial_{trial:04d}" / "trial.json"
     path.write_text(json.dumps(read_json(path) | changes))
 
@@ -79,11 +80,12 @@ def test_status_lines_fit_80_columns_and_tell_the_best(finished_study: StudyFold
         project = read_project(finished_study.directory / name)
         position = lines.index(f"{name}: 2 of 2 trials done, 0 failed")
         best = project.best
+        assert best is not None and best.epoch is not None
         spread = statistics.stdev(fold.validation["auroc"][best.epoch] for fold in best.folds)
         assert lines[position + 1] == (
-            f"  best so far: trial {project.best.trial}, val_auroc "
-            f"{project.best.score:.4f} ± {spread:.4f} (selection score)"
+            f"  best so far: trial {best.trial}, val_auroc "
+            f"{best.score:.4f} ± {spread:.4f} (selection score)"
         )
         told = dict(part.split("=") for part in lines[position + 2].strip().split(", "))
-        for key, value in project.best.values.items():
+        for key, value in best.values.items():
             assert np.isclose(float(told[key]), value, rtol=1e-3)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from report_studies import write_regime_1
+from rich.text import Text
 
 from rust_tuner.records.checks import CheckRecord, Verdict, searches_seen, write_checks
 from rust_tuner.records.project import read_project
@@ -23,7 +24,7 @@ RECORD = CheckRecord(
 )
 
 
-def plain(lines):
+def plain(lines: list[Text]) -> list[str]:
     return [line.plain for line in lines]
 
 

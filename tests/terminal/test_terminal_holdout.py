@@ -2,21 +2,26 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
+from narrowing import not_none
 from report_studies import holdout_record, holdout_record_of, make_predictions, plain, write_study
 from rich.console import Console
 
-from rust_tuner.analysis.against_view import holdout_standings
+from rust_tuner.analysis.against_view import Standing, holdout_standings
 from rust_tuner.analysis.assessment import as_predictions, figures_table, overall_figures
 from rust_tuner.records.folder import read_study
 from rust_tuner.records.holdout import Holdout
 from rust_tuner.terminal.holdout import holdout_table
 
 
-def holdout_shown(record, width=80, standings=()):
-    console = Console(file=io.StringIO(), width=width)
+def holdout_shown(
+    record: dict[str, Any], width: int = 80, standings: tuple[Standing, ...] = ()
+) -> str:
+    written = io.StringIO()
+    console = Console(file=written, width=width)
     console.print(holdout_table(Holdout.of(record), standings=standings))
-    return console.file.getvalue()
+    return written.getvalue()
 
 
 def test_the_hold_out_figures_stand_with_their_intervals_in_80_columns() -> None:
@@ -63,7 +68,7 @@ def test_whether_it_beats_the_view_alone_stands_with_its_interval(tmp_path: Path
     text = " ".join(holdout_shown(holdout_record(), standings=standings).split())
     assert "beats it yes yes" in text
     (_, cortices) = standings
-    gain = cortices.gain.gain
+    gain = not_none(cortices.gain).gain
     assert f"{gain.value:+.3f} ({gain.low:.3f} to {gain.high:.3f})" in text
     (study / "final" / "predictions.csv").unlink()
     text = holdout_shown(holdout_record(), standings=holdout_standings(read_study(study)))

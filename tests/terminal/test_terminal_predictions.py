@@ -3,11 +3,14 @@
 import dataclasses
 import io
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
+from rich.table import Table
 
 from rust_tuner.labels import encode
 from rust_tuner.protocol import ANATOMICAL_VIEWS
@@ -17,7 +20,12 @@ from rust_tuner.steps.predict import as_table, with_totals
 from rust_tuner.terminal.predictions import image_names, pairing_note, predictions_table
 
 
-def predicted(names, views, pairs=(), distances=None):
+def predicted(
+    names: list[Any],
+    views: list[str],
+    pairs: Sequence[tuple[int, int]] = (),
+    distances: list[float] | None = None,
+) -> pd.DataFrame:
     scores = [[2, 3, 1, 4]] * len(names)
     table = as_table(names, 0.05 + 0.9 * encode(views, scores), ANATOMICAL_VIEWS)
     distances = [0.5] * len(names) if distances is None else distances
@@ -26,15 +34,16 @@ def predicted(names, views, pairs=(), distances=None):
     return with_totals(table, pairs, ANATOMICAL_VIEWS)
 
 
-def novelty():
+def novelty() -> Novelty:
     ones = np.ones(18)
     return Novelty(np.ones((1, 4), np.float16), 1.0, ones, np.eye(18), 1.0, 20, 49, 1)
 
 
-def shown(table, width=80):
-    console = Console(file=io.StringIO(), width=width)
+def shown(table: Table, width: int = 80) -> str:
+    written = io.StringIO()
+    console = Console(file=written, width=width)
     console.print(table)
-    return console.file.getvalue()
+    return written.getvalue()
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -47,7 +56,7 @@ def shown(table, width=80):
         "a" * 60 + "_{}.png",
     ],
 )
-def test_names_and_numbers_are_whole_in_80_columns(name, width):
+def test_names_and_numbers_are_whole_in_80_columns(name: str, width: int) -> None:
     names = [name.format(view) for view in ("ap", "lat")]
     text = shown(predictions_table(predicted(names, ["ap", "lateral"], [(0, 1)])), width)
     assert max(map(len, text.splitlines())) <= width
@@ -97,6 +106,6 @@ def test_names_that_repeat_keep_their_folders() -> None:
 
 
 def test_the_pairing_is_explained_with_an_example() -> None:
-    listed = ImageList(("d/017_ap.png", "d/017_lat.png"), ((0, 1),))
+    listed = ImageList(("d/017_ap.png", "d/017_lat.png"), ((0, 1),))  # type: ignore[arg-type]
     assert pairing_note(listed) == "Pairs of views: 1 by name; such as 017_ap.png with 017_lat.png."
-    assert "No AP and lateral view" in pairing_note(ImageList(("a.png",), ()))
+    assert "No AP and lateral view" in pairing_note(ImageList(("a.png",), ()))  # type: ignore[arg-type]

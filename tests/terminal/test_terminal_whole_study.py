@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from collections.abc import Iterator
 
 import pytest
 from rich.console import Console
@@ -21,32 +22,32 @@ PLAN = [
 
 
 class Notes(Silent):
-    def __init__(self):
-        self.said = []
+    def __init__(self) -> None:
+        self.said: list[str] = []
 
-    def say(self, text):
+    def say(self, text: str) -> None:
         self.said.append(text)
 
     @contextlib.contextmanager
-    def whole(self, name, share, seconds_left):
+    def whole(self, name: str, share: float, seconds_left: float | None) -> Iterator[None]:
         yield
 
 
 @pytest.fixture
-def clock(monkeypatch):
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [1000.0]
     for module in (progress_module, whole_study):
         monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
     return now
 
 
-def begun(progress):
-    whole = WholeStudy(progress)
+def begun(progress: Notes | ConsoleProgress) -> WholeStudy:
+    whole = WholeStudy(progress)  # type: ignore[arg-type]
     whole.plan(PLAN)
     return whole
 
 
-def test_what_is_left_is_the_plan_then_what_steps_take(clock):
+def test_what_is_left_is_the_plan_then_what_steps_take(clock: list[float]) -> None:
     notes = Notes()
     whole = begun(notes)
     assert whole.seconds_left() == 160
@@ -75,8 +76,8 @@ def test_what_is_left_is_the_plan_then_what_steps_take(clock):
     assert notes.said[-1] == "report took 30 s"
 
 
-def test_a_step_that_takes_longer_than_planned_revises_those_like_it(clock):
-    whole = WholeStudy(Notes())
+def test_a_step_that_takes_longer_than_planned_revises_those_like_it(clock: list[float]) -> None:
+    whole = WholeStudy(Notes())  # type: ignore[arg-type]
     names = ("regime1", "regime2", "final", "report", "report again")
     whole.plan([PlannedStep(name, "", 10.0) for name in names])
     with whole.step("regime1"):
@@ -92,15 +93,15 @@ def test_a_step_that_takes_longer_than_planned_revises_those_like_it(clock):
     assert whole.seconds_left() == 5
 
 
-def test_steps_of_an_earlier_run_are_not_left(clock):
-    whole = WholeStudy(Notes())
+def test_steps_of_an_earlier_run_are_not_left(clock: list[float]) -> None:
+    whole = WholeStudy(Notes())  # type: ignore[arg-type]
     done = PlannedStep("regime1", "", 100.0, {"regime_1": 100.0}, done=1.0)
     whole.plan([PLAN[0], done, PLAN[-1]])
     assert whole.seconds_left() == 40
     assert whole.names_left == ["prepare", "report"]
 
 
-def test_it_is_one_bar_on_a_terminal_and_lines_elsewhere(clock):
+def test_it_is_one_bar_on_a_terminal_and_lines_elsewhere(clock: list[float]) -> None:
     stream = io.StringIO()
     console = Console(
         file=stream, force_terminal=True, width=80, color_system=None, _environ={"TERM": "xterm"}

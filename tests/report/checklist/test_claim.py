@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from narrowing import not_none
 from report_studies import (
     holdout_record,
     make_predictions,
@@ -19,26 +20,26 @@ from rust_tuner.files import read_json
 from rust_tuner.records.folder import read_study
 from rust_tuner.report.checklist.claim import checklists, write_claim
 from rust_tuner.report.checklist.facts import facts_of
-from rust_tuner.report.checklist.items import CLAIM_ITEMS, TRIPOD_ITEMS
+from rust_tuner.report.checklist.items import CLAIM_ITEMS, TRIPOD_ITEMS, Item
 from rust_tuner.report.checklist.registry import FACTS, one_line
 from rust_tuner.report.page import Room
 
 ITEMS = {"claim": CLAIM_ITEMS, "tripod": TRIPOD_ITEMS}
 
 
-def numbers(sections):
+def numbers(sections: dict[str, tuple[Item, ...]]) -> list[int]:
     """Item numbers as whole numbers, ranges of letters counted once a number."""
-    return [int(re.match(r"\d+", item.number)[0]) for part in sections.values() for item in part]
+    return [int(re.findall(r"^\d+", item.number)[0]) for part in sections.values() for item in part]
 
 
-def written(folder):
+def written(folder: Path) -> str:
     records = read_study(folder)
     write_claim(records, Room(folder / "report"), name=folder.name, version="1.2.3")
     return (folder / "report" / "claim.md").read_text()
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory):
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_study(tmp_path_factory.mktemp("claim") / "study")
 
 
@@ -60,10 +61,12 @@ def test_every_item_asks_for_facts_that_there_are_and_every_fact_is_asked_for() 
     assert asked == set(FACTS)
 
 
-def test_a_finished_study_has_every_fact_but_those_of_several_sites_and_machines(study):
+def test_a_finished_study_has_every_fact_but_those_of_several_sites_and_machines(
+    study: Path,
+) -> None:
     facts = facts_of(read_study(study))
     assert set(FACTS) - set(facts) == {"sites", "machines", "robustness", "external"}
-    best = read_study(study).regime_2.best.values
+    best = not_none(not_none(read_study(study).regime_2).best).values
     assert f"learning rate {best['learning_rate']:g}" in facts["best"][0]
     sealed = "15 of 45 patients sealed at random as the hold-out set"
     assert facts["partitions"][0].startswith(sealed)
@@ -78,10 +81,12 @@ def test_a_finished_study_has_every_fact_but_those_of_several_sites_and_machines
     assert facts["headline"][0].startswith("hold-out accuracy, most likely scores: ")
 
 
-def test_the_figures_of_the_record_are_taken_where_it_has_them(study):
+def test_the_figures_of_the_record_are_taken_where_it_has_them(study: Path) -> None:
     records = read_study(study)
     own = [{"figure": "kappa", "of": "cortices", "average": "macro", "value": 0.5, "low": None}]
-    records = dataclasses.replace(records, holdout=records.holdout.with_changes(figures=own))
+    records = dataclasses.replace(
+        records, holdout=not_none(records.holdout).with_changes(figures=own)
+    )
     facts = facts_of(records)
     assert "weighted kappa, mean of the cortices: 0.500" in facts["agreement"]
     # What the record does not have is computed from its predictions, where these are there.
@@ -91,7 +96,7 @@ def test_the_figures_of_the_record_are_taken_where_it_has_them(study):
     assert "union" not in facts
 
 
-def test_every_item_stands_in_the_file_with_facts_or_a_blank(study):
+def test_every_item_stands_in_the_file_with_facts_or_a_blank(study: Path) -> None:
     text = written(study)
     for checklist in checklists(read_study(study)):
         assert f"## {checklist.title}" in text
@@ -125,7 +130,7 @@ def test_what_the_records_do_not_know_stays_blank(tmp_path: Path) -> None:
     assert "____" in written(tmp_path)
 
 
-def test_sites_and_machines_are_told_where_they_are_known(study, tmp_path):
+def test_sites_and_machines_are_told_where_they_are_known(study: Path, tmp_path: Path) -> None:
     folder = write_study(tmp_path / "study")
     machine = {"processor": "Fast", "usable_cores": 2, "memory_gib": 8.0, "inter_op_threads": 1}
     write_json(
@@ -141,7 +146,7 @@ def test_sites_and_machines_are_told_where_they_are_known(study, tmp_path):
     assert facts["robustness"] == ["figures by site: report/tables/holdout_sites.csv"]
 
 
-def test_it_never_says_that_a_checklist_is_met(study, tmp_path):
+def test_it_never_says_that_a_checklist_is_met(study: Path, tmp_path: Path) -> None:
     write_regime_1(tmp_path / "regime_1", count=1)
     for text in (written(study), written(tmp_path)):
         assert "Nothing here says" in text
@@ -176,7 +181,7 @@ def test_sites_are_told_only_where_their_table_is_written(tmp_path: Path) -> Non
     for sites in (["Oslo"], ["Oslo", None], [None]):
         folder = write_study(tmp_path / str(sites))
         table = make_predictions()
-        table.assign(site=(sites * len(table))[: len(table)]).to_csv(
+        table.assign(site=(sites * len(table))[: len(table)]).to_csv(  # type: ignore[arg-type]
             folder / "final" / "predictions.csv", index=False
         )
         assert "robustness" not in facts_of(read_study(folder))

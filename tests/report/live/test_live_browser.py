@@ -4,6 +4,7 @@ Skipped where there is no Chromium.
 """
 
 import time
+from pathlib import Path
 
 import pytest
 from browser import Page, find_browser
@@ -21,13 +22,15 @@ NAME = "<b>study"
 
 
 @pytest.fixture
-def study(tmp_path):
+def study(tmp_path: Path) -> Path:
     write_json(tmp_path / NAME / "study.json", study_record())
     write_regime_1(tmp_path / NAME / "regime_1", count=2, num_trials=8)
     return tmp_path / NAME
 
 
-def test_the_page_changes_as_a_trial_ends(study, tmp_path, monkeypatch):
+def test_the_page_changes_as_a_trial_ends(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(live, "SECONDS_BETWEEN_LOOKS", 0.1)
     opened = LiveServer(study)
     with opened.running(), Page(tmp_path / "profile") as page:

@@ -9,13 +9,15 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
 from lock_holders import other_holder
+from narrowing import not_none
 from report_studies import (
-    read_json,
     study_record,
     write_json,
     write_regime_1,
@@ -24,6 +26,7 @@ from report_studies import (
 )
 
 from rust_tuner.errors import StorageError
+from rust_tuner.files import read_json
 from rust_tuner.locks import hold_lock
 from rust_tuner.report.live import server as live
 from rust_tuner.report.live.server import LiveServer
@@ -32,7 +35,7 @@ VALUES = {"batch_size": 16, "dropout_rate": 0.0, "learning_rate": 1e-3, "epsilon
 
 
 @pytest.fixture
-def study(tmp_path):
+def study(tmp_path: Path) -> Path:
     folder = tmp_path / "study"
     write_json(folder / "study.json", study_record())
     write_regime_1(folder / "regime_1", count=3, num_trials=8)
@@ -45,14 +48,22 @@ def study(tmp_path):
 
 
 @pytest.fixture
-def server(study, monkeypatch):
+def server(study: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveServer]:
     monkeypatch.setattr(live, "SECONDS_BETWEEN_LOOKS", 0.05)
     opened = LiveServer(study)
     with opened.running():
         yield opened
 
 
-def ask(server, path="", *, method="GET", host=None, token=None, raw=None):
+def ask(
+    server: LiveServer,
+    path: str = "",
+    *,
+    method: str = "GET",
+    host: list[str] | None = None,
+    token: str | None = None,
+    raw: str | None = None,
+) -> tuple[int, dict[str, str], str]:
     """Status, headers and content of an answer."""
     connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=300)
     connection.putrequest(
@@ -71,14 +82,14 @@ def ask(server, path="", *, method="GET", host=None, token=None, raw=None):
     return answer.status, dict(answer.getheaders()), content
 
 
-def test_it_listens_on_loopback_alone_at_a_free_port_with_a_long_token(server):
+def test_it_listens_on_loopback_alone_at_a_free_port_with_a_long_token(server: LiveServer) -> None:
     assert server.server_address[0] == "127.0.0.1"
     assert server.server_port > 0
     assert len(server.token) >= 32
     assert server.url == f"http://127.0.0.1:{server.server_port}/{server.token}/"
 
 
-def test_the_page_shows_progress_best_and_curves(server):
+def test_the_page_shows_progress_best_and_curves(server: LiveServer) -> None:
     status, headers, page = ask(server)
     assert status == 200
     assert headers["Content-Type"] == "text/html; charset=utf-8"
@@ -90,13 +101,13 @@ def test_the_page_shows_progress_best_and_curves(server):
 
 
 @pytest.mark.parametrize("raw", ["/", "", "/wrong/", "/report/index.html", "//", "/%ff/", "*"])
-def test_without_the_token_everything_is_refused(server, raw):
+def test_without_the_token_everything_is_refused(server: LiveServer, raw: str) -> None:
     status, _, content = ask(server, raw=raw or "/")
     assert status == 403
     assert content == "403 Forbidden\n"
 
 
-def test_a_part_of_the_token_or_a_longer_one_is_refused(server):
+def test_a_part_of_the_token_or_a_longer_one_is_refused(server: LiveServer) -> None:
     for token in (server.token[:-1], f"{server.token}x", server.token.swapcase()):
         assert ask(server, token=token)[0] == 403
 
@@ -113,29 +124,29 @@ def test_a_part_of_the_token_or_a_longer_one_is_refused(server):
         ["[::1]:{port}"],
     ],
 )
-def test_a_request_for_another_host_is_refused(server, host):
+def test_a_request_for_another_host_is_refused(server: LiveServer, host: list[str]) -> None:
     names = [name.format(port=server.server_port) for name in host]
     assert ask(server, host=names)[0] == 403
 
 
-def test_localhost_is_this_host(server):
+def test_localhost_is_this_host(server: LiveServer) -> None:
     assert ask(server, host=[f"localhost:{server.server_port}"])[0] == 200
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "X"])
-def test_only_reading_methods_are_answered(server, method):
+def test_only_reading_methods_are_answered(server: LiveServer, method: str) -> None:
     status, headers, _ = ask(server, method=method)
     assert status == 405
     assert headers["Allow"] == "GET, HEAD"
 
 
-def test_head_has_the_headers_alone(server):
+def test_head_has_the_headers_alone(server: LiveServer) -> None:
     for path in ("", "report/index.html", "events"):
         status, _, content = ask(server, path, method="HEAD")
         assert (status, content) == (200, "")
 
 
-def test_files_of_the_report_are_served_and_may_do_nothing(server):
+def test_files_of_the_report_are_served_and_may_do_nothing(server: LiveServer) -> None:
     status, headers, content = ask(server, "report/index.html")
     assert (status, content) == (200, "<p>the report</p>")
     assert headers["X-Content-Type-Options"] == "nosniff"
@@ -168,11 +179,11 @@ def test_files_of_the_report_are_served_and_may_do_nothing(server):
         "report/" + "a" * 5000 + ".csv",
     ],
 )
-def test_nothing_else_is_served(server, path):
+def test_nothing_else_is_served(server: LiveServer, path: str) -> None:
     assert ask(server, path)[0] == 404
 
 
-def test_no_symbolic_link_leads_out(server, study, tmp_path):
+def test_no_symbolic_link_leads_out(server: LiveServer, study: Path, tmp_path: Path) -> None:
     (tmp_path / "outside.csv").write_text("patient\n")
     (study / "report" / "link.csv").symlink_to(tmp_path / "outside.csv")
     (study / "report" / "up").symlink_to(tmp_path)
@@ -202,7 +213,7 @@ def test_a_name_of_a_study_shows_as_text(tmp_path: Path) -> None:
 class Stream:
     """The events of a page."""
 
-    def __init__(self, server):
+    def __init__(self, server: LiveServer) -> None:
         self._socket = socket.create_connection(("127.0.0.1", server.server_port), timeout=300)
         request = f"GET /{server.token}/events HTTP/1.1\r\nHost: 127.0.0.1:{server.server_port}"
         self._socket.sendall(f"{request}\r\n\r\n".encode())
@@ -211,7 +222,7 @@ class Stream:
         while self._file.readline().strip():
             pass
 
-    def next(self):
+    def next(self) -> Any:
         """The next part of the page."""
         while True:
             line = self._file.readline()
@@ -219,12 +230,12 @@ class Stream:
             if line.startswith(b"data: "):
                 return json.loads(line.removeprefix(b"data: "))
 
-    def close(self):
+    def close(self) -> None:
         self._file.close()
         self._socket.close()
 
 
-def test_a_trial_that_ends_is_sent_to_the_page(server, study):
+def test_a_trial_that_ends_is_sent_to_the_page(server: LiveServer, study: Path) -> None:
     stream = Stream(server)
     assert "3 of 8" in stream.next()
     metrics = ("auroc", "cortex_auroc", "loss")
@@ -236,7 +247,7 @@ def test_a_trial_that_ends_is_sent_to_the_page(server, study):
     stream.close()
 
 
-def test_too_many_pages_at_once_are_refused(server):
+def test_too_many_pages_at_once_are_refused(server: LiveServer) -> None:
     streams = [Stream(server) for _ in range(live.MOST_STREAMS)]
     assert all(b"200" in stream.status for stream in streams)
     assert ask(server, "events")[0] == 503
@@ -245,8 +256,8 @@ def test_too_many_pages_at_once_are_refused(server):
 
 
 def test_a_running_search_is_said_with_its_process_and_does_not_count_down_once_it_ended(
-    server, study
-):
+    server: LiveServer, study: Path
+) -> None:
     with other_holder(study, "Regime I", noted=True) as process:
         page = ask(server)[2]
         assert f"Running: Regime I, process {process.pid}, since " in page
@@ -256,27 +267,32 @@ def test_a_running_search_is_said_with_its_process_and_does_not_count_down_once_
     assert "left</strong>" not in page
 
 
-def test_a_search_without_a_study_around_it_is_running_too(server, study):
+def test_a_search_without_a_study_around_it_is_running_too(server: LiveServer, study: Path) -> None:
     with other_holder(study / "regime_1", "searching hyperparameters", noted=True) as process:
         assert f"process {process.pid}, since " in ask(server)[2]
 
 
-def test_a_running_trial_has_its_finished_folds(server, study):
+def test_a_running_trial_has_its_finished_folds(server: LiveServer, study: Path) -> None:
     path = study / "regime_1" / "trial_0002" / "trial.json"
-    running = {"status": "RUNNING", "score": None, "best_step": None, "metrics": {"metrics": {}}}
+    running: dict[str, Any] = {
+        "status": "RUNNING",
+        "score": None,
+        "best_step": None,
+        "metrics": {"metrics": {}},
+    }
     write_json(path, read_json(path) | running)
     (path.parent / "fold_2.json").unlink()
     page = ask(server)[2]
     assert "Trial 0002 (unfinished): 2 of 3 folds" in page
 
 
-def test_damaged_records_are_said(server, study):
+def test_damaged_records_are_said(server: LiveServer, study: Path) -> None:
     (study / "regime_1" / "search.json").write_text("{")
     page = ask(server)[2]
     assert "cannot be read" in page
 
 
-def digests(folder):
+def digests(folder: Path) -> dict[str, tuple[str, int]]:
     return {
         str(path.relative_to(folder)): (
             hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -287,7 +303,7 @@ def digests(folder):
     }
 
 
-def test_it_works_beside_held_locks_and_writes_nothing(study):
+def test_it_works_beside_held_locks_and_writes_nothing(study: Path) -> None:
     write_regime_2(study / "regime_2")
     with hold_lock(study, "Regime I"), hold_lock(study / "report", "writing the report"):
         before = digests(study)
@@ -298,12 +314,14 @@ def test_it_works_beside_held_locks_and_writes_nothing(study):
         assert digests(study) == before
 
 
-def test_a_port_that_is_taken_is_an_error_that_says_what_to_do(server, study):
+def test_a_port_that_is_taken_is_an_error_that_says_what_to_do(
+    server: LiveServer, study: Path
+) -> None:
     with pytest.raises(StorageError, match=r"leave out --port"):
         LiveServer(study, port=server.server_port)
 
 
-def test_streams_end_with_the_server(study, monkeypatch):
+def test_streams_end_with_the_server(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = LiveServer(study)
     # At once, and not at the next sign of life.
     monkeypatch.setattr(live, "HEARTBEAT", 3600.0)
@@ -318,16 +336,16 @@ def test_streams_end_with_the_server(study, monkeypatch):
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
-def test_the_command_says_its_address_and_ends_cleanly(study, sign):
+def test_the_command_says_its_address_and_ends_cleanly(study: Path, sign: signal.Signals) -> None:
     started = subprocess.Popen(
         [sys.executable, "-m", "rust_tuner", "watch", str(study), "--no-browser"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    url = started.stdout.readline().strip()
+    url = not_none(started.stdout).readline().strip()
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=300)
+    connection = http.client.HTTPConnection(not_none(parts.hostname), parts.port, timeout=300)
     connection.request("GET", quote(parts.path))
     assert connection.getresponse().status == 200
     connection.close()
@@ -341,7 +359,7 @@ def test_the_command_says_its_address_and_ends_cleanly(study, sign):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
-def test_a_named_pipe_is_not_waited_for(server, study):
+def test_a_named_pipe_is_not_waited_for(server: LiveServer, study: Path) -> None:
     (study / "report").mkdir(exist_ok=True)
     os.mkfifo(study / "report" / "pipe.html")
     assert ask(server, "report/pipe.html")[0] == 404

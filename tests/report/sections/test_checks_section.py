@@ -1,6 +1,7 @@
 """The page's section on checks: what the record holds, escaped, and whether it is behind."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 from report_studies import write_regime_1, write_study
@@ -12,11 +13,11 @@ from rust_tuner.report.sections.checks import checks_section
 
 
 @pytest.fixture
-def study(tmp_path):
+def study(tmp_path: Path) -> Path:
     return write_study(tmp_path / "study")
 
 
-def test_every_verdict_is_a_row(study):
+def test_every_verdict_is_a_row(study: Path) -> None:
     section = checks_section(read_study(study))
     _, table = section.tables
     assert [row[0][0] for row in table.rows] == ["Equal images", "Shuffled"]
@@ -25,7 +26,7 @@ def test_every_verdict_is_a_row(study):
     assert "2 passed" in section.lead[1]
 
 
-def test_findings_and_figures_have_tables_of_their_own(study):
+def test_findings_and_figures_have_tables_of_their_own(study: Path) -> None:
     record = read_json(study / "checks.json")
     record["verdicts"][0] |= {
         "status": "failed",
@@ -38,7 +39,7 @@ def test_findings_and_figures_have_tables_of_their_own(study):
     assert [cell for cell, _ in figures.rows[1]] == ["Equal images", "similarity", "0.990"]
 
 
-def test_checks_that_are_not_there_or_behind_are_said(study):
+def test_checks_that_are_not_there_or_behind_are_said(study: Path) -> None:
     write_regime_1(study / "regime_1", count=13)
     assert "continued since" in checks_section(read_study(study)).missing[0]
     (study / "checks.json").unlink()
@@ -47,7 +48,7 @@ def test_checks_that_are_not_there_or_behind_are_said(study):
     assert [table.caption for table in section.tables] == ["Checks"]
 
 
-def test_texts_of_the_record_are_escaped_on_the_page(study):
+def test_texts_of_the_record_are_escaped_on_the_page(study: Path) -> None:
     record = read_json(study / "checks.json")
     record["verdicts"][0] |= {"status": "failed", "reason": "<script>x</script>"}
     for part in study.iterdir():

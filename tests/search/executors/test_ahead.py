@@ -2,11 +2,14 @@
 
 import concurrent.futures
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import keras
+import keras_tuner
 import pytest
 from fake_executors import SameProcess
 from fault_injection import MOMENTS, Snapshots
+from keras_tuner.engine.trial import Trial
 from search_problems import (
     AdamHyperModel,
     Said,
@@ -28,7 +31,7 @@ from rust_tuner.search.executors.lost import WorkerLost
 
 
 @pytest.mark.parametrize("kind", ["random", pytest.param("grid", marks=pytest.mark.slow)])
-def test_a_search_in_an_executor_is_that_of_one_process(kind, tmp_path) -> None:
+def test_a_search_in_an_executor_is_that_of_one_process(kind: str, tmp_path: Path) -> None:
     expected = outcome(run_search(tmp_path / "alone", kind, max_trials=3))
     executor = SameProcess()
     tuner = make_tuner(tmp_path / "sent", kind, max_trials=3)
@@ -38,54 +41,56 @@ def test_a_search_in_an_executor_is_that_of_one_process(kind, tmp_path) -> None:
 
 
 @pytest.mark.slow
-def test_a_growing_search_in_an_executor_is_that_of_one_process(tmp_path) -> None:
+def test_a_growing_search_in_an_executor_is_that_of_one_process(tmp_path: Path) -> None:
     expected = outcome(grow(tmp_path / "alone", "grid", max_trials=5))
     sent = grow(tmp_path / "sent", "grid", max_trials=5, search={"executor": SameProcess()})
     assert_same(outcome(sent), expected)
 
 
 @pytest.mark.slow
-def test_callbacks_and_their_state_are_sent_along(tmp_path) -> None:
+def test_callbacks_and_their_state_are_sent_along(tmp_path: Path) -> None:
     both = []
     for name, options in (("alone", {}), ("sent", {"executor": SameProcess()})):
         tuner = make_tuner(tmp_path / name, "random")
         callbacks = remembering()
-        tuner.search(*problem(), epochs=4, batch_size=16, callbacks=callbacks, **options)
+        tuner.search(*problem(), epochs=4, batch_size=16, callbacks=callbacks, **options)  # type: ignore[arg-type]
         both.append(outcome(tuner))
     assert_same(*both)
 
 
 class Failing(TinyHyperModel):
-    def build(self, hp):
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         model = super().build(hp)
         if hp.get("units") == 2:
             raise ValueError(f"units={hp.get('units')} do not fit")
         return model
 
 
-def test_failed_trials_are_those_of_one_process(tmp_path) -> None:
+def test_failed_trials_are_those_of_one_process(tmp_path: Path) -> None:
     both = []
     for name, options in (("alone", {}), ("sent", {"executor": SameProcess()})):
         tuner = make_tuner(tmp_path / name, "grid", max_trials=4, hypermodel=Failing())
-        tuner.search(*problem(), epochs=1, batch_size=16, **options)
+        tuner.search(*problem(), epochs=1, batch_size=16, **options)  # type: ignore[arg-type]
         both.append(tuner.results().drop(columns="seconds"))
     assert set(both[0]["status"]) == {"FAILED", "COMPLETED"}
     assert both[0].equals(both[1])
 
 
 class NeverFits(TinyHyperModel):
-    def fit(self, hp, model, *args, **kwargs):
+    def fit(
+        self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: object, **kwargs: object
+    ) -> NoReturn:
         raise ValueError("nothing fits")
 
 
-def test_a_mistake_in_the_code_ends_the_search_though_others_are_sent(tmp_path) -> None:
+def test_a_mistake_in_the_code_ends_the_search_though_others_are_sent(tmp_path: Path) -> None:
     tuner = make_tuner(tmp_path, "random", max_trials=9, hypermodel=NeverFits())
     with pytest.raises(ValueError, match="nothing fits"):
         tuner.search(*problem(), epochs=1, executor=SameProcess())
     assert {trial.status for trial in tuner.project.trials} == {"RUNNING"}
 
 
-def test_an_executor_of_threads_is_refused(tmp_path) -> None:
+def test_an_executor_of_threads_is_refused(tmp_path: Path) -> None:
     tuner = make_tuner(tmp_path, "random")
     with (
         concurrent.futures.ThreadPoolExecutor(1) as executor,
@@ -95,12 +100,12 @@ def test_an_executor_of_threads_is_refused(tmp_path) -> None:
 
 
 class OwnTrial(CrossValidationTuner):
-    def run_trial(self, trial, *args, **kwargs):
+    def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> dict[str, float]:
         return super().run_trial(trial, *args, **kwargs)
 
 
 @pytest.mark.slow
-def test_an_own_run_trial_runs_in_this_process_and_says_so(tmp_path) -> None:
+def test_an_own_run_trial_runs_in_this_process_and_says_so(tmp_path: Path) -> None:
     notes = Said()
     tuner = make_tuner(tmp_path, "random", max_trials=1, progress=notes)
     tuner.__class__ = OwnTrial
@@ -109,13 +114,15 @@ def test_an_own_run_trial_runs_in_this_process_and_says_so(tmp_path) -> None:
 
 
 class AsksInFit(AdamHyperModel):
-    def fit(self, hp, model, *args, **kwargs):
+    def fit(
+        self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any
+    ) -> keras.callbacks.History:
         hp.Choice("late", [1, 2])
         return model.fit(*args, **kwargs)
 
 
 @pytest.mark.slow
-def test_what_is_first_asked_for_in_training_is_refused_by_name(tmp_path) -> None:
+def test_what_is_first_asked_for_in_training_is_refused_by_name(tmp_path: Path) -> None:
     tuner = make_tuner(tmp_path, "random", hypermodel=AsksInFit())
     with pytest.raises(SearchError, match="late is first asked for while the model is trained"):
         tuner.search(*problem(), epochs=1, executor=SameProcess())
@@ -128,7 +135,7 @@ class Dying(SameProcess):
         super().__init__()
         self.at = at
 
-    def submit(self, function: Any, *arguments: Any) -> Any:
+    def submit(self, function: Any, *arguments: Any) -> Any:  # type: ignore[override]
         if self.calls == self.at:
             self.calls += 1
             future: concurrent.futures.Future[Any] = concurrent.futures.Future()
@@ -138,7 +145,7 @@ class Dying(SameProcess):
 
 
 @pytest.mark.slow
-def test_a_broken_executor_of_the_user_ends_the_search_which_is_resumed(tmp_path) -> None:
+def test_a_broken_executor_of_the_user_ends_the_search_which_is_resumed(tmp_path: Path) -> None:
     expected = outcome(run_search(tmp_path / "alone", "random", max_trials=3))
     tuner = make_tuner(tmp_path / "sent", "random", max_trials=3)
     with pytest.raises(SearchError, match=r"workers died while trials 0001 were trained"):
@@ -170,7 +177,7 @@ class Losing(SameProcess):
         super().__init__(2)
         self.times = times
 
-    def submit(self, function: Any, *arguments: Any) -> Any:
+    def submit(self, function: Any, *arguments: Any) -> Any:  # type: ignore[override]
         if arguments[3] != "0001" or not self.times:
             return super().submit(function, *arguments)
         self.times -= 1
@@ -179,7 +186,7 @@ class Losing(SameProcess):
         return future
 
 
-def test_a_worker_that_dies_alone_costs_its_own_trial_a_second_run(tmp_path) -> None:
+def test_a_worker_that_dies_alone_costs_its_own_trial_a_second_run(tmp_path: Path) -> None:
     notes = Said()
     sent = run_search_of_folds_together(
         tmp_path, "random", max_trials=3, engine=GivenExecutor(Losing(2)), progress=notes
@@ -194,14 +201,16 @@ def test_a_worker_that_dies_alone_costs_its_own_trial_a_second_run(tmp_path) -> 
         )
 
 
-def test_workers_that_die_again_and_again_end_the_search(tmp_path) -> None:
+def test_workers_that_die_again_and_again_end_the_search(tmp_path: Path) -> None:
     engine = DyingAgain()
     with pytest.raises(SearchError, match="workers died while trials 0000"):
         run_search_of_folds_together(tmp_path, "random", max_trials=2, engine=engine)
     assert engine.restarts == 2
 
 
-def test_frozen_features_are_sent_as_files_and_the_search_is_that_of_one_process(tmp_path) -> None:
+def test_frozen_features_are_sent_as_files_and_the_search_is_that_of_one_process(
+    tmp_path: Path,
+) -> None:
     expected = outcome(run_search_of_folds_together(tmp_path / "alone", "random", max_trials=3))
     engine = GivenExecutor(SameProcess())
     sent = run_search_of_folds_together(tmp_path / "sent", "random", max_trials=3, engine=engine)
@@ -210,7 +219,7 @@ def test_frozen_features_are_sent_as_files_and_the_search_is_that_of_one_process
 
 
 @pytest.mark.slow
-def test_a_search_in_an_executor_killed_at_any_write_ends_as_if_untouched(tmp_path) -> None:
+def test_a_search_in_an_executor_killed_at_any_write_ends_as_if_untouched(tmp_path: Path) -> None:
     """The coordinator and its workers die together; half of the searches go on without workers."""
 
     def run(folder: Path, executor: SameProcess | None) -> CrossValidationTuner:

@@ -11,7 +11,9 @@ pytestmark = pytest.mark.slow
 TESTS = Path(__file__).parents[2]
 
 
-def test_a_search_in_dask_is_that_of_one_process(tmp_path, monkeypatch) -> None:
+def test_a_search_in_dask_is_that_of_one_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Workers import the model's class from there.
     path = os.environ.get("PYTHONPATH", "")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(TESTS), path])))

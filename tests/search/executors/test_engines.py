@@ -11,12 +11,14 @@ from rust_tuner.search.executors.local import LocalEngine
 
 
 @pytest.mark.parametrize("workers", [None, 1, "1", "local:1"])
-def test_one_process_is_this_one(workers) -> None:
+def test_one_process_is_this_one(workers: int | str | None) -> None:
     assert engine_of(None, workers) is None
 
 
 @pytest.mark.parametrize("workers", [3, "3", "local:3"])
-def test_a_number_is_processes_of_this_machine_which_share_its_cores(workers, monkeypatch) -> None:
+def test_a_number_is_processes_of_this_machine_which_share_its_cores(
+    workers: int | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 8)
     engine = engine_of(None, workers)
     assert isinstance(engine, LocalEngine)

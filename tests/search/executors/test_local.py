@@ -46,7 +46,7 @@ def wait_for(condition: Any) -> None:
         time.sleep(0.02)
 
 
-def test_two_processes_give_the_search_of_one(tmp_path) -> None:
+def test_two_processes_give_the_search_of_one(tmp_path: Path) -> None:
     notes = Said()
     before = set(children())
     sent = search_in_two(tmp_path / "two", progress=notes)
@@ -57,7 +57,7 @@ def test_two_processes_give_the_search_of_one(tmp_path) -> None:
     wait_for(lambda: len([pid for pid in set(children()) - before if is_alive(pid)]) <= 1)
 
 
-def test_killed_workers_are_replaced_and_said_and_nothing_is_lost(tmp_path) -> None:
+def test_killed_workers_are_replaced_and_said_and_nothing_is_lost(tmp_path: Path) -> None:
     notes, before, killed = Said(), set(children()), []
 
     def kill_workers() -> None:
@@ -86,7 +86,7 @@ tuner.search(*arrays(), epochs=2, batch_size=16, workers=2, verbose=0)
 """
 
 
-def test_a_killed_coordinator_leaves_no_process_and_its_search_is_resumed(tmp_path) -> None:
+def test_a_killed_coordinator_leaves_no_process_and_its_search_is_resumed(tmp_path: Path) -> None:
     folder = tmp_path / "two"
     coordinator = subprocess.Popen([sys.executable, "-W", "ignore", "-c", SCRIPT, str(folder)])
     wait_for((folder / "search" / "trial_0001" / "fold_0.json").exists)

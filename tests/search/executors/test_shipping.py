@@ -1,5 +1,7 @@
 """What is sent to workers: functions with what they close over, and arrays as files."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ def nothing_brought():
     bring({})
 
 
-def test_large_arrays_are_files_of_their_hash_and_come_back_equal(tmp_path) -> None:
+def test_large_arrays_are_files_of_their_hash_and_come_back_equal(tmp_path: Path) -> None:
     large = np.arange(40_000.0).reshape(200, 200)
     value = {
         "a": large,
@@ -34,16 +36,16 @@ def test_large_arrays_are_files_of_their_hash_and_come_back_equal(tmp_path) -> N
     assert back["text"].tolist() == ["x", None]
 
 
-def test_functions_take_along_what_they_close_over(tmp_path) -> None:
+def test_functions_take_along_what_they_close_over(tmp_path: Path) -> None:
     table = np.ones(20_000)
 
-    def total(factor):
-        return factor * table.sum()
+    def total(factor: int) -> int:
+        return factor * int(table.sum())
 
     assert unpacked(packed(total, tmp_path), tmp_path)(2) == 40_000
 
 
-def test_an_array_is_written_once_for_all_calls(tmp_path) -> None:
+def test_an_array_is_written_once_for_all_calls(tmp_path: Path) -> None:
     large = np.arange(40_000.0)
     packed(large, tmp_path)
     (file,) = tmp_path.iterdir()
@@ -53,7 +55,7 @@ def test_an_array_is_written_once_for_all_calls(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float16", ">f4", "complex64", "bool", "U7", "M8[s]"])
-def test_every_plain_type_comes_back(dtype, tmp_path) -> None:
+def test_every_plain_type_comes_back(dtype: str, tmp_path: Path) -> None:
     array = np.zeros(200_000).astype(dtype)
     back = unpacked(packed(array, tmp_path), tmp_path)
     assert back.dtype == array.dtype
@@ -61,7 +63,7 @@ def test_every_plain_type_comes_back(dtype, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["changed", "cut", "absent"])
-def test_a_damaged_file_is_refused(damage, tmp_path) -> None:
+def test_a_damaged_file_is_refused(damage: str, tmp_path: Path) -> None:
     data = packed(np.arange(40_000.0), tmp_path)
     (file,) = tmp_path.iterdir()
     content = bytearray(file.read_bytes())
@@ -74,7 +76,7 @@ def test_a_damaged_file_is_refused(damage, tmp_path) -> None:
         unpacked(data, tmp_path)
 
 
-def test_what_cannot_be_sent_is_refused_with_what_to_do(tmp_path) -> None:
+def test_what_cannot_be_sent_is_refused_with_what_to_do(tmp_path: Path) -> None:
     with open(tmp_path / "open", "w") as stream, pytest.raises(SearchError, match="inside build"):
         packed({"stream": stream}, tmp_path)
 

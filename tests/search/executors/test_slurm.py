@@ -68,7 +68,7 @@ def go_on(folder: Path) -> None:
 
 @pytest.mark.usefixtures("cluster")
 def test_calls_come_back_as_they_would_from_a_process_and_nothing_is_left(
-    tmp_path, monkeypatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "Tibia [1] (größer) 脛骨 *"
     folder.mkdir()
@@ -109,7 +109,7 @@ def test_calls_come_back_as_they_would_from_a_process_and_nothing_is_left(
 
 
 @pytest.mark.usefixtures("cluster")
-def test_a_cancelled_job_is_named_and_a_requeued_one_runs_again(tmp_path) -> None:
+def test_a_cancelled_job_is_named_and_a_requeued_one_runs_again(tmp_path: Path) -> None:
     held(tmp_path, "cancelled", "requeued")
     with engine_in(tmp_path, "slurm:2") as engine:
         names = ("cancelled", "requeued")
@@ -132,7 +132,9 @@ def test_a_cancelled_job_is_named_and_a_requeued_one_runs_again(tmp_path) -> Non
 
 
 @pytest.mark.usefixtures("cluster")
-def test_a_killed_coordinator_leaves_jobs_that_the_next_one_takes_up_or_ends(tmp_path) -> None:
+def test_a_killed_coordinator_leaves_jobs_that_the_next_one_takes_up_or_ends(
+    tmp_path: Path,
+) -> None:
     held(tmp_path, "0000", "0001")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
     coordinator = subprocess.Popen(
@@ -153,14 +155,17 @@ def test_a_killed_coordinator_leaves_jobs_that_the_next_one_takes_up_or_ends(tmp
 
 
 @pytest.mark.usefixtures("cluster")
-def test_jobs_of_another_run_and_of_a_search_without_slurm_are_ended(tmp_path, monkeypatch) -> None:
+def test_jobs_of_another_run_and_of_a_search_without_slurm_are_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     held(tmp_path, "0000")
-    project, said = tmp_path / "search", []
+    project = tmp_path / "search"
+    said: list[str] = []
     for number, goes_on in enumerate(("another run", "no SLURM")):
         engine = SlurmEngine(Workers.of("slurm:1"))
         engine.begin(project, "key", said.append)
         engine.submit_as("0000", slurm_calls.note_and_wait, str(tmp_path), "0000")
-        wait_for(lambda number=number: len(begun(tmp_path, "0000")) > number)
+        wait_for(lambda number=number: len(begun(tmp_path, "0000")) > number)  # type: ignore[misc]
         # As if it were killed.
         assert engine._jobs is not None
         engine._jobs._is_closing = True
@@ -186,7 +191,7 @@ def test_what_slurm_would_never_run_is_refused_before_any_work() -> None:
 
 
 @pytest.mark.usefixtures("cluster")
-def test_a_search_ends_as_in_one_process_whatever_is_killed(tmp_path) -> None:
+def test_a_search_ends_as_in_one_process_whatever_is_killed(tmp_path: Path) -> None:
     """The coordinator is a job and is killed; one job is cancelled, one requeued, in mid-trial."""
     hold, folder = tmp_path / "hold", tmp_path / "sent"
     hold.touch()

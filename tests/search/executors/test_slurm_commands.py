@@ -35,7 +35,7 @@ def write(folder: Path, name: str, script: str) -> None:
     (folder / name).chmod(0o755)
 
 
-def test_states_are_read_from_one_squeue(commands) -> None:
+def test_states_are_read_from_one_squeue(commands: Path) -> None:
     write(
         commands, "squeue", "echo '7_0|RUNNING|node[1-2]'; echo '7_1|PENDING|'; echo '8|FAILED|a'"
     )
@@ -50,7 +50,7 @@ def test_states_are_read_from_one_squeue(commands) -> None:
     assert states_of("rust-tuner-1") is None
 
 
-def test_accounting_is_asked_and_may_be_missing(commands) -> None:
+def test_accounting_is_asked_and_may_be_missing(commands: Path) -> None:
     assert accounted_state("7_0") is None
     write(commands, "sacct", "echo 'Slurm accounting storage is disabled' >&2; exit 1")
     assert accounted_state("7_0") is None
@@ -58,7 +58,7 @@ def test_accounting_is_asked_and_may_be_missing(commands) -> None:
     assert accounted_state("7_0") == JobState("CANCELLED", "node1")
 
 
-def test_only_what_can_never_run_is_refused(commands) -> None:
+def test_only_what_can_never_run_is_refused(commands: Path) -> None:
     for said, refusal in {
         "sbatch: error: invalid partition specified: x": "invalid partition specified: x",
         "allocation failure: Required node not available (down, drained or reserved)": None,
@@ -74,12 +74,12 @@ def test_a_busy_slurm_and_a_limit_are_asked_again() -> None:
     assert not is_temporary("Batch job submission failed: Invalid account")
 
 
-def test_a_machine_without_slurm_is_refused(commands) -> None:
+def test_a_machine_without_slurm_is_refused(commands: Path) -> None:
     with pytest.raises(SearchError, match="sbatch, squeue, scancel, srun cannot be found"):
         require_slurm()
 
 
-def test_a_job_is_hidden_from_those_that_it_submits(monkeypatch) -> None:
+def test_a_job_is_hidden_from_those_that_it_submits(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = {"SLURM_CONF": "/etc/slurm.conf", "SBATCH_ACCOUNT": "lab", "CUDA_VISIBLE_DEVICES": "1"}
     for name, value in (kept | {"SLURM_MEM_PER_NODE": "9"}).items():
         monkeypatch.setenv(name, value)
@@ -94,7 +94,7 @@ def test_a_job_is_hidden_from_those_that_it_submits(monkeypatch) -> None:
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "1"
 
 
-def test_jobs_of_a_copied_folder_are_left_alone(commands, tmp_path) -> None:
+def test_jobs_of_a_copied_folder_are_left_alone(commands: Path, tmp_path: Path) -> None:
     project = tmp_path / "search"
     jobs = SlurmJobs.of({"name": "rust-tuner-other", "key": "k", "options": {}, "jobs": {}})
     write_jobs(project, jobs)
@@ -102,7 +102,9 @@ def test_jobs_of_a_copied_folder_are_left_alone(commands, tmp_path) -> None:
     assert not has_jobs(project)
 
 
-def test_jobs_that_cannot_be_ended_from_here_stop_a_search(commands, tmp_path, monkeypatch) -> None:
+def test_jobs_that_cannot_be_ended_from_here_stop_a_search(
+    commands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project = tmp_path / "search"
     name = name_of_jobs(project)
     write_jobs(project, SlurmJobs.of({"name": name, "key": "k", "options": {}, "jobs": {}}))

@@ -36,7 +36,7 @@ def test_options_are_those_of_sbatch_by_name() -> None:
         ("0:0:1", 1),
     ],
 )
-def test_times_have_slurms_forms(text, minutes) -> None:
+def test_times_have_slurms_forms(text: str, minutes: int) -> None:
     assert SlurmOptions.of({"time": text}).minutes == minutes
 
 
@@ -56,7 +56,7 @@ def test_times_have_slurms_forms(text, minutes) -> None:
         ("constraint=a\n#SBATCH --uid=0", "one line of text"),
     ],
 )
-def test_a_wrong_option_is_refused_with_what_is_expected(text, expected) -> None:
+def test_a_wrong_option_is_refused_with_what_is_expected(text: str, expected: str) -> None:
     with pytest.raises(SearchError, match=expected):
         options_of_texts([text])
 

@@ -10,7 +10,7 @@ from rust_tuner.steps.checks.pictures import check_pictures
 
 
 @pytest.fixture
-def radiographs():
+def radiographs() -> Radiographs:
     """Two radiographs of each of P1 to P3."""
     rows = [
         {
@@ -35,13 +35,15 @@ ACROSS = SimilarPair(1, 2, 1.0, equal=True, flip="")
 BORDER = SimilarPair(3, 4, 0.991, equal=False, flip="mirrored left to right")
 
 
-def test_no_pair_passes(radiographs):
+def test_no_pair_passes(radiographs: Radiographs) -> None:
     verdict = check_pictures(radiographs, (), SPLIT)
     assert verdict.status == "passed"
     assert verdict.reason.startswith("No duplicates found. 6 images, 15 pairs, were compared.")
 
 
-def test_the_verdict_says_which_copies_it_would_have_found_and_which_not(radiographs):
+def test_the_verdict_says_which_copies_it_would_have_found_and_which_not(
+    radiographs: Radiographs,
+) -> None:
     for pairs in ((), (ACROSS,)):
         reason = check_pictures(radiographs, pairs, SPLIT).reason
         assert "finds nearly all copies that were recompressed" in reason
@@ -50,13 +52,13 @@ def test_the_verdict_says_which_copies_it_would_have_found_and_which_not(radiogr
         assert "twice" not in reason
 
 
-def test_a_pair_of_one_patient_is_a_warning(radiographs):
+def test_a_pair_of_one_patient_is_a_warning(radiographs: Radiographs) -> None:
     verdict = check_pictures(radiographs, (WITHIN,), SPLIT)
     assert verdict.status == "warning"
     assert "the same picture: 1 of one patient. 6 images, 15 pairs, were" in verdict.reason
 
 
-def test_a_pair_of_two_patients_fails_and_is_named_with_rows(radiographs):
+def test_a_pair_of_two_patients_fails_and_is_named_with_rows(radiographs: Radiographs) -> None:
     verdict = check_pictures(radiographs, (ACROSS,), SPLIT)
     assert verdict.status == "failed"
     assert verdict.findings == (
@@ -65,13 +67,15 @@ def test_a_pair_of_two_patients_fails_and_is_named_with_rows(radiographs):
     )
 
 
-def test_what_was_done_to_a_copy_is_named(radiographs):
+def test_what_was_done_to_a_copy_is_named(radiographs: Radiographs) -> None:
     pair = SimilarPair(1, 2, 0.99, equal=False, flip="upside down", change="turned by 2.0 degrees")
     (line,) = check_pictures(radiographs, (pair,), SPLIT).findings
     assert line.endswith("similarity 0.990, the second upside down, turned by 2.0 degrees")
 
 
-def test_a_pair_across_the_holdout_border_stands_first_with_both_sides(radiographs):
+def test_a_pair_across_the_holdout_border_stands_first_with_both_sides(
+    radiographs: Radiographs,
+) -> None:
     verdict = check_pictures(radiographs, (WITHIN, ACROSS, BORDER), SPLIT)
     assert verdict.status == "failed"
     assert "1 across the hold-out border, 1 of two patients on one side, 1 of one patient" in (
@@ -86,7 +90,7 @@ def test_a_pair_across_the_holdout_border_stands_first_with_both_sides(radiograp
     assert verdict.figures["across_the_holdout_border"] == 1
 
 
-def test_without_a_split_the_sides_are_not_told(radiographs):
+def test_without_a_split_the_sides_are_not_told(radiographs: Radiographs) -> None:
     verdict = check_pictures(radiographs, (BORDER,), None)
     assert verdict.status == "failed"
     assert "set)" not in verdict.findings[0]

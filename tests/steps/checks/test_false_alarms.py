@@ -11,7 +11,7 @@ STUDIES, DRAWN = 6, 20
 
 
 @pytest.mark.slow
-def test_clean_studies_fail_as_rarely_as_said():
+def test_clean_studies_fail_as_rarely_as_said() -> None:
     """In each corner: few patients, few folds, rare scores, cortices in both views."""
     rates = {
         name: failure_rate(
@@ -26,7 +26,7 @@ def test_clean_studies_fail_as_rarely_as_said():
 
 
 @pytest.mark.slow
-def test_a_planted_leak_is_seen_and_copies_under_new_ids_are_not():
+def test_a_planted_leak_is_seen_and_copies_under_new_ids_are_not() -> None:
     for leak in ("patients on both sides", "features chosen by labels"):
         rate = failure_rate(
             Setting(60), permutations=DEFAULT_PERMUTATIONS, studies=3, drawn=20, leak=leak
@@ -42,7 +42,7 @@ def test_a_planted_leak_is_seen_and_copies_under_new_ids_are_not():
     assert rate < 0.2
 
 
-def test_images_that_tell_healing_raise_nothing_on_shuffled_labels():
+def test_images_that_tell_healing_raise_nothing_on_shuffled_labels() -> None:
     """With visits in their order, the mean lift of such a study was 0.06."""
     means = []
     for seed in range(3):
@@ -52,7 +52,7 @@ def test_images_that_tell_healing_raise_nothing_on_shuffled_labels():
     assert sum(means) / 3 < 0.02
 
 
-def test_the_same_seed_gives_the_same_study():
+def test_the_same_seed_gives_the_same_study() -> None:
     setting = dataclasses.replace(Setting(12), folds=3)
     first, again = (shuffled_lifts(setting, 5, permutations=2)[0].tolist() for _ in range(2))
     assert first == again

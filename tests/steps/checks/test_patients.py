@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import shutil
+from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from judged_searches import skilled, write_judged_search
@@ -20,6 +22,9 @@ from rust_tuner.data.split_file import (
     write_split,
 )
 from rust_tuner.files import sha256_of_file
+from rust_tuner.protocol import Protocol
+from rust_tuner.records.checks import Verdict
+from rust_tuner.records.project import Project
 from rust_tuner.records.study_record import StudyRecord, read_study_record
 from rust_tuner.steps.checks.patients import (
     check_patient_ids,
@@ -29,7 +34,9 @@ from rust_tuner.steps.checks.patients import (
 
 
 @pytest.fixture
-def prepared(tmp_path, phantom_manifest, tiny_protocol):
+def prepared(
+    tmp_path: Path, phantom_manifest: Path, tiny_protocol: Protocol
+) -> tuple[Path, Path, Radiographs]:
     """A study's folder, its manifest that may be changed, and its radiographs."""
     shutil.copytree(phantom_manifest.parent, tmp_path / "radiographs")
     manifest = tmp_path / "radiographs" / "manifest.csv"
@@ -37,18 +44,20 @@ def prepared(tmp_path, phantom_manifest, tiny_protocol):
     return tmp_path / "study", manifest, load_manifest(manifest)
 
 
-def hashes(radiographs):
+def hashes(radiographs: Radiographs) -> list[str]:
     return [sha256_of_file(path) for path in radiographs.images]
 
 
-def split_of(prepared, projects=None):
+def split_of(
+    prepared: tuple[Path, Path, Radiographs], projects: Mapping[str, Project] | None = None
+) -> tuple[Verdict, Split | None]:
     folder, _, radiographs = prepared
     return check_split(
         folder / "split.json", radiographs, read_study_record(folder / "study.json"), projects or {}
     )
 
 
-def test_what_was_prepared_is_unchanged(prepared):
+def test_what_was_prepared_is_unchanged(prepared: tuple[Path, Path, Radiographs]) -> None:
     folder, _, radiographs = prepared
     verdict = check_unchanged(
         radiographs, hashes(radiographs), read_study_record(folder / "study.json")
@@ -57,12 +66,14 @@ def test_what_was_prepared_is_unchanged(prepared):
     assert "28 radiographs of 12 patients" in verdict.reason
 
 
-def test_a_changed_score_and_a_changed_image_fail_and_are_told_apart(prepared):
+def test_a_changed_score_and_a_changed_image_fail_and_are_told_apart(
+    prepared: tuple[Path, Path, Radiographs],
+) -> None:
     folder, _, radiographs = prepared
     study = read_study_record(folder / "study.json")
     table = radiographs.table.copy()
     row = table["medial"].first_valid_index()
-    table.loc[row, "medial"] = 5 - table.loc[row, "medial"]
+    table.loc[row, "medial"] = 5 - table.loc[row, "medial"]  # type: ignore[index]
     changed = Radiographs(table)
     verdict = check_unchanged(changed, hashes(changed), study)
     assert verdict.status == "failed"
@@ -78,14 +89,16 @@ def test_a_changed_score_and_a_changed_image_fail_and_are_told_apart(prepared):
     assert "scores" not in verdict.reason
 
 
-def test_a_split_that_was_prepared_passes(prepared):
+def test_a_split_that_was_prepared_passes(prepared: tuple[Path, Path, Radiographs]) -> None:
     verdict, split = split_of(prepared)
     assert verdict.status == "passed"
     assert "10 development and 2 hold-out patients, none on both sides" in verdict.reason
     assert split is not None
 
 
-def test_a_patient_moved_out_of_the_holdout_set_by_hand_fails(prepared):
+def test_a_patient_moved_out_of_the_holdout_set_by_hand_fails(
+    prepared: tuple[Path, Path, Radiographs],
+) -> None:
     path = prepared[0] / "split.json"
     content = json.loads(path.read_text())
     content["development"] = sorted([*content["development"], content["holdout"].pop()])
@@ -110,7 +123,9 @@ def moved(split: Split, radiographs: Radiographs) -> Split:
     )
 
 
-def test_a_split_of_an_earlier_version_stays_valid_and_is_said_to_be_no_random_sample(prepared):
+def test_a_split_of_an_earlier_version_stays_valid_and_is_said_to_be_no_random_sample(
+    prepared: tuple[Path, Path, Radiographs],
+) -> None:
     folder, manifest, radiographs = prepared
     path = folder / "split.json"
     split = dataclasses.replace(read_split(path, radiographs), drawn=None)
@@ -125,7 +140,9 @@ def test_a_split_of_an_earlier_version_stays_valid_and_is_said_to_be_no_random_s
     assert "not a random sample" in verdict.reason
 
 
-def test_a_split_that_was_changed_with_its_hashes_differs_from_what_was_prepared(prepared):
+def test_a_split_that_was_changed_with_its_hashes_differs_from_what_was_prepared(
+    prepared: tuple[Path, Path, Radiographs],
+) -> None:
     folder, _, radiographs = prepared
     path = folder / "split.json"
     changed = moved(read_split(path, radiographs), radiographs)
@@ -143,7 +160,7 @@ def test_a_split_that_was_changed_with_its_hashes_differs_from_what_was_prepared
     assert "other patients than its seed 0 gives" in verdict.reason
 
 
-def test_a_lost_split_fails(prepared):
+def test_a_lost_split_fails(prepared: tuple[Path, Path, Radiographs]) -> None:
     (prepared[0] / "split.json").unlink()
     verdict, split = split_of(prepared)
     assert (verdict.status, split) == ("failed", None)
@@ -151,7 +168,7 @@ def test_a_lost_split_fails(prepared):
 
 
 @pytest.fixture
-def searched(tmp_path):
+def searched(tmp_path: Path) -> tuple[Path, Radiographs, Radiographs, Radiographs, StudyRecord]:
     """A split of more patients, with folds, and what a search on its development set has."""
     from judged_searches import NUM_FOLDS, phantom_rows
 
@@ -163,19 +180,25 @@ def searched(tmp_path):
     return tmp_path, radiographs, development.radiographs, holdout.radiographs, study
 
 
-def judged(searched, used):
+def judged(
+    searched: tuple[Path, Radiographs, Radiographs, Radiographs, StudyRecord], used: Radiographs
+) -> Verdict:
     folder, radiographs, _, _, study = searched
     project = write_judged_search(folder / "regime_1", used, skilled(used))
     return check_split(folder / "split.json", radiographs, study, {"regime_1": project})[0]
 
 
-def test_a_search_on_the_folds_of_the_split_passes(searched):
+def test_a_search_on_the_folds_of_the_split_passes(
+    searched: tuple[Path, Radiographs, Radiographs, Radiographs, StudyRecord],
+) -> None:
     verdict = judged(searched, searched[2])
     assert verdict.status == "passed"
     assert "1 searches use these sides" in verdict.reason
 
 
-def test_a_search_that_saw_a_sealed_patient_fails(searched):
+def test_a_search_that_saw_a_sealed_patient_fails(
+    searched: tuple[Path, Radiographs, Radiographs, Radiographs, StudyRecord],
+) -> None:
     _, _, development, holdout, _ = searched
     leaked = holdout.table.iloc[:1]
     seen = {*development.rows, leaked.index[0]}
@@ -186,7 +209,9 @@ def test_a_search_that_saw_a_sealed_patient_fails(searched):
     assert f"it used the sealed patients {leaked['patient_id'].iloc[0]}" in verdict.findings[0]
 
 
-def test_a_search_on_other_folds_fails(searched):
+def test_a_search_on_other_folds_fails(
+    searched: tuple[Path, Radiographs, Radiographs, Radiographs, StudyRecord],
+) -> None:
     folder, radiographs, development, _, study = searched
     project = write_judged_search(folder / "regime_1", development, skilled(development))
     path = folder / "split.json"
@@ -201,13 +226,15 @@ def test_a_search_on_other_folds_fails(searched):
     assert verdict.findings == ("regime_1: its folds are not those of split.json",)
 
 
-def test_all_different_ids_pass(prepared):
+def test_all_different_ids_pass(prepared: tuple[Path, Path, Radiographs]) -> None:
     verdict = check_patient_ids(prepared[2], None)
     assert verdict.status == "passed"
     assert "12 ids" in verdict.reason
 
 
-def test_one_patient_under_two_ids_is_warned_of_with_both_sides(prepared):
+def test_one_patient_under_two_ids_is_warned_of_with_both_sides(
+    prepared: tuple[Path, Path, Radiographs],
+) -> None:
     folder, _, radiographs = prepared
     split = read_split(folder / "split.json", radiographs)
     sealed = split.holdout[0]

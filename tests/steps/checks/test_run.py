@@ -2,17 +2,21 @@
 
 import dataclasses
 import shutil
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from studies import StudyFolder
 
 from rust_tuner import Study
 from rust_tuner.data.manifest import load_manifest
 from rust_tuner.errors import ProtocolError, ResumeError
 from rust_tuner.files import read_json, sha256_of_file
-from rust_tuner.records.checks import CHECKS, read_checks
+from rust_tuner.protocol import Protocol
+from rust_tuner.records.checks import CHECKS, CheckRecord, Verdict, read_checks
 from rust_tuner.steps.checks.run import run_checks
 
 OF_DATA = ("unchanged", "patients_across_splits", "patient_ids", "near_duplicates")
@@ -20,24 +24,24 @@ OF_PERSONS = "same_person"
 OF_MODELS = ("predictors", "shuffled_labels", "view_only_training")
 
 
-def statuses(record):
+def statuses(record: CheckRecord) -> dict[str, str]:
     return {verdict.check: verdict.status for verdict in record.verdicts}
 
 
-def of(record, check):
+def of(record: CheckRecord, check: str) -> Verdict:
     (verdict,) = [verdict for verdict in record.verdicts if verdict.check == check]
     return verdict
 
 
 @pytest.fixture
-def manifest(tmp_path, phantom_manifest):
+def manifest(tmp_path: Path, phantom_manifest: Path) -> Path:
     """A manifest with its images that a test may change."""
     shutil.copytree(phantom_manifest.parent, tmp_path / "radiographs")
     return tmp_path / "radiographs" / "manifest.csv"
 
 
 @pytest.fixture
-def few(manifest):
+def few(manifest: Path) -> Path:
     """The same with the first seven patients alone: enough for two folds."""
     table = pd.read_csv(manifest, dtype=str)
     patients = table["patient_id"].unique()[:7]
@@ -46,11 +50,13 @@ def few(manifest):
 
 
 @pytest.fixture
-def two_folds(tiny_protocol):
+def two_folds(tiny_protocol: Protocol) -> Protocol:
     return dataclasses.replace(tiny_protocol, num_folds=2)
 
 
-def plant(manifest, *, original, patient, degrees=0.0, **options):
+def plant(
+    manifest: Path, *, original: int, patient: Any, degrees: float = 0.0, **options: Any
+) -> None:
     """Add a row whose image is a copy of another row's, turned and compressed again."""
     table = pd.read_csv(manifest, dtype=str)
     row = table.iloc[original].to_dict() | {"image": "images/planted.jpg", "patient_id": patient}
@@ -61,15 +67,15 @@ def plant(manifest, *, original, patient, degrees=0.0, **options):
     pd.concat([table, pd.DataFrame([row])]).to_csv(manifest, index=False)
 
 
-def check_data(folder, manifest, protocol):
+def check_data(folder: Path, manifest: Path, protocol: Protocol) -> CheckRecord:
     study = Study(folder, manifest, protocol)
     study.prepare()
     return study.check()
 
 
 def test_a_clean_study_passes_what_needs_no_search_and_says_what_does(
-    tmp_path, manifest, tiny_protocol
-):
+    tmp_path: Path, manifest: Path, tiny_protocol: Protocol
+) -> None:
     record = check_data(tmp_path / "study", manifest, tiny_protocol)
     found = statuses(record)
     persons = {OF_PERSONS: "not_run"}
@@ -84,7 +90,9 @@ def test_a_clean_study_passes_what_needs_no_search_and_says_what_does(
     assert read_checks(tmp_path / "study" / "checks.json") == record
 
 
-def test_a_planted_copy_under_another_id_is_found_with_both_sides(tmp_path, few, two_folds):
+def test_a_planted_copy_under_another_id_is_found_with_both_sides(
+    tmp_path: Path, few: Path, two_folds: Protocol
+) -> None:
     plant(few, original=4, patient="Q1")
     record = check_data(tmp_path / "study", few, two_folds)
     verdict = of(record, "near_duplicates")
@@ -101,7 +109,9 @@ def test_a_planted_copy_under_another_id_is_found_with_both_sides(tmp_path, few,
 
 
 @pytest.mark.slow
-def test_a_copy_that_was_turned_is_found_under_another_id(tmp_path, few, two_folds):
+def test_a_copy_that_was_turned_is_found_under_another_id(
+    tmp_path: Path, few: Path, two_folds: Protocol
+) -> None:
     plant(few, original=4, patient="Q1", degrees=3)
     verdict = of(check_data(tmp_path / "study", few, two_folds), "near_duplicates")
     assert verdict.status == "failed"
@@ -112,7 +122,9 @@ def test_a_copy_that_was_turned_is_found_under_another_id(tmp_path, few, two_fol
 
 
 @pytest.mark.slow
-def test_a_planted_copy_within_a_patient_is_a_warning(tmp_path, few, two_folds):
+def test_a_planted_copy_within_a_patient_is_a_warning(
+    tmp_path: Path, few: Path, two_folds: Protocol
+) -> None:
     table = pd.read_csv(few, dtype=str)
     plant(few, original=4, patient=table["patient_id"][4])
     rows = pd.read_csv(few, dtype=str)
@@ -123,7 +135,9 @@ def test_a_planted_copy_within_a_patient_is_a_warning(tmp_path, few, two_folds):
     assert "1 of one patient" in verdict.reason
 
 
-def test_a_split_that_was_tampered_with_fails_and_stops_no_other_check(tmp_path, few, two_folds):
+def test_a_split_that_was_tampered_with_fails_and_stops_no_other_check(
+    tmp_path: Path, few: Path, two_folds: Protocol
+) -> None:
     folder = tmp_path / "study"
     Study(folder, few, two_folds).prepare()
     text = (folder / "split.json").read_text()
@@ -133,7 +147,9 @@ def test_a_split_that_was_tampered_with_fails_and_stops_no_other_check(tmp_path,
     assert {found[check] for check in OF_DATA if check != "patients_across_splits"} == {"passed"}
 
 
-def test_an_image_that_is_gone_or_damaged_fails_and_is_named(tmp_path, few, two_folds):
+def test_an_image_that_is_gone_or_damaged_fails_and_is_named(
+    tmp_path: Path, few: Path, two_folds: Protocol
+) -> None:
     folder = tmp_path / "study"
     Study(folder, few, two_folds).prepare()
     image = load_manifest(few).images[3]
@@ -152,18 +168,22 @@ def test_an_image_that_is_gone_or_damaged_fails_and_is_named(tmp_path, few, two_
     assert statuses(Study(folder).check())["unchanged"] == "passed"
 
 
-def test_a_study_that_was_not_prepared_is_refused(tmp_path, manifest):
+def test_a_study_that_was_not_prepared_is_refused(tmp_path: Path, manifest: Path) -> None:
     with pytest.raises(ResumeError, match="has not been prepared"):
         Study(tmp_path / "study", manifest).check()
 
 
-def test_no_permutations_are_refused(tmp_path, manifest, tiny_protocol):
+def test_no_permutations_are_refused(
+    tmp_path: Path, manifest: Path, tiny_protocol: Protocol
+) -> None:
     with pytest.raises(ProtocolError, match="permutations=0; expected at least 1"):
-        run_checks(tmp_path, manifest, {}, protocol=tiny_protocol, permutations=0)
+        run_checks(tmp_path, manifest, {}, protocol=tiny_protocol, permutations=0)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
-def checked(tmp_path_factory, finished_study):
+def checked(
+    tmp_path_factory: pytest.TempPathFactory, finished_study: StudyFolder
+) -> tuple[Study, CheckRecord]:
     """The finished study, moved and checked; not to be written to."""
     root = tmp_path_factory.mktemp("checked") / "moved"
     shutil.copytree(finished_study.directory.parent, root)
@@ -171,7 +191,7 @@ def checked(tmp_path_factory, finished_study):
     return study, study.check(permutations=2)
 
 
-def test_a_finished_study_gets_every_verdict(checked):
+def test_a_finished_study_gets_every_verdict(checked: tuple[Study, CheckRecord]) -> None:
     _study, record = checked
     assert tuple(statuses(record)) == (*OF_DATA, OF_PERSONS, *OF_MODELS)
     assert "by pictures and features" in of(record, OF_PERSONS).reason
@@ -190,7 +210,9 @@ def test_a_finished_study_gets_every_verdict(checked):
 
 
 @pytest.mark.slow
-def test_what_was_trained_is_not_trained_again_and_more_may_be_asked_for(checked, tmp_path):
+def test_what_was_trained_is_not_trained_again_and_more_may_be_asked_for(
+    checked: tuple[Study, CheckRecord], tmp_path: Path
+) -> None:
     study, record = checked
     folder = tmp_path / "again"
     shutil.copytree(study.directory.parent, folder)
@@ -208,7 +230,9 @@ def test_what_was_trained_is_not_trained_again_and_more_may_be_asked_for(checked
     assert of(third, "shuffled_labels").figures["permutations"] == 3
 
 
-def test_the_trainings_keep_patients_folds_and_values_of_the_search(checked):
+def test_the_trainings_keep_patients_folds_and_values_of_the_search(
+    checked: tuple[Study, CheckRecord],
+) -> None:
     study, _ = checked
     source = read_json(study.directory / "regime_2" / "search.json")
     (place,) = [path for path in (study.directory / CHECKS).iterdir() if path.is_dir()]
@@ -230,7 +254,9 @@ def test_the_trainings_keep_patients_folds_and_values_of_the_search(checked):
         assert values == best["hyperparameters"]
 
 
-def test_other_weights_than_those_of_the_search_are_not_trained_with(finished_copy):
+def test_other_weights_than_those_of_the_search_are_not_trained_with(
+    finished_copy: StudyFolder,
+) -> None:
     run = finished_copy.directory / "regime_2" / "search.json"
     text = run.read_text()
     inputs = read_json(run)["subject"]["inputs"]

@@ -1,15 +1,19 @@
 """One person under two ids: what the data can tell is found, and what they cannot is said."""
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
+from narrowing import not_none
 
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.split_file import Split
 from rust_tuner.steps.checks.same_person import check_same_person, likeness_of_visits
 
 
-def people(count, *, visits=2, views=("ap", "lateral")):
+def people(
+    count: int, *, visits: int = 2, views: tuple[str, str] = ("ap", "lateral")
+) -> Radiographs:
     """Radiographs of `count` people, each with some visits."""
     rows = [
         {
@@ -29,7 +33,9 @@ def people(count, *, visits=2, views=("ap", "lateral")):
     return Radiographs(pd.DataFrame(rows))
 
 
-def alike_by(radiographs, owners, *, strength, seed=0):
+def alike_by(
+    radiographs: Radiographs, owners: npt.NDArray[np.object_], *, strength: int, seed: int = 0
+) -> npt.NDArray[np.float32]:
     """Z-scores of pairs of one view, raised where both are of one person."""
     count = len(radiographs)
     noise = np.random.default_rng(seed).standard_normal((count, count))
@@ -37,17 +43,18 @@ def alike_by(radiographs, owners, *, strength, seed=0):
     views = radiographs.table["view"].to_numpy()
     alike[views[:, None] != views] = np.nan
     np.fill_diagonal(alike, np.nan)
-    return alike.astype(np.float32)
+    raised: npt.NDArray[np.float32] = alike.astype(np.float32)
+    return raised
 
 
-def renamed(radiographs, person, visit, name):
+def renamed(radiographs: Radiographs, person: str, visit: str, name: str) -> Radiographs:
     """The same radiographs with one visit of a person under another id."""
     table = radiographs.table.copy()
     table.loc[(table["patient_id"] == person) & (table["visit"] == visit), "patient_id"] = name
     return Radiographs(table)
 
 
-def test_where_legs_can_be_told_apart_and_no_two_ids_are_alike_it_passes():
+def test_where_legs_can_be_told_apart_and_no_two_ids_are_alike_it_passes() -> None:
     radiographs = people(30)
     alike = alike_by(radiographs, radiographs.patient_ids, strength=8)
     verdict = check_same_person(radiographs, {"pictures": alike}, None)
@@ -57,7 +64,7 @@ def test_where_legs_can_be_told_apart_and_no_two_ids_are_alike_it_passes():
     assert "30 of these 30 are alike enough to be flagged" in verdict.reason
 
 
-def test_a_person_under_two_ids_is_named_with_both_sides():
+def test_a_person_under_two_ids_is_named_with_both_sides() -> None:
     radiographs = people(30)
     alike = alike_by(radiographs, radiographs.patient_ids, strength=8)
     double = renamed(radiographs, "P003", "1", "Q1")
@@ -72,7 +79,7 @@ def test_a_person_under_two_ids_is_named_with_both_sides():
     assert verdict.figures["flagged"] == 1
 
 
-def test_pairs_across_the_holdout_border_stand_first():
+def test_pairs_across_the_holdout_border_stand_first() -> None:
     radiographs = people(30)
     alike = alike_by(radiographs, radiographs.patient_ids, strength=8)
     double = renamed(renamed(radiographs, "P003", "1", "Q1"), "P004", "1", "Q2")
@@ -82,18 +89,18 @@ def test_pairs_across_the_holdout_border_stand_first():
     assert "Q1" in second
 
 
-def test_where_legs_cannot_be_told_apart_silence_is_no_pass():
+def test_where_legs_cannot_be_told_apart_silence_is_no_pass() -> None:
     radiographs = people(30)
     alike = alike_by(radiographs, radiographs.patient_ids, strength=1)
     verdict = check_same_person(radiographs, {"pictures": alike}, None)
     assert verdict.status == "not_run"
     assert verdict.reason.startswith("These data cannot show whether one person has two ids.")
     assert "None stands out, but that says little" in verdict.reason
-    assert 0.7 < verdict.figures["auroc"] < 0.95
-    assert verdict.figures["share_of_one_id_seen"] < 0.5
+    assert 0.7 < not_none(verdict.figures["auroc"]) < 0.95
+    assert not_none(verdict.figures["share_of_one_id_seen"]) < 0.5
 
 
-def test_without_ids_that_came_twice_nothing_can_be_measured():
+def test_without_ids_that_came_twice_nothing_can_be_measured() -> None:
     radiographs = people(30, visits=1)
     alike = alike_by(radiographs, radiographs.patient_ids, strength=8)
     verdict = check_same_person(radiographs, {"pictures": alike}, None)
@@ -103,7 +110,7 @@ def test_without_ids_that_came_twice_nothing_can_be_measured():
 
 
 @pytest.mark.parametrize("count", (0, 1))
-def test_one_person_and_none_have_nobody_to_be_compared_with(count):
+def test_one_person_and_none_have_nobody_to_be_compared_with(count: int) -> None:
     radiographs = people(count) if count else people(1).subset(np.array([], dtype=np.int64))
     alike = alike_by(radiographs, radiographs.patient_ids, strength=8)
     verdict = check_same_person(radiographs, {"pictures": alike}, None)
@@ -111,7 +118,7 @@ def test_one_person_and_none_have_nobody_to_be_compared_with(count):
     assert verdict.reason == "No two ids have radiographs of one view."
 
 
-def test_fewer_than_four_in_a_hundred_clean_sets_raise_an_alarm():
+def test_fewer_than_four_in_a_hundred_clean_sets_raise_an_alarm() -> None:
     radiographs = people(20)
     alarms = sum(
         check_same_person(
@@ -125,7 +132,7 @@ def test_fewer_than_four_in_a_hundred_clean_sets_raise_an_alarm():
     assert alarms <= 6
 
 
-def test_views_and_ways_of_comparing_add_up():
+def test_views_and_ways_of_comparing_add_up() -> None:
     radiographs = people(30)
     owners = radiographs.patient_ids
     weak = {str(seed): alike_by(radiographs, owners, strength=1, seed=seed) for seed in (0, 1)}
@@ -139,7 +146,7 @@ def test_views_and_ways_of_comparing_add_up():
     assert less < one < both
 
 
-def test_the_interval_holds_its_estimate():
+def test_the_interval_holds_its_estimate() -> None:
     radiographs = people(25, visits=3)
     likeness = likeness_of_visits(
         radiographs, {"pictures": alike_by(radiographs, radiographs.patient_ids, strength=1)}
@@ -149,7 +156,7 @@ def test_the_interval_holds_its_estimate():
     assert len(likeness.known) == 75
 
 
-def test_what_was_left_out_is_said():
+def test_what_was_left_out_is_said() -> None:
     radiographs = people(3)
     alike = alike_by(radiographs, radiographs.patient_ids, strength=1)
     verdict = check_same_person(radiographs, {"pictures": alike}, None, left_out="No features.")

@@ -13,28 +13,28 @@ from rust_tuner.labels import CORTICES
 from rust_tuner.steps.checks.shuffling import shuffled_between_patients
 
 
-def generator(seed=0):
+def generator(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
 @pytest.fixture(scope="module")
-def development():
+def development() -> Development:
     return Development(Radiographs(phantom_table(patients=400, seed=5)))
 
 
-def constant_scores(patients=4, visits=2):
+def constant_scores(patients: int = 4, visits: int = 2) -> Development:
     """Each patient has a score of its own in all cortices of all visits."""
     rows = []
     for number in range(patients):
         for visit in range(visits):
             for view, shown in (("ap", CORTICES[:2]), ("lateral", CORTICES[2:])):
                 row = {"image": f"{number}{visit}{view}.png", "patient_id": f"P{number}"}
-                row |= {"visit": str(visit), "view": view, **dict.fromkeys(shown, number + 1)}
+                row |= {"visit": str(visit), "view": view, **dict.fromkeys(shown, number + 1)}  # type: ignore[arg-type]
                 rows.append(row)
     return Development(Radiographs(pd.DataFrame(rows)))
 
 
-def test_all_but_the_scores_stays_where_it_is(development):
+def test_all_but_the_scores_stays_where_it_is(development: Development) -> None:
     shuffled = shuffled_between_patients(development, generator())
     before, after = development.radiographs, shuffled.radiographs
     texts = ["image", "patient_id", "visit", "view"]
@@ -43,7 +43,7 @@ def test_all_but_the_scores_stays_where_it_is(development):
     assert not np.array_equal(before.labels, after.labels)
 
 
-def test_every_patient_takes_over_the_scores_of_one_other_patient():
+def test_every_patient_takes_over_the_scores_of_one_other_patient() -> None:
     development = constant_scores()
     for seed in range(20):
         table = shuffled_between_patients(development, generator(seed)).radiographs.table
@@ -58,7 +58,7 @@ def test_every_patient_takes_over_the_scores_of_one_other_patient():
         assert sorted(taken.values()) == [1, 2, 3, 4]
 
 
-def test_visits_do_not_keep_their_order():
+def test_visits_do_not_keep_their_order() -> None:
     """Bone heals: if first visits took over the scores of first visits, images would tell them."""
     rows = []
     for number in range(40):
@@ -77,7 +77,7 @@ def test_visits_do_not_keep_their_order():
     assert abs(np.mean(together)) < 0.1
 
 
-def test_scores_of_one_radiograph_stay_together():
+def test_scores_of_one_radiograph_stay_together() -> None:
     table = constant_scores(patients=4, visits=3).radiographs.table
     shown = table["view"] == "ap"
     table.loc[shown, "medial"] = table.loc[shown, "lateral"] = np.arange(shown.sum()) % 4 + 1
@@ -86,7 +86,9 @@ def test_scores_of_one_radiograph_stay_together():
     np.testing.assert_array_equal(after["medial"].astype(float), after["lateral"].astype(float))
 
 
-def test_scores_are_about_as_frequent_as_before_and_tell_nothing_of_the_true_ones(development):
+def test_scores_are_about_as_frequent_as_before_and_tell_nothing_of_the_true_ones(
+    development: Development,
+) -> None:
     shuffled = shuffled_between_patients(development, generator()).radiographs
     before, after = development.radiographs.labels[:, 2:], shuffled.labels[:, 2:]
     np.testing.assert_allclose(after.mean(axis=0), before.mean(axis=0), atol=0.03)
@@ -98,7 +100,9 @@ def test_scores_are_about_as_frequent_as_before_and_tell_nothing_of_the_true_one
         assert abs(together) < 0.25
 
 
-def test_the_same_seed_gives_the_same_labels_and_another_one_others(development):
+def test_the_same_seed_gives_the_same_labels_and_another_one_others(
+    development: Development,
+) -> None:
     first, again, other = (
         shuffled_between_patients(development, generator(seed)).radiographs.labels
         for seed in (3, 3, 4)
@@ -107,7 +111,7 @@ def test_the_same_seed_gives_the_same_labels_and_another_one_others(development)
     assert not np.array_equal(first, other)
 
 
-def test_a_score_that_only_one_patient_has_cannot_be_shuffled():
+def test_a_score_that_only_one_patient_has_cannot_be_shuffled() -> None:
     table = constant_scores().radiographs.table
     table.loc[table["patient_id"] != "P0", "medial"] = np.nan
     with pytest.raises(
@@ -118,7 +122,7 @@ def test_a_score_that_only_one_patient_has_cannot_be_shuffled():
         shuffled_between_patients(constant_scores(patients=1), generator())
 
 
-def test_the_holdout_set_is_refused(development):
+def test_the_holdout_set_is_refused(development: Development) -> None:
     _, holdout = split_holdout(development.radiographs)
     with pytest.raises(SplitError, match="the sealed hold-out set cannot be used"):
-        shuffled_between_patients(holdout, generator())
+        shuffled_between_patients(holdout, generator())  # type: ignore[arg-type]

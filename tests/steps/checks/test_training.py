@@ -1,9 +1,13 @@
 """The trainings of the checks, whole: a guard is taken out, and the shuffled labels tell."""
 
+from pathlib import Path
+from typing import Any
+
 import keras_tuner
 import numpy as np
 import pandas as pd
 import pytest
+from narrowing import not_none
 from PIL import Image
 
 from rust_tuner import Protocol
@@ -31,7 +35,7 @@ SHOWN = {"ap": ("medial", "lateral"), "lateral": ("anterior", "posterior")}
 
 
 @pytest.fixture(scope="module")
-def development(tmp_path_factory):
+def development(tmp_path_factory: pytest.TempPathFactory) -> Development:
     """Two visits of each patient that look and score alike, and like no other patient's."""
     folder = tmp_path_factory.mktemp("textures")
     rng = np.random.default_rng(0)
@@ -45,14 +49,18 @@ def development(tmp_path_factory):
                 grain = texture + 0.05 * rng.random((6, 6))
                 pixels = (grain / grain.max() * 255).astype(np.uint8)
                 Image.fromarray(pixels).resize((90, 90), Image.Resampling.BICUBIC).save(path)
-                row = {"image": str(path), "patient_id": f"P{patient:02d}", "visit": visit}
+                row: dict[str, Any] = {
+                    "image": str(path),
+                    "patient_id": f"P{patient:02d}",
+                    "visit": visit,
+                }
                 row |= {"view": view, "medial": None, "lateral": None}
                 row |= {"anterior": None, "posterior": None}
                 rows.append(row | scores)
     return Development(Radiographs(pd.DataFrame(rows)))
 
 
-def training_on(folder, development, folds, cache):
+def training_on(folder: Path, development: Development, folds: Folds, cache: Path) -> Training:
     """What the checks of a study would start from, after a search of one trial on these folds."""
     tuner = CrossValidationTuner(
         tuned_hypermodel(PROTOCOL, VALUES),
@@ -69,9 +77,9 @@ def training_on(folder, development, folds, cache):
 
 @pytest.mark.slow
 def test_patients_on_both_sides_are_seen_by_shuffled_labels_and_by_nothing_else(
-    tmp_path, development, monkeypatch
-):
-    straddling = Folds((development.radiographs.table["visit"] == "2").to_numpy(), 2, 0)
+    tmp_path: Path, development: Development, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straddling = Folds((development.radiographs.table["visit"] == "2").to_numpy(), 2, 0)  # type: ignore[arg-type]
     with pytest.raises(SearchError, match="is on both sides"):
         training_on(tmp_path / "refused", development, straddling, tmp_path / "cache")
     # The guard of the searches is taken out; the check has to find it without.
@@ -80,13 +88,13 @@ def test_patients_on_both_sides_are_seen_by_shuffled_labels_and_by_nothing_else(
     leaking.require_same_data()
     verdict = judge_shuffled([leaking.shuffled(number) for number in range(3)])
     assert verdict.status == "failed"
-    assert verdict.figures["cortex_auroc"] > 0.7
+    assert not_none(verdict.figures["cortex_auroc"]) > 0.7
 
     apart = make_folds(development, 2, 0)
     sound = training_on(tmp_path / "sound", development, apart, tmp_path / "cache")
     verdict = judge_shuffled([sound.shuffled(number) for number in range(3)])
     assert verdict.status == "passed"
-    assert verdict.figures["cortex_auroc"] < 0.6
+    assert not_none(verdict.figures["cortex_auroc"]) < 0.6
 
     # With the true labels the leak looks like skill, which the view alone does not have.
     view = judge_view_only(out_of_fold_predictions(leaking.source), leaking.on_view_alone())
