@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rust_tuner.cli.verbosity import is_verbose
 from rust_tuner.data.private_words import hide_private_words
-from rust_tuner.errors import Message, RustTunerError, marked
+from rust_tuner.errors import ImageError, ManifestError, Message, RustTunerError, marked
 
 SHOW_VALUES = (
     "Values that may say who a patient is are hidden; run again with --verbose to show them."
@@ -44,6 +44,13 @@ def shown_error(error: BaseException) -> tuple[str, bool]:
         return (reason if name is None else f"{name}: {reason}"), is_hidden
     text = shown(marked(error))
     return text, text != _with_typed_paths(str(error))
+
+
+def is_in_data(error: BaseException) -> bool:
+    """Whether the fault is in the user's data, or the error contains values of them."""
+    if isinstance(error, ManifestError | ImageError):
+        return True
+    return isinstance(error, RustTunerError) and error.without_values != str(error)
 
 
 def _texts(values: Iterable[object]) -> Iterable[str]:

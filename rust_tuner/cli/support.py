@@ -20,9 +20,9 @@ from rust_tuner.cli.exit_codes import ExitCode
 from rust_tuner.cli.logged_progress import LoggedProgress
 from rust_tuner.cli.option_values import Choices, Views
 from rust_tuner.cli.run_log import log_failure, log_note
-from rust_tuner.cli.shown_text import SHOW_VALUES, shown, shown_error
+from rust_tuner.cli.shown_text import SHOW_VALUES, is_in_data, shown, shown_error
 from rust_tuner.cli.verbosity import is_verbose
-from rust_tuner.errors import RustTunerError, TimeBudgetError
+from rust_tuner.errors import RustTunerError, SearchError, TimeBudgetError
 from rust_tuner.interrupts import Terminated, remembering_interrupts, within_time_budget
 from rust_tuner.progress import ConsoleProgress, Progress, duration, print_note
 
@@ -55,6 +55,14 @@ def open_study(
         from rust_tuner.tensorboard.logs import TensorBoardLogs
 
         progress = TensorBoardLogs(directory, progress)
+    from rust_tuner.cli.worker_options import asked_workers
+
+    try:
+        asked = asked_workers(workers, slurm or ())
+    except SearchError as error:
+        hint = "--slurm" if slurm else "--workers"
+        raise typer.BadParameter(str(error), param_hint=hint) from error
+
     given = {
         name: value.value if isinstance(value, enum.Enum) else value
         for name, value in choices.items()
@@ -66,7 +74,6 @@ def open_study(
     if views is not None:
         given["view_cortices"] = view_cortices(views)
     refuse_wrong_choices(given)
-    from rust_tuner.cli.worker_options import asked_workers
     from rust_tuner.study import Study
 
     return Study(
@@ -77,7 +84,7 @@ def open_study(
         progress=progress,
         distinct_patients=distinct_patients,
         plain_ids=plain_ids,
-        workers=asked_workers(workers, slurm or ()),
+        workers=asked,
     )
 
 
@@ -142,9 +149,10 @@ def reporting() -> Iterator[None]:
         with remembering_interrupts():
             yield
     except (RustTunerError, OSError) as error:
-        if is_verbose():
-            _complain(traceback.format_exc())
         text, has_hidden = shown_error(error)
+        # Where the fault is in the user's data, the place in the code says nothing more.
+        if is_verbose() and not is_in_data(error):
+            _complain(traceback.format_exc())
         _complain(f"error: {text}", style="red")
         if has_hidden:
             _complain(SHOW_VALUES)

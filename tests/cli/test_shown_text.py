@@ -94,6 +94,7 @@ def test_a_faulty_manifest_is_named_by_file_row_and_column(
     assert (SHOW_VALUES in result.output) == ("[hidden]" in result.output)
     with monkeypatch.context() as patched:
         patched.setattr(shown_text, "is_verbose", lambda: True)
+        patched.setattr("rust_tuner.cli.support.is_verbose", lambda: True)
         whole = run("prepare", "study", "--manifest", "spoilt.csv", "--folds", 3, code=1)
     assert "[hidden]" not in whole.output
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rust_tuner.errors import SearchError
+from rust_tuner.search.executors.ray_options import Resources
 from rust_tuner.search.executors.slurm_options import SlurmOptions
 
 # What stands between the name of an engine and its options.
@@ -48,6 +49,8 @@ class Workers:
             raise SearchError(f"{self!r}; expected the engine {engines}, and a count from 1")
         if self.engine == "slurm":
             SlurmOptions.of(self.options)
+        elif self.engine == "ray":
+            Resources.of(self.options)
 
     @property
     def is_this_process(self) -> bool:

@@ -6,7 +6,8 @@ import pytest
 
 from rust_tuner.errors import ExtraError, SearchError
 from rust_tuner.search.executors.engines import KeepsArrays, engine_of
-from rust_tuner.search.executors.ray_engine import RayEngine, Resources
+from rust_tuner.search.executors.ray_engine import RayEngine
+from rust_tuner.search.executors.ray_options import Resources
 from rust_tuner.search.executors.workers import Workers
 
 
