@@ -38,6 +38,7 @@ FLOORS = (
     ("report",),
     ("terminal",),
     ("tensorboard",),
+    ("study_data",),
     ("study",),
     ("cli",),
     ("__main__",),

@@ -97,6 +97,7 @@ def _commands(records: StudyRecords, study: StudyRecord) -> list[str]:
         ("--seed", protocol.get("seed")),
         ("--holdout-fraction", protocol.get("holdout_fraction")),
         ("--image-size", protocol.get("image_size")),
+        ("--crop", _unless(protocol.get("crop"), "none")),
         ("--precision", protocol.get("precision")),
         ("--extractor", _unless(protocol.get("extractor"), "keras")),
         ("--folds-by", _unless(protocol.get("folds_by"), "patient")),
@@ -104,8 +105,14 @@ def _commands(records: StudyRecords, study: StudyRecord) -> list[str]:
     ):
         if value is not None:
             shared += [option, str(value)]
+    flags = {
+        "--remove-borders": protocol.get("remove_borders"),
+        "--distinct-patients": study.distinct_patients,
+        "--plain-ids": study.patient_ids == "plain",
+    }
+    shared += [flag for flag, is_on in flags.items() if is_on]
     if study.is_small:
-        return [_line("study", "--scale", "small", *shared), *_repeats(records)]
+        return [_line("study", "--scale", "small", *shared), *_repeats(records, study)]
     lines = [_line("prepare", *shared)]
     if records.baselines:
         run = next(iter(records.baselines.values())).run
@@ -113,16 +120,28 @@ def _commands(records: StudyRecords, study: StudyRecord) -> list[str]:
     if records.regime_1 is not None:
         run = records.regime_1.run
         ranges = _ranges(run, ("batch_size_range", "dropout_rate_range"))
-        lines.append(_line("regime1", "--trials", run.num_trials, *_scale(run), *ranges))
+        stopping = _stopping(study, run.protocol)
+        scale = ["--trials", run.num_trials, *_scale(run)]
+        lines.append(_line("regime1", *scale, *ranges, *stopping))
     if records.regime_2 is not None:
         run = records.regime_2.run
         fixed = _fixed_otherwise(records.regime_1, records.regime_2)
         ranges = _ranges(run, ("learning_rates", "epsilons"))
-        lines.append(_line("regime2", *fixed, *_scale(run), *ranges))
-    return [*lines, *_repeats(records), _line("final"), _line("report")]
+        stopping = _stopping(study, run.protocol)
+        lines.append(_line("regime2", *fixed, *_scale(run), *ranges, *stopping))
+    return [*lines, *_repeats(records, study), _line("final"), _line("report")]
 
 
-def _repeats(records: StudyRecords) -> list[str]:
+def _stopping(study: StudyRecord, protocol: Mapping[str, Any] | None) -> list[str]:
+    """The option that stops hopeless trials or not, where it is not that of the preset."""
+    preset = Protocol.clinical() if preset_of(study.protocol) == "clinical" else Protocol.study()
+    stops = bool((protocol or {}).get("stop_hopeless", preset.stop_hopeless))
+    if stops == preset.stop_hopeless:
+        return []
+    return ["--stop-hopeless" if stops else "--no-stop-hopeless"]
+
+
+def _repeats(records: StudyRecords, study: StudyRecord) -> list[str]:
     """The commands of nested cross-validation and noise floor, if they have been run."""
     lines = []
     if records.nested is not None:
@@ -131,7 +150,8 @@ def _repeats(records: StudyRecords) -> list[str]:
         scale = ["--folds", protocol["num_folds"], "--epochs", protocol["epochs"]]
         names = ("batch_size_range", "dropout_rate_range", "learning_rates", "epsilons")
         outer = ["--outer-folds", nested.outer_folds, "--trials", nested.trials[REGIME_1]]
-        lines.append(_line("nested", *outer, *scale, *_ranges(nested, names)))
+        stopping = _stopping(study, protocol)
+        lines.append(_line("nested", *outer, *scale, *_ranges(nested, names), *stopping))
     if records.noise is not None:
         lines.append(_line("noise", "--repeats", records.noise.run.repeats))
     return lines

@@ -1,5 +1,6 @@
 """The commands of a report make the same study again, and the command line takes them."""
 
+import dataclasses
 import shlex
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from report_studies import (
 from rust_tuner import Protocol
 from rust_tuner.analysis.reproduction import reproduction
 from rust_tuner.cli.app import app
+from rust_tuner.cli.options import Preparing
 from rust_tuner.files import read_json
+from rust_tuner.protocol import PUBLISHED_VIEWS
 from rust_tuner.records.folder import read_study
 
 
@@ -126,6 +129,58 @@ def test_choices_without_an_option_are_named(tmp_path: Path) -> None:
     usual = Protocol.study(seed=7, image_size=75).to_json()
     write_json(tmp_path / "study.json", study_record(protocol=usual))
     assert "cannot be set" not in " ".join(reproduction(read_study(tmp_path)).notes)
+
+
+CHANGED: dict[str, Any] = {
+    "protocol": "clinical",
+    "views": "published",
+    "weights": "own.h5",
+    "seed": 7,
+    "holdout_fraction": 0.2,
+    "image_size": 75,
+    "crop": "centre:150",
+    "remove_borders": True,
+    "precision": "bfloat16",
+    "extractor": "onnxruntime",
+    "folds_by": "site",
+    "union_threshold": 12,
+    "distinct_patients": True,
+    "plain_ids": True,
+}
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Preparing)])
+def test_every_choice_of_a_study_is_in_its_commands(name: str, tmp_path: Path) -> None:
+    if name == "manifest":
+        return
+    value = CHANGED[name]
+    protocol = Protocol.study()
+    changes: dict[str, Any] = {}
+    if name == "protocol":
+        protocol = Protocol.clinical()
+    elif name == "views":
+        protocol = Protocol.study(view_cortices=PUBLISHED_VIEWS)
+    elif name == "distinct_patients":
+        changes["distinct_patients"] = [["P1", "p-001"]]
+    elif name == "plain_ids":
+        changes["patient_ids"] = "plain"
+    else:
+        protocol = Protocol.study(**{name: value})
+    record = study_record(protocol=protocol.to_json(), **changes)
+    write_json(tmp_path / "study.json", record)
+    (line,) = [x for x in reproduction(read_study(tmp_path)).commands if "prepare" in x]
+    option = f"--{name.replace('_', '-')}"
+    assert f"{option} {value}" in line or (value is True and option in line.split())
+
+
+def test_whether_hopeless_trials_were_stopped_is_in_the_commands(study: Path) -> None:
+    assert "stop-hopeless" not in " ".join(reproduction(read_study(study)).commands)
+    for name in ("regime_1/search.json", "regime_2/search.json", "nested/nested.json"):
+        protocol = read_json(study / name)["protocol"]
+        change(study / name, protocol=protocol | {"stop_hopeless": True})
+    lines = reproduction(read_study(study)).commands
+    stopping = [line.split()[1] for line in lines if line.endswith(" --stop-hopeless")]
+    assert stopping == ["regime1", "regime2", "nested"]
 
 
 def test_a_study_of_small_scale_is_one_command(study: Path) -> None:
