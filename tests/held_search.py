@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import keras
+import keras_tuner
 from search_problems import Said, TinyHyperModel, arrays, make_tuner
 
 TRIALS = 4
@@ -27,7 +29,9 @@ class Held(TinyHyperModel):
         super().__init__()
         self._gate = gate
 
-    def fit(self, hp, model, *args, **kwargs):
+    def fit(
+        self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any
+    ) -> keras.callbacks.History:
         global _begun
         _begun += 1
         if _begun > 1:

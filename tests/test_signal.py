@@ -20,12 +20,12 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("signal")
 
 
 @pytest.fixture(scope="module")
-def radiographs(many_phantoms):
+def radiographs(many_phantoms: Path) -> Radiographs:
     return load_manifest(many_phantoms)
 
 
@@ -46,7 +46,9 @@ def search(
     )
 
 
-def test_pretrained_features_find_the_scores(radiographs, place, capsys):
+def test_pretrained_features_find_the_scores(
+    radiographs: Radiographs, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     tuner = search(radiographs, place, "true", trials=4, batch_sizes=(16, 256))
     best = tuner.results().nlargest(1, "score").iloc[0]
     with capsys.disabled():
@@ -58,7 +60,9 @@ def test_pretrained_features_find_the_scores(radiographs, place, capsys):
     assert best["val_auroc"] > best["view_only_auroc"] + 0.05
 
 
-def test_shuffled_labels_are_not_found(radiographs, place, capsys):
+def test_shuffled_labels_are_not_found(
+    radiographs: Radiographs, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     table = radiographs.table.copy()
     rng = np.random.default_rng(0)
     scores = list(CORTICES)

@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -224,7 +225,7 @@ def test_values_that_nobody_may_change_are_copied() -> None:
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="others take a copy")
-def test_a_file_that_is_mapped_to_read_is_trained_on_where_it_is(tmp_path):
+def test_a_file_that_is_mapped_to_read_is_trained_on_where_it_is(tmp_path: Path) -> None:
     import tensorflow
 
     np.save(tmp_path / "values.npy", np.arange(12, dtype=np.float32).reshape(4, 3))
@@ -235,7 +236,7 @@ def test_a_file_that_is_mapped_to_read_is_trained_on_where_it_is(tmp_path):
     np.testing.assert_array_equal(keras.ops.add(table, 1.0), mapped + 1)
 
 
-def test_only_memory_that_no_array_can_write_to_is_unchangeable(tmp_path):
+def test_only_memory_that_no_array_can_write_to_is_unchangeable(tmp_path: Path) -> None:
     values = np.zeros(8)
     view = values.view()
     view.flags.writeable = False
@@ -253,7 +254,7 @@ def test_only_memory_that_no_array_can_write_to_is_unchangeable(tmp_path):
         assert is_unchangeable(mapped[2:].reshape(2, 3)) == expected
 
 
-def test_values_that_are_not_in_one_piece_are_taken_too():
+def test_values_that_are_not_in_one_piece_are_taken_too() -> None:
     values = empty_aligned((4, 16))[:, ::4]
     values[:] = np.arange(16).reshape(4, 4)
     np.testing.assert_array_equal(keras.ops.add(shared_tensor(values), 0.0), values)

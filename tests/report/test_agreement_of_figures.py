@@ -405,7 +405,11 @@ def test_what_is_told_twice_is_told_alike(
                 assert lowest <= row["low"] <= row["high"] <= highest, row
 
 
-def test_a_planted_disagreement_is_found(tmp_path, told_of, monkeypatch):
+def test_a_planted_disagreement_is_found(
+    tmp_path: Path,
+    told_of: Callable[[Path], tuple[Told, dict[str, pd.DataFrame]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     # Without what is planted this study has none: it is the first of those above.
     folder = random_study(tmp_path / "study", 0)
     # The drawing takes the interval that treats visits as independent again.

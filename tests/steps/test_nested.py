@@ -540,7 +540,7 @@ def test_killed_again_and_again_the_whole_ends_as_if_untouched(
 
 
 @pytest.fixture(scope="module")
-def noise_labels(many_phantoms):
+def noise_labels(many_phantoms: Path) -> Development:
     """Phantoms whose scores are dealt anew among the radiographs of a view."""
     table = first_patients(load_manifest(many_phantoms), 120).table.copy()
     rng = np.random.default_rng(0)

@@ -19,7 +19,7 @@ from rust_tuner.steps.plan import plan_study
 from rust_tuner.terminal.status_repeats import noise_lines
 
 
-def at_sites(phantom_manifest, folder, sites):
+def at_sites(phantom_manifest: Path, folder: Path, sites: int) -> Path:
     """The phantoms of the other tests at some sites, where they look alike."""
     shutil.copytree(phantom_manifest.parent, folder)
     manifest = folder / phantom_manifest.name
@@ -28,7 +28,7 @@ def at_sites(phantom_manifest, folder, sites):
 
 
 @pytest.fixture(scope="module")
-def manifest(phantom_manifest, tmp_path_factory):
+def manifest(phantom_manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return at_sites(phantom_manifest, tmp_path_factory.mktemp("sites") / "three", 3)
 
 
@@ -124,7 +124,9 @@ def test_nested_leaves_a_site_out_outside_and_another_one_inside(
             assert site_of[patient] == others[fold]
 
 
-def test_two_sites_are_too_few_to_nest(by_site, phantom_manifest, feature_cache, tmp_path):
+def test_two_sites_are_too_few_to_nest(
+    by_site: Protocol, phantom_manifest: Path, feature_cache: Path, tmp_path: Path
+) -> None:
     two = at_sites(phantom_manifest, tmp_path / "two", 2)
     study = Study(tmp_path / "study", two, by_site, cache=feature_cache)
     with pytest.raises(SplitError, match=r"inside outer fold 0: .* leaving one out needs at least"):

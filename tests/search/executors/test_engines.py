@@ -1,6 +1,7 @@
 """How a user names where trials run."""
 
 import concurrent.futures
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ def test_a_number_is_processes_of_this_machine_which_share_its_cores(
 
 
 @pytest.mark.parametrize("workers", [0, -1, 1.5, True, "local:0", "local:", "", object()])
-def test_anything_else_is_refused(workers) -> None:
+def test_anything_else_is_refused(workers: Any) -> None:
     with pytest.raises(SearchError, match="expected a number of processes of this machine"):
         engine_of(None, workers)
 

@@ -71,7 +71,9 @@ def gate(tmp_path: Path) -> Path:
     return tmp_path / "gate"
 
 
-def test_a_node_that_is_lost_in_mid_trial_changes_nothing(cluster, gate, tmp_path) -> None:
+def test_a_node_that_is_lost_in_mid_trial_changes_nothing(
+    cluster: Any, gate: Path, tmp_path: Path
+) -> None:
     (lost, *_) = cluster.worker_nodes
     raylet = lost.all_processes["raylet"][0].process.pid
 
@@ -105,7 +107,7 @@ search_held(Path(sys.argv[1]), Path(sys.argv[2]), workers="ray")
 
 
 def test_a_killed_coordinator_ends_its_tasks_and_its_search_is_resumed(
-    cluster, gate, tmp_path
+    cluster: Any, gate: Path, tmp_path: Path
 ) -> None:
     command = [sys.executable, "-W", "ignore", "-c", DRIVER, str(tmp_path / "killed"), str(gate)]
     driver = subprocess.Popen(command)

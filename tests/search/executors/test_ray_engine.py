@@ -12,7 +12,7 @@ from rust_tuner.search.executors.workers import Workers
 
 
 @pytest.fixture(autouse=True)
-def ray_is_installed_and_not_started(monkeypatch):
+def ray_is_installed_and_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
     # Whatever imports it fails.
     monkeypatch.setitem(sys.modules, "ray", None)
@@ -29,7 +29,7 @@ def test_ray_starts_only_once_it_is_needed() -> None:
         engine.submit(int, "7")
 
 
-def test_a_missing_ray_is_named_with_its_extra(monkeypatch) -> None:
+def test_a_missing_ray_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ExtraError, match=r"workers='ray' needs the package ray.*rust-tuner\[ray\]"):
         engine_of(None, "ray")
@@ -45,7 +45,7 @@ def test_a_missing_ray_is_named_with_its_extra(monkeypatch) -> None:
         ("ray?gpus=2", Resources(1, 2.0)),
     ],
 )
-def test_options_say_what_a_trial_takes(text, expected) -> None:
+def test_options_say_what_a_trial_takes(text: str, expected: Resources) -> None:
     assert Resources.of(Workers.of(text).options) == expected
 
 
@@ -62,7 +62,9 @@ def test_options_say_what_a_trial_takes(text, expected) -> None:
         ("ray?gpus=nan", "gpus=nan; a trial takes whole GPUs"),
     ],
 )
-def test_options_that_ray_could_not_grant_are_refused_before_it_starts(text, message) -> None:
+def test_options_that_ray_could_not_grant_are_refused_before_it_starts(
+    text: str, message: str
+) -> None:
     with pytest.raises(SearchError, match=message):
         engine_of(None, text)
 
@@ -80,5 +82,7 @@ def test_options_that_ray_could_not_grant_are_refused_before_it_starts(text, mes
         (1, 1.0, {"CPU": 8.0}, 0),
     ],
 )
-def test_a_node_has_room_for_whole_trials(cpus, gpus, node, expected) -> None:
+def test_a_node_has_room_for_whole_trials(
+    cpus: int, gpus: float, node: dict[str, float], expected: int
+) -> None:
     assert Resources(cpus, gpus).fit_into(node) == expected

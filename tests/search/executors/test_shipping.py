@@ -1,5 +1,6 @@
 """What is sent to workers: functions with what they close over, and arrays as files."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from rust_tuner.search.executors.shipping import as_call, bring, called, packed,
 
 
 @pytest.fixture(autouse=True)
-def nothing_brought():
+def nothing_brought() -> Iterator[None]:
     yield
     bring({})
 
@@ -81,7 +82,7 @@ def test_what_cannot_be_sent_is_refused_with_what_to_do(tmp_path: Path) -> None:
         packed({"stream": stream}, tmp_path)
 
 
-def test_an_engine_keeps_large_arrays_and_brings_them_without_a_copy(tmp_path) -> None:
+def test_an_engine_keeps_large_arrays_and_brings_them_without_a_copy(tmp_path: Path) -> None:
     large = np.arange(40_000.0)
     kept: dict[str, np.ndarray] = {}
     data = packed({"a": large, "b": [large]}, tmp_path, keep=kept.__setitem__)
@@ -93,7 +94,7 @@ def test_an_engine_keeps_large_arrays_and_brings_them_without_a_copy(tmp_path) -
     assert back["b"][0] is large
 
 
-def test_a_damaged_array_of_an_engine_is_refused(tmp_path) -> None:
+def test_a_damaged_array_of_an_engine_is_refused(tmp_path: Path) -> None:
     kept: dict[str, np.ndarray] = {}
     data = packed(np.arange(40_000.0), tmp_path, keep=kept.__setitem__)
     bring({digest: array + 1 for digest, array in kept.items()})

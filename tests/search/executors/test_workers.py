@@ -23,7 +23,9 @@ from rust_tuner.search.executors.workers import Workers
         ),
     ],
 )
-def test_a_text_names_engine_count_address_and_options(text, expected) -> None:
+def test_a_text_names_engine_count_address_and_options(
+    text: str | int | None, expected: Workers
+) -> None:
     assert Workers.of(text) == expected
     assert Workers.of(expected) is expected
     assert Workers.of(text).is_this_process == (text is None)
@@ -50,7 +52,7 @@ def test_a_text_names_engine_count_address_and_options(text, expected) -> None:
         b"ray",
     ],
 )
-def test_what_is_not_understood_is_refused_with_what_is(text) -> None:
+def test_what_is_not_understood_is_refused_with_what_is(text: str) -> None:
     with pytest.raises(SearchError, match=r"expected a number of processes .* 'ray:8\?cpus=2"):
         Workers.of(text)
 
@@ -59,7 +61,7 @@ def test_what_is_not_understood_is_refused_with_what_is(text) -> None:
     ("engine", "count"),
     [("dask", 2), ("ray", 0), ("local", True), ("local", None), ("slurm", None)],
 )
-def test_another_engine_or_count_cannot_be_made(engine, count) -> None:
+def test_another_engine_or_count_cannot_be_made(engine: str, count: int | None) -> None:
     with pytest.raises(
         SearchError, match="expected the engine local or ray or slurm, and a count from 1"
     ):
