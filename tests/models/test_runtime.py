@@ -8,7 +8,7 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -248,7 +248,9 @@ def test_only_memory_that_no_array_can_write_to_is_unchangeable(tmp_path: Path) 
     assert is_unchangeable(np.frombuffer(bytes(64)))
     assert not is_unchangeable(np.frombuffer(bytearray(64)))
     np.save(tmp_path / "values.npy", values)
-    for mode, expected in (("r", True), ("c", False), ("r+", False)):
+    modes: tuple[tuple[Literal["r", "c", "r+"], bool], ...]
+    modes = (("r", True), ("c", False), ("r+", False))
+    for mode, expected in modes:
         mapped = np.load(tmp_path / "values.npy", mmap_mode=mode)
         assert is_unchangeable(mapped) == expected
         assert is_unchangeable(mapped[2:].reshape(2, 3)) == expected

@@ -9,13 +9,14 @@ import pandas as pd
 import pytest
 from search_problems import TinyHyperModel, TracedHyperModel, run_array_search_together, run_search
 
+from rust_tuner import CrossValidationTuner
 from rust_tuner.files import read_json
-from rust_tuner.search import tuner as tuner_module
+from rust_tuner.search import opening
 
 WITHOUT = ["seconds", "folds_trained"]
 
 
-def ways(tuner: tuner_module.CrossValidationTuner) -> list[Any]:
+def ways(tuner: CrossValidationTuner) -> list[Any]:
     return tuner.results()["folds_trained"].tolist()
 
 
@@ -64,7 +65,7 @@ def test_a_model_that_is_only_looked_at_is_not_built_again(
 
     looked_at = count("looked at")
     # Where folds never train together, nothing is looked at.
-    monkeypatch.setattr(tuner_module, "together_of", lambda folder, subject: {})
+    monkeypatch.setattr(opening, "together_of", lambda folder, subject: {})
     assert looked_at == count("one after another")
 
 
@@ -73,7 +74,7 @@ def test_a_search_that_began_one_after_another_continues_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(tuner_module, "together_of", lambda folder, subject: {})
+        patch.setattr(opening, "together_of", lambda folder, subject: {})
         run_array_search_together(tmp_path, "grid", max_trials=1, epochs=1)
     tuner = run_array_search_together(tmp_path, "grid", max_trials=2, epochs=1)
     assert ways(tuner) == 2 * ["one after another: so the search was begun"]
@@ -85,7 +86,7 @@ def test_together_and_one_after_another_give_the_same_trials(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     together = run_array_search_together(tmp_path / "together", "grid", max_trials=4)
-    monkeypatch.setattr(tuner_module, "together_of", lambda folder, subject: {})
+    monkeypatch.setattr(opening, "together_of", lambda folder, subject: {})
     alone = run_array_search_together(tmp_path / "alone", "grid", max_trials=4)
     pd.testing.assert_frame_equal(
         together.results().drop(columns=WITHOUT),

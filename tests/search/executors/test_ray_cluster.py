@@ -43,7 +43,7 @@ def cluster() -> Iterator[Any]:
             patch.setenv("RAY_ADDRESS", made.address)
             yield made
         finally:
-            made.shutdown()
+            made.shutdown()  # type: ignore[no-untyped-call]
 
 
 def add_node(cluster: Any, **options: Any) -> None:
