@@ -181,7 +181,7 @@ def test_records_say_which_model_weights_and_preprocessing_it_was(
     assert asked == {
         LENET: ("random", None),
         END_TO_END: ("random", None),
-        RADIMAGENET: (str(radimagenet), radimagenet.name),
+        RADIMAGENET: (radimagenet.name, radimagenet.name),
         IMAGENET: ("imagenet", radimagenet.name),
     }
 

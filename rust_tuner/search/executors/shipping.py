@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from rust_tuner.errors import SearchError, StorageError
 from rust_tuner.files import atomic_write
+from rust_tuner.onednn import choose_onednn
 
 # In bytes; smaller arrays are sent.
 _LARGE = 1 << 16
@@ -73,13 +74,24 @@ def bring(arrays: Mapping[str, Array]) -> None:
 
 def as_call(function: Any, arguments: tuple[Any, ...]) -> bytes:
     """A call as bytes, for engines that would otherwise import what it needs too early."""
-    data: bytes = cloudpickle.dumps((function, arguments))
+    # Imported here, since a worker imports this module before it chooses TensorFlow's kernels.
+    from rust_tuner.models.runtime import onednn_enabled
+
+    call = cloudpickle.dumps((function, arguments))
+    data: bytes = cloudpickle.dumps((onednn_enabled(), call))
     return data
 
 
 def called(data: bytes) -> Any:
-    """The result of the call that `as_call` made."""
-    function, arguments = cloudpickle.loads(data)
+    """The result of the call that `as_call` made.
+
+    TensorFlow's kernels are those of the process that made it, whose scripts may have imported
+    TensorFlow first, unless this machine's user has chosen others.
+    """
+    onednn, call = cloudpickle.loads(data)
+    if onednn is not None:
+        choose_onednn(onednn)
+    function, arguments = cloudpickle.loads(call)
     return function(*arguments)
 
 

@@ -1,5 +1,8 @@
 """What is sent to workers: functions with what they close over, and arrays as files."""
 
+import importlib
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +10,8 @@ import numpy as np
 import pytest
 
 from rust_tuner.errors import SearchError, StorageError
+from rust_tuner.models.runtime import onednn_enabled
+from rust_tuner.onednn import ONEDNN_VARIABLE, can_switch_onednn
 from rust_tuner.search.executors.shipping import as_call, bring, called, packed, unpacked
 
 
@@ -105,3 +110,30 @@ def test_a_damaged_array_of_an_engine_is_refused(tmp_path: Path) -> None:
 def test_a_call_goes_as_bytes_with_functions_of_scripts() -> None:
     offset = 3
     assert called(as_call(lambda value: value + offset, (4,))) == 7
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_worker_computes_with_the_kernels_of_who_sends_the_call(
+    enabled: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A script that imports TensorFlow first has other kernels than the package chooses.
+    monkeypatch.setattr("rust_tuner.models.runtime.onednn_enabled", lambda: enabled)
+    monkeypatch.delenv(ONEDNN_VARIABLE, raising=False)
+    (tmp_path / "call").write_bytes(as_call(importlib.import_module, ("keras",)))
+    code = """
+import sys
+from pathlib import Path
+from rust_tuner.search.executors.shipping import called
+called(Path(sys.argv[1]).read_bytes())
+from rust_tuner.models.runtime import onednn_enabled
+print(onednn_enabled())
+"""
+    made = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "call")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    expected = enabled if can_switch_onednn() else onednn_enabled()
+    assert made.stdout.split() == [str(expected)]
