@@ -10,7 +10,6 @@ import keras_tuner
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from narrowing import not_none
 
 from rust_tuner import CrossValidationTuner, GridSearchOracle, RandomSearchOracle, metrics
 from rust_tuner.models.features import FrozenFeatures
@@ -113,7 +112,7 @@ def make_tuner(
     objective = keras_tuner.Objective("val_auroc", "max")
     return CrossValidationTuner(
         changes.pop("hypermodel", None) or TinyHyperModel(),
-        oracle_type(objective, max_trials=not_none(max_trials), seed=3),
+        oracle_type(objective, max_trials=max_trials, seed=3),
         cv=changes.pop("cv", 2),
         seed=changes.pop("seed", 5),
         directory=directory,
