@@ -25,6 +25,9 @@ _FILTER = "notice_filter.py"
 _STDERR = 2
 # The filter ends at once, unless another process that TensorFlow started still uses the stream.
 _LONGEST_WAIT = 2.0
+# Kept, since Python warns of a process that is forgotten before it has ended: a child of the block
+# may still hold the stream.
+_unfinished: list["subprocess.Popen[bytes]"] = []
 
 
 def quiet_spec(name: str) -> ModuleSpec | None:
@@ -74,8 +77,10 @@ def without_notices() -> Iterator[None]:
         _flush()
         os.dup2(kept, _STDERR)
         os.close(kept)
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        try:
             copier.wait(_LONGEST_WAIT)
+        except subprocess.TimeoutExpired:
+            _unfinished.append(copier)
 
 
 def _flush() -> None:

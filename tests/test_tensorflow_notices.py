@@ -1,5 +1,6 @@
 """TensorFlow's notices reach nobody; its errors, its last words and all other output do."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from rust_tuner.notice_filter import is_notice
+from rust_tuner.tensorflow_notices import LEVEL_VARIABLE, without_notices
 
 NOTICES = (
     "WARNING: All log messages before absl::InitializeLog() is called are written to STDERR",
@@ -135,3 +137,15 @@ def test_child_processes_are_as_quiet(stand_in: Path) -> None:
     assert done.stdout == "imported\n"
     assert "a real error" in done.stderr
     assert "Could not find" not in done.stderr
+
+
+def test_a_child_that_keeps_the_stream_is_waited_for_no_longer_and_not_forgotten(
+    monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    monkeypatch.delenv(LEVEL_VARIABLE, raising=False)
+    monkeypatch.setattr("rust_tuner.tensorflow_notices._LONGEST_WAIT", 0.01)
+    with without_notices():
+        child = subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE)
+    gc.collect()
+    child.communicate(b"\n")
+    assert not [warning for warning in recwarn if warning.category is ResourceWarning]
