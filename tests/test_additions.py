@@ -137,5 +137,6 @@ assert figure_name("misses") == "squared misses"
 """
 
 
+@pytest.mark.slow
 def test_a_final_figure_is_added_in_two_places(tmp_path: Path) -> None:
     run(changed_package(tmp_path, FIGURE), FIGURE_SEEN)

@@ -166,6 +166,7 @@ def test_every_module_stands_in_a_known_room() -> None:
     assert {"errors", "data", "models", "search", "study", "cli"} <= rooms
 
 
+@pytest.mark.slow
 def test_imports_go_downwards_only() -> None:
     imports = all_imports()
     assert len(imports) > 100
@@ -233,6 +234,7 @@ def test_the_number_18_has_one_home() -> None:
 TRANSPORT = "rust_tuner.search.executors.shipping"
 
 
+@pytest.mark.slow
 def test_no_pickle_is_ever_read() -> None:
     for path in MODULES:
         if module_name(path) == TRANSPORT:
@@ -253,6 +255,7 @@ def test_no_pickle_is_ever_read() -> None:
             assert options.get("safe_mode", "True") == "True", place
 
 
+@pytest.mark.slow
 def test_importing_does_not_start_tensorflow() -> None:
     # In one process, since each takes seconds to import NumPy and pandas.
     modules = (

@@ -100,6 +100,7 @@ def here(phantom_manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", pages_of_code(of_studies=False), ids=name_of)
 def test_the_python_code_of_a_page_runs(page: Path, here: Path) -> None:
     run(page)

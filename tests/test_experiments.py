@@ -106,6 +106,7 @@ def test_the_scripts_of_first_models_and_final_model_write_the_published_columns
         assert len(ours) == 2 * sum(values)
 
 
+@pytest.mark.slow
 def test_regime_2_runs_on_a_study_of_its_own_with_given_values(
     tmp_path: Path,
     phantom_manifest: Path,

@@ -43,6 +43,7 @@ def test_cortices_count_where_they_are_visible_and_all_labels_everywhere() -> No
     assert 0 <= alone.cortex_auroc <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["18 labels", "val_cortex_auroc"])
 def test_no_other_module_spells_a_scope(name: str) -> None:
     package = Path(rust_tuner.__file__).parent

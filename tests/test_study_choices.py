@@ -113,6 +113,7 @@ def test_weights_replaced_under_the_same_name_are_refused_by_every_step(
     assert changed <= {"split.json"}
 
 
+@pytest.mark.slow
 def test_what_a_step_was_begun_with_is_what_python_resumes_it_with(
     tmp_path: Path, radiographs: Path, tiny_protocol: Protocol, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,6 +218,7 @@ def test_preparing_says_what_a_fold_trains_on_and_which_batch_sizes_make_that_on
     assert "their batch size of 128 makes an epoch one step" in told
 
 
+@pytest.mark.slow
 def test_fitted_batch_sizes_are_recorded_and_resumed_as_they_were(
     tmp_path: Path, phantom_manifest: Path, tiny_protocol: Protocol, feature_cache: Path
 ) -> None:

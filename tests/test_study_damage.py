@@ -77,6 +77,7 @@ def test_a_study_that_cannot_be_split_is_not_prepared(
         assert contents(tmp_path / "study") == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed_at", ["before study.json", "before split.json"])
 def test_a_kill_while_preparing_heals(
     tmp_path: Path,
@@ -164,6 +165,7 @@ def test_a_study_moves_with_its_manifest(
     assert all(image.is_relative_to(tmp_path / "new") for image in development.radiographs.images)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["with spaces", "[brackets] {} (*?)", "größer 脛骨 é", "-dash"])
 def test_any_folder_name_will_do(
     tmp_path: Path, radiographs: Path, tiny_protocol: Protocol, name: str

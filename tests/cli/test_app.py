@@ -148,6 +148,7 @@ def test_the_defaults_that_help_names_are_the_protocols(tiny_protocol: Protocol)
     assert (study.holdout_fraction, study.image_size, study.seed) == (0.15, 299, 0)
 
 
+@pytest.mark.slow
 def test_help_status_and_export_start_neither_tensorflow_nor_keras(
     tmp_path: Path, finished_study: StudyFolder
 ) -> None:
@@ -209,6 +210,7 @@ def test_prepare_takes_every_choice_and_says_how_much_is_sealed(
     run("prepare", study)
 
 
+@pytest.mark.slow
 def test_a_preset_changes_only_what_the_presets_differ_in(
     tmp_path: Path, phantom_manifest: Path
 ) -> None:
@@ -311,6 +313,7 @@ def change_trial(study: Path, trial: str, **changes: Any) -> None:
     path.write_text(json.dumps(read_json(path) | changes))
 
 
+@pytest.mark.slow
 def test_status_of_a_running_trial_tells_its_folds_and_the_time_left(
     finished_copy: StudyFolder,
 ) -> None:

@@ -91,6 +91,7 @@ def test_the_help_says_what_is_checked() -> None:
         assert part in text
 
 
+@pytest.mark.slow
 def test_values_of_files_are_no_markup(
     tmp_path: Path, radiographs: Path, tiny_protocol: Protocol
 ) -> None:

@@ -39,6 +39,7 @@ PROGRAM = (
 )
 
 
+@pytest.mark.slow
 def test_regime_1_on_a_fresh_folder_prepares_searches_and_shows_its_best(
     tmp_path: Path, phantom_manifest: Path, cache: Path
 ) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from report_studies import write_regime_1
 
 from rust_tuner.cli.option_values import FirstModels
@@ -55,6 +56,7 @@ def imported(*commands: list[str], folder: Path) -> list[tuple[list[str], int, l
     return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.slow
 def test_commands_import_only_what_they_need(tmp_path: Path) -> None:
     search = write_regime_1(tmp_path / "study" / "regime_1", count=2, num_folds=3)
     (tmp_path / "manifest.csv").write_text("image\n")

@@ -88,6 +88,7 @@ def test_final_before_the_searches_is_refused_with_what_to_do(
     assert "regime_2 has not been run; run it first" in " ".join(refused.stderr.split())
 
 
+@pytest.mark.slow
 def test_a_first_model_is_trained_shown_and_not_trained_again(
     tmp_path: Path, phantom_manifest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

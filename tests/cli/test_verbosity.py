@@ -22,6 +22,7 @@ def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     logging.root.setLevel(logging.WARNING)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "place",
     [lambda command, option: [option, *command], lambda command, option: [*command, option]],

@@ -45,6 +45,7 @@ def test_the_first_models_come_last_and_are_in_a_second_report(
     assert "Plan" not in shown.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("skip", "left_out"),
     [
@@ -111,6 +112,7 @@ def test_another_time_is_refused_with_an_example(tmp_path: Path, command: str, t
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_search_whose_time_is_up_keeps_its_trials_and_is_resumed(
     finished_copy: StudyFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

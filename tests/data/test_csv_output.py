@@ -23,6 +23,7 @@ def test_what_is_no_formula_stays(cell: str) -> None:
     assert safe_text(cell) == cell
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\x00")), min_size=1))
 def test_every_cell_comes_back_as_it_was(cells: list[str]) -> None:
     text = csv_text(pd.DataFrame({"patient_id": cells, "value": 1.5}))

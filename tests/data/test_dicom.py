@@ -254,6 +254,7 @@ def test_dicom_is_recognised_by_its_first_bytes_or_its_suffix() -> None:
     assert not is_dicom(b"\x89PNG" + bytes(200), Path("a.png"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("syntax", [None, RLELossless, JPEG2000Lossless])
 def test_damaged_files_give_only_the_packages_errors(syntax: UID | None, tmp_path: Path) -> None:
     file = dataset(ramp(), VOILUTSequence=tables(table(ramp().ravel(), first=0, bits=12)), **WINDOW)

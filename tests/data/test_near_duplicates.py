@@ -47,6 +47,7 @@ def with_copy(radiographs: Radiographs, prints: Fingerprints, path: Path) -> Fin
     return together(prints, fingerprint(Radiographs(table)))
 
 
+@pytest.mark.slow
 def test_no_two_phantoms_are_the_same_picture(
     radiographs: Radiographs, prints: Fingerprints
 ) -> None:

@@ -386,6 +386,7 @@ def test_a_score_changes_pixels_only_near_the_fracture(view: str, score: int) ->
     assert difference[~far].max() > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize(
     ("darker", "brighter"),
@@ -411,6 +412,7 @@ def test_each_outline_shows_its_own_score_on_its_own_side(view: str, score: int)
     assert middles[1] - middles[0] > 0.1 * difference.shape[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("side", [0, 1])
 @LEGS
@@ -424,6 +426,7 @@ def test_hiding_a_cortex_covers_its_score_and_leaves_the_other(
     assert other > 0.9 * change(view, 1 - side, seed=seed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("view", VIEWS)
 @LEGS
 def test_hiding_both_cortices_covers_both_scores(view: str, seed: int) -> None:
@@ -432,6 +435,7 @@ def test_hiding_both_cortices_covers_both_scores(view: str, seed: int) -> None:
         assert covered < 0.15 * change(view, side, seed=seed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("implant", ["nail", "plate"])
 @LEGS

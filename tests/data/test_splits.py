@@ -139,10 +139,12 @@ def test_folds_that_ignore_labels_are_far_from_the_whole() -> None:
     assert max(deviations) > 0.40
 
 
+@pytest.mark.slow
 def test_prevalences_of_ten_folds_are_near_the_whole(published: Radiographs) -> None:
     assert worst_deviation(published.labels, make_folds(published, 10, 0).assignment) < 0.15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))]
 )

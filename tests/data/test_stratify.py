@@ -88,6 +88,7 @@ def chances(
     return names, np.mean(drawn, axis=0), np.sqrt(expected * (1 - expected) / seeds)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shares", [(0.85, 0.15), (0.6, 0.4), (1 / 3, 1 / 3, 1 / 3)])
 def test_every_patient_is_in_a_group_with_the_same_probability(shares: tuple[float, ...]) -> None:
     # The last three differ from all others: in size, in a label of their own, and in both.

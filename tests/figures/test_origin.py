@@ -113,6 +113,7 @@ def test_equal_figures_have_equal_origins() -> None:
     assert origin(TABLE.copy(), b={2, 1}, a=1) == origin(TABLE, a=1, b={1, 2})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unknown", [object(), lambda: 1, Figure, Path("a"), [object()]])
 def test_what_cannot_be_hashed_has_no_origin(unknown: object) -> None:
     assert origin(TABLE, ends=unknown) is None

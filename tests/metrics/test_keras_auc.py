@@ -30,6 +30,7 @@ def of_keras(
     return float(metric.result())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_thresholds", [200, 5])
 @pytest.mark.parametrize("crowded", [1.0, 6.0])
 def test_it_is_the_figure_of_keras(num_thresholds: int, crowded: float) -> None:

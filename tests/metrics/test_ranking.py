@@ -49,6 +49,7 @@ def reference(truth: Array, score: Array, mask: npt.NDArray[np.bool_]) -> Array:
     return areas
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(problems())
 def test_each_label_agrees_with_scikit_learn(

@@ -174,6 +174,7 @@ def test_training_sees_a_picture_in_all_four_ways_alike(study_model: keras.Model
     assert min(counts) > 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [None, False])
 def test_answers_outside_training_do_not_depend_on_flips(
     flipping_model: keras.Model, training: bool | None
@@ -310,6 +311,7 @@ def test_frozen_means_that_only_the_head_trains(study_model: keras.Model) -> Non
     assert len(trained) == 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", BOTH_MODELS)
 def test_frozen_means_that_training_moves_no_statistics(
     which: str, request: pytest.FixtureRequest

@@ -272,6 +272,7 @@ def test_another_suffix_is_refused_with_what_is_expected(tmp_path: Path) -> None
 # ---------------------------------------------------------------------------------------- loading
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_of_file_gives_the_same_weights(
     form: str, files: Files, known: keras.Model, kept_backbone: keras.Model
@@ -280,6 +281,7 @@ def test_every_form_of_file_gives_the_same_weights(
     assert are_equal(weights_of(loaded), weights_of(known))
 
 
+@pytest.mark.slow
 def test_a_suffix_of_hdf5_is_one_of_h5(
     files: Files, known: keras.Model, kept_backbone: keras.Model
 ) -> None:
@@ -289,6 +291,7 @@ def test_a_suffix_of_hdf5_is_one_of_h5(
     assert are_equal(weights_of(loaded), weights_of(known))
 
 
+@pytest.mark.slow
 def test_a_backbone_trains_only_where_it_is_asked_to(kept_backbone: keras.Model) -> None:
     frozen = build_backbone(find_weights("random"), image_size=SIZE)
     assert frozen.trainable_weights == []
@@ -307,6 +310,7 @@ def test_a_truncated_file_is_refused_by_name(
         build_backbone(find_weights(path), image_size=SIZE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"", b"no weights at all" * 100], ids=["empty", "text"])
 @pytest.mark.parametrize("name", ["x.h5", "x.weights.h5", "x.keras"])
 def test_a_file_that_is_no_weights_is_refused_by_name(
@@ -317,6 +321,7 @@ def test_a_file_that_is_no_weights_is_refused_by_name(
         build_backbone(find_weights(tmp_path / name), image_size=SIZE)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Skipping nested container at:UserWarning")
 @pytest.mark.parametrize("name", ["legacy.h5", "model.h5", "x.weights.h5", "x.keras"])
 def test_another_architecture_is_refused_by_name(

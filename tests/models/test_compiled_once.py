@@ -83,6 +83,7 @@ def assert_bitwise(one: FoldCurves, other: FoldCurves) -> None:
     assert one.validation == other.validation
 
 
+@pytest.mark.slow
 def test_a_fold_on_compiled_functions_is_bitwise_the_fold_of_a_fresh_model() -> None:
     compiled = CompiledOnce()
     _, first = train(model, 0, compiled)

@@ -155,6 +155,7 @@ def assert_close(actual: FloatArray, expected: FloatArray) -> None:
 # ----------------------------------------------------------------------------------------- parity
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("real")
 def test_features_are_the_pooled_maps_of_the_flipped_image(
     images: list[Path], backbone: keras.Model, tmp_path: Path
@@ -201,6 +202,7 @@ def test_fewer_flips_are_the_first_of_all_flips(images: list[Path], tmp_path: Pa
         assert_close(extract_features(images, recipe, cache=tmp_path).values, every[:, :count])
 
 
+@pytest.mark.slow
 @pytest.mark.numerical
 @pytest.mark.usefixtures("real")
 def test_a_head_on_cached_features_answers_as_the_whole_model(
@@ -748,6 +750,7 @@ def test_decoded_images_that_wait_do_not_grow_with_their_number(
     assert 8 <= most <= 16 + 4
 
 
+@pytest.mark.slow
 def test_the_identity_of_features_is_known_without_them(
     images: list[Path], real: keras.Model, tmp_path: Path
 ) -> None:

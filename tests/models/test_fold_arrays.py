@@ -149,6 +149,7 @@ def binary_data() -> TrainingData:
     return data_of(inputs, (inputs[:, 0] + numbers(NUM_ROWS, seed=1) > 0).astype(float))
 
 
+@pytest.mark.slow
 def test_a_chain_trains_together_as_one_fold_after_another() -> None:
     data, rows = binary_data(), folds()
     expected = one_by_one(data, binary, rows)
@@ -286,6 +287,7 @@ def test_a_trial_is_bitwise_the_same_on_a_used_trainer() -> None:
     trainer.release()
 
 
+@pytest.mark.slow
 def test_a_word_beyond_a_fold_is_not_one_of_another_fold() -> None:
     data = words_data()
     is_a(np.ndarray, data.inputs)[3, 2] = 11

@@ -159,6 +159,7 @@ def test_without_dropout_the_numbers_are_those_of_one_fold_after_another(batch_s
     assert_same_curves(together(data, build, rows), one_by_one(data, build, rows))
 
 
+@pytest.mark.slow
 def test_each_fold_trains_as_plain_keras_fit_does() -> None:
     # No schedule or loop of the package on this side: arrays, `fit`, `batch_size`.
     data, build = problem(num_variants=1), dense_head()
@@ -242,6 +243,7 @@ def test_a_fold_does_not_depend_on_the_folds_beside_it() -> None:
     assert_same_curves(alone, beside[:2])
 
 
+@pytest.mark.slow
 def test_the_same_trial_twice_is_bitwise_the_same_also_on_a_used_trainer() -> None:
     data, rows = problem(), fold_rows(16)
     trainer = FoldParallelTrainer(data)
@@ -283,6 +285,7 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> list[keras.Layer]:
     return layers
 
 
+@pytest.mark.slow
 def test_trials_that_differ_in_numbers_only_share_a_graph(traced: list[keras.Layer]) -> None:
     targets = np.zeros((66, 18), dtype=np.float32)
     data = replace(problem(), targets=targets, metrics=each_fold(lambda *fold: {}))
@@ -344,6 +347,7 @@ def test_in_bfloat16_the_numbers_are_those_of_one_fold_after_another(
     assert np.asarray(dropout.rate) == np.float32(rate)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="others take a copy")
 def test_the_features_are_held_once() -> None:
     data = problem()

@@ -73,6 +73,7 @@ def trained(kind: str) -> list[FoldCurves]:
     return train(model, folds, epochs=EPOCHS)
 
 
+@pytest.mark.slow
 @pytest.mark.numerical
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="others take single steps")
 @pytest.mark.parametrize("kind", ["features", "arrays"])

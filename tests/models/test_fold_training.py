@@ -154,6 +154,7 @@ def assert_same_training(
     assert end_state(model) == state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "epoch", [pytest.param(0, marks=pytest.mark.slow), 1, pytest.param(2, marks=pytest.mark.slow)]
 )
@@ -433,6 +434,7 @@ def test_each_flip_variant_is_drawn_equally_often_for_every_row() -> None:
     assert np.abs(drawn - 20).max() < 4.5 * 3.9
 
 
+@pytest.mark.slow
 @pytest.mark.numerical
 @pytest.mark.parametrize("column", [0, 1], ids=["order", "flips"])
 def test_order_and_flips_are_a_function_of_the_place_and_the_epoch(column: int) -> None:
@@ -566,6 +568,7 @@ def test_a_figure_that_is_not_finite_is_named_on_either_side(side: str) -> None:
         record(figures=figures, running=running)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("batch_size", "steps"), [(5, 6), (13, 2), (100, 1)])
 def test_the_number_of_optimizer_steps_follows_the_batch_size(batch_size: int, steps: int) -> None:
     model = built()

@@ -214,6 +214,7 @@ def test_a_protocols_choices_reach_the_images_and_the_model() -> None:
     assert [type(layer).__name__ for layer in model.layers].count("RandomFlip") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["lenet1998", "inceptionv3_end2end"])
 def test_an_image_model_is_compiled_with_adam_at_its_defaults_ready_to_train(
     kind: ImageModel, small_backbone: list[dict[str, Any]]

@@ -10,6 +10,7 @@ from rust_tuner.models.model_figures import ModelFigures
 pytestmark = pytest.mark.numerical
 
 
+@pytest.mark.slow
 def test_figures_are_those_of_evaluate_also_in_several_parts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -105,6 +105,7 @@ def test_a_layer_that_cannot_be_translated_is_named(layer: keras.Layer, named: s
     assert named in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("installed")
 def test_features_are_cached_apart_and_their_bits_depend_on_the_image_alone(
     images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -122,6 +123,7 @@ def test_features_are_cached_apart_and_their_bits_depend_on_the_image_alone(
     assert found.sha256 == features_sha256(images, ONNX) != features_sha256(images, KERAS)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("installed")
 def test_features_of_another_version_are_not_read(
     images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -67,6 +67,7 @@ class Extractor:
         return np.full((len(batch), NUM_FEATURES), batch.mean(), np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("precision", "count", "ratio", "noted"),
     [

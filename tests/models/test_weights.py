@@ -120,6 +120,7 @@ def test_nothing_starts_tensorflow() -> None:
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.slow
 def test_the_numbers_are_those_of_kerass_model() -> None:
     import keras
 

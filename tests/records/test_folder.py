@@ -61,6 +61,7 @@ def test_a_damaged_part_is_named_and_the_others_are_there(
     assert records.problems[0].startswith(f"{part}: ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [293, pytest.param(97, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["study.json", "split.json", "final/holdout.json"])
 def test_a_part_cut_short_anywhere_is_named(name: str, step: int, study: Path) -> None:

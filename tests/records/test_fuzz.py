@@ -172,6 +172,7 @@ def look_at_a_hostile_value(study: Path, name: str, data: st.DataObject) -> None
     look_at_changed(study, name, json.dumps(hostile).encode())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", JSON_FILES)
 @settings(max_examples=5, deadline=None)
 @given(data=st.data())
@@ -198,6 +199,7 @@ def look_at_flipped_and_cut_bytes(study: Path, name: str, data: st.DataObject) -
     look_at_changed(study, name, bytes(content[: data.draw(st.integers(0, len(content)))]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 @settings(max_examples=3, deadline=None)
 @given(data=st.data())

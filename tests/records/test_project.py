@@ -123,6 +123,7 @@ def test_a_record_cut_short_anywhere_is_never_returned(store: FoldStore, files: 
     assert_same(store.load(0), fold_record())
 
 
+@pytest.mark.slow
 def test_arrays_damaged_anywhere_are_never_returned(store: FoldStore, files: list[Path]) -> None:
     _, path = files
     content = path.read_bytes()

@@ -212,6 +212,7 @@ def test_a_study_named_as_a_script_shows_as_text(page: Page, source: str) -> Non
     assert len(page.all("script")) == 1
 
 
+@pytest.mark.slow
 def test_text_of_records_shows_as_text(small: Path) -> None:
     path = small / "regime_2" / "trial_0003" / "trial.json"
     hostile = "TrialError: <img src=x onerror=alert(1)> & \"'"
@@ -365,12 +366,14 @@ def test_the_noise_floor_is_the_band_of_both_searches_slices(finished: Path, sou
         assert "The band is the noise floor at the best." in section_of(source, name)
 
 
+@pytest.mark.slow
 def test_without_repeats_no_noise_floor_is_told(small: Path) -> None:
     source = write_unrendered_report(small).read_text()
     assert "The band is" not in source
     assert "Noise floor:" not in source
 
 
+@pytest.mark.slow
 def test_the_gallery_shows_the_radiographs_that_the_manifest_names(tmp_path: Path) -> None:
     study = tmp_path / "study"
     rows = make_predictions()
@@ -464,12 +467,14 @@ def test_sites_have_a_table_where_they_are_told(small: Path) -> None:
     assert not page.all("b")
 
 
+@pytest.mark.slow
 def test_an_older_record_without_out_of_fold_rows_says_what_to_do(small: Path) -> None:
     write_project(small / "final" / "cross_validation", [{"batch_size": 16}], num_folds=4)
     page = read_page(write_unrendered_report(small))
     assert "rows.csv is missing or was changed" in page.text
 
 
+@pytest.mark.slow
 def test_ties_and_intervals_of_a_search_stand_in_its_section(tmp_path: Path) -> None:
     write_regime_1(tmp_path / "regime_1", count=4)
     write_out_of_fold(tmp_path / "regime_1", trial=0)
@@ -616,6 +621,7 @@ def test_a_report_needs_no_tensorflow(small: Path) -> None:
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.slow
 def test_what_a_killed_report_left_aside_is_removed_by_the_next(small: Path) -> None:
     leftovers = [
         small / "report" / ".123-0a1b2c3d.part",

@@ -41,6 +41,7 @@ def test_the_best_trial_is_that_of_the_results(searched: CrossValidationTuner) -
         searched.refit("0009")
 
 
+@pytest.mark.slow
 def test_cv_results_have_scikit_learns_keys_and_the_scores_of_each_fold(
     searched: CrossValidationTuner,
 ) -> None:

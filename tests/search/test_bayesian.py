@@ -67,6 +67,7 @@ def played(oracle: Any, *, failing: tuple[int, ...] = ()) -> list[Values]:
     return sequence
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore:currentThread:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:getName:DeprecationWarning")

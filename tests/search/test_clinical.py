@@ -174,6 +174,7 @@ def test_radiographs_keep_their_shape_and_are_flipped_from_left_to_right_only(
     assert np.ptp(squashed[:, :3]) > 0
 
 
+@pytest.mark.slow
 def test_a_search_is_scored_by_its_visible_cortices(
     development: Development, clinical: Protocol, subject: Subject, cache: Path, tmp_path: Path
 ) -> None:

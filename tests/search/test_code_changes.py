@@ -153,6 +153,7 @@ def search_as_an_earlier_version(folder: Path, monkeypatch: pytest.MonkeyPatch) 
         path.unlink()
 
 
+@pytest.mark.slow
 def test_a_search_of_an_earlier_version_goes_on_with_a_note(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +186,7 @@ def test_a_damaged_description_is_said_and_made_again(begun: Path) -> None:
     assert (begun / "search" / "model.json").exists()
 
 
+@pytest.mark.slow
 def test_code_may_be_mended_where_nothing_is_recorded_yet(begun: Path) -> None:
     trial = begun / "search" / "trial_0001"
     state = read_json(trial / "trial.json")

@@ -64,17 +64,20 @@ def search(folder: Path, hypermodel: Any = None, **options: Any) -> CrossValidat
     return tuner
 
 
+@pytest.mark.slow
 def test_a_stopped_trial_needs_no_epoch_of_the_score(tmp_path: Path) -> None:
     tuner = search(tmp_path, stop_hopeless=StopRule(first_epoch=1), score_epoch=7)
     assert list(tuner.results()["status"]) == ["COMPLETED", "PRUNED"]
     assert next(iter(tuner.results()["epoch"])) == 7
 
 
+@pytest.mark.slow
 def test_an_own_fit_of_fewer_epochs_is_not_taken_for_a_stopped_trial(tmp_path: Path) -> None:
     tuner = search(tmp_path, Shorter(), stop_hopeless=StopRule(first_epoch=1), epochs=5)
     assert list(tuner.results()["status"]) == ["COMPLETED"] * 2
 
 
+@pytest.mark.slow
 def test_scorers_see_what_each_fold_prepared(tmp_path: Path) -> None:
     tuner = search(tmp_path, Eager(), preprocess=StandardScaler(), objective=closeness, epochs=1)
     assert np.isfinite(tuner.results()["score"].astype(float)).all()
@@ -82,6 +85,7 @@ def test_scorers_see_what_each_fold_prepared(tmp_path: Path) -> None:
         tuner.ensemble()
 
 
+@pytest.mark.slow
 def test_a_refit_prepares_all_rows_alike_each_time(tmp_path: Path) -> None:
     tuner = search(tmp_path, Eager(), preprocess=StandardScaler(), epochs=1)
     first, second = (tuner.refit().predict(not_none(tuner.prepare)(X), verbose=0) for _ in range(2))
@@ -94,6 +98,7 @@ def test_models_of_an_own_fit_are_not_kept_and_that_is_said_first(tmp_path: Path
     assert not list(tmp_path.rglob("fold_*"))
 
 
+@pytest.mark.slow
 def test_a_model_that_waits_for_data_is_measured_once_it_is_built(tmp_path: Path) -> None:
     def build(hp: Any) -> keras.Model:
         model = keras.Sequential([keras.layers.Dense(hp.Choice("units", [2, 99])), *[]])

@@ -123,6 +123,7 @@ def test_out_of_fold_predictions_take_each_row_once_from_its_own_fold(
             )
 
 
+@pytest.mark.slow
 def test_a_rows_prediction_does_not_depend_on_its_own_target(outcome: CrossValidation) -> None:
     _, y, _ = arrays()
     other = y.copy()
@@ -142,6 +143,7 @@ def test_rows_that_no_fold_validates_have_no_prediction() -> None:
     assert np.isnan(table[20:]).all()
 
 
+@pytest.mark.slow
 def test_the_same_folds_and_seed_give_the_same_bits_however_the_folds_are_given(
     outcome: CrossValidation,
 ) -> None:
@@ -151,6 +153,7 @@ def test_the_same_folds_and_seed_give_the_same_bits_however_the_folds_are_given(
     )
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_numbers(outcome: CrossValidation) -> None:
     other = run(seed=1, epochs=1)
     assert not np.array_equal(
@@ -231,6 +234,7 @@ def test_a_model_that_is_not_compiled_is_refused() -> None:
         cross_validate(lambda: bare, x, y, FOLDS, epochs=1)
 
 
+@pytest.mark.slow
 def test_lists_are_taken_as_arrays(outcome: CrossValidation) -> None:
     x, y, _ = arrays()
     assert_same(

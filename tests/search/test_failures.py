@@ -99,6 +99,7 @@ def search(folder: Path, hypermodel: "Failing | Wrong", **options: Any) -> Cross
     return tuner
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "error",
     [
@@ -156,6 +157,7 @@ def test_a_mistake_at_every_value_is_raised_at_once(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("trial_*"))
 
 
+@pytest.mark.slow
 def test_a_limit_on_failures_in_a_row_is_kept_as_in_keras_tuner(tmp_path: Path) -> None:
     hypermodel = Failing(refused=(2, 3))
     with pytest.raises(SearchError, match=r"4 trials failed one after another, .*units=3"):
@@ -200,6 +202,7 @@ class Wrong(TinyHyperModel):
         return model
 
 
+@pytest.mark.slow
 def test_a_shape_that_does_not_fit_fails_its_trials_alone(tmp_path: Path) -> None:
     results = search(tmp_path, Wrong()).results()
     assert results["status"].tolist() == ["COMPLETED", "COMPLETED", "FAILED", "FAILED"]

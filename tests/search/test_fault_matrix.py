@@ -90,6 +90,7 @@ def resume_after(
     return outcome(run(folder, kind))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["grid", pytest.param("random", marks=pytest.mark.slow)])
 def test_every_kind_of_state_file_is_among_the_writes(
     uninterrupted: Uninterrupted, kind: str
@@ -101,6 +102,7 @@ def test_every_kind_of_state_file_is_among_the_writes(
     assert {"fold_0.json", "fold_0.npz", "fold_1.json", "removal of fold_1.npz"} <= set(writes)
 
 
+@pytest.mark.slow
 def test_a_search_killed_at_a_write_of_some_kinds_ends_as_if_untouched(
     uninterrupted: Uninterrupted, tmp_path: Path
 ) -> None:
@@ -199,6 +201,7 @@ def run_growing_search(folder: Path, kind: str) -> CrossValidationTuner:
     return grow(folder, kind, max_trials=GROWING_TRIALS[kind])
 
 
+@pytest.mark.slow
 def test_a_growing_search_killed_as_its_space_grows_ends_as_if_untouched(tmp_path: Path) -> None:
     expected, snapshots = snapshots_of(tmp_path, "random", run_growing_search)
     records = [number for number, name in enumerate(snapshots.writes) if name == "search.json"]
@@ -231,6 +234,7 @@ def test_a_search_killed_again_and_again_still_ends_as_if_untouched(
     assert_same(outcome(run_search(tmp_path, "random")), expected)
 
 
+@pytest.mark.slow
 def test_a_completed_fold_is_never_trained_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

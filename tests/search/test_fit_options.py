@@ -25,6 +25,7 @@ from rust_tuner.progress import Silent
 from rust_tuner.records.folds import EpochCheckpoint, FoldStore
 
 
+@pytest.mark.slow
 def test_sample_weights_are_those_of_a_loop_by_hand_on_both_sides(tmp_path: Path) -> None:
     x, y = iris(60)
     weights = np.random.default_rng(1).uniform(0.1, 4, len(x))
@@ -314,6 +315,7 @@ def test_the_batches_of_validation_have_their_own_size(tmp_path: Path) -> None:
     assert sizes == {2, 6}
 
 
+@pytest.mark.slow
 def test_a_search_reports_as_it_runs_unless_it_is_silenced(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -344,6 +346,7 @@ def test_a_search_that_is_out_of_time_ends_between_trials_and_is_resumed(tmp_pat
     assert list(run()["status"]) == ["COMPLETED"] * 4
 
 
+@pytest.mark.slow
 def test_nothing_new_leaves_no_trace_in_the_manifest(tmp_path: Path) -> None:
     """A search that uses nothing new has the key of earlier versions."""
     tuner = searched(tmp_path, lambda hp: classifier(), *iris(60), epochs=1)

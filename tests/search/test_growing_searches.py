@@ -90,6 +90,7 @@ def test_the_identity_of_a_search_does_not_depend_on_what_was_discovered(
     )
 
 
+@pytest.mark.slow
 def test_a_trial_whose_file_is_damaged_gets_its_values_again(
     grown: CrossValidationTuner, tmp_path: Path
 ) -> None:
@@ -111,6 +112,7 @@ class FailsAtItsDefaults(LoopHyperModel):
         return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["grid", pytest.param("random", marks=pytest.mark.slow)])
 def test_the_default_values_may_be_the_failing_ones(kind: str, tmp_path: Path) -> None:
     results = grow(tmp_path, kind, max_trials=10, hypermodel=FailsAtItsDefaults()).results()
@@ -136,6 +138,7 @@ class OutOfMemoryOnce(LoopHyperModel):
         return model
 
 
+@pytest.mark.slow
 def test_a_trial_that_failed_once_runs_again_where_asked(tmp_path: Path) -> None:
     class Counts(Silent):
         def __init__(self) -> None:
@@ -158,6 +161,7 @@ def test_a_trial_that_failed_once_runs_again_where_asked(tmp_path: Path) -> None
     assert "FAILED" in once.results()["status"].tolist()
 
 
+@pytest.mark.slow
 def test_entries_that_are_not_allowed_end_the_search_before_training(tmp_path: Path) -> None:
     space = keras_tuner.HyperParameters()
     space.Int("num_layers", 1, 2)
@@ -167,6 +171,7 @@ def test_entries_that_are_not_allowed_end_the_search_before_training(tmp_path: P
     assert len(read_project(tmp_path / "search").trials) == 2
 
 
+@pytest.mark.slow
 def test_entries_that_are_not_tuned_have_their_defaults(tmp_path: Path) -> None:
     space = keras_tuner.HyperParameters()
     space.Int("num_layers", 1, 2)
@@ -196,6 +201,7 @@ def test_a_search_that_an_earlier_version_refused_in_mid_search_goes_on(
     )
 
 
+@pytest.mark.slow
 def test_the_total_is_revised_while_a_search_runs(tmp_path: Path) -> None:
     totals = []
 
@@ -209,6 +215,7 @@ def test_the_total_is_revised_while_a_search_runs(tmp_path: Path) -> None:
     assert read_json(tmp_path / "search" / "search.json")["num_trials"] == 6
 
 
+@pytest.mark.slow
 def test_a_declared_space_is_not_revised(tmp_path: Path) -> None:
     class Shown(Silent):
         def expect(self, total: int) -> None:
@@ -241,6 +248,7 @@ class AsksInFit(keras_tuner.HyperModel):  # type: ignore[misc]
         return model.fit(*args, shuffle=hp.Boolean("shuffle"), **kwargs)
 
 
+@pytest.mark.slow
 def test_what_is_asked_for_in_fit_is_searched_and_resumed(tmp_path: Path) -> None:
     results = grow(tmp_path, hypermodel=AsksInFit()).results()
     assert results["status"].tolist() == ["COMPLETED"] * 2

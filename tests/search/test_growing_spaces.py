@@ -61,6 +61,7 @@ def played(kind: type[ResumableOracle], build: Build, **options: Any) -> list[Va
         return play(open_growing(kind, build, Path(folder), **options))
 
 
+@pytest.mark.slow
 @EVERY_BUILD
 @BOTH_KINDS
 def test_every_point_is_tried_once(kind: type[ResumableOracle], build: Build) -> None:
@@ -83,6 +84,7 @@ def test_the_grid_has_the_order_of_keras_tuner(build: Build) -> None:
     assert [one for index, one in enumerate(used) if one not in used[:index]] == stock_grid(build)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(build=models())
 def test_the_grid_of_any_model_has_each_of_its_points(build: Build) -> None:

@@ -76,6 +76,7 @@ def getting_started(hp: keras_tuner.HyperParameters) -> keras.Model:
     return model
 
 
+@pytest.mark.slow
 def test_getting_started_is_searched_and_resumed(tmp_path: Path) -> None:
     first = search(tmp_path, getting_started, objective="val_accuracy", max_trials=2).results()
     assert list(first["status"]) == ["COMPLETED"] * 2
@@ -122,6 +123,7 @@ def custom_step(hp: keras_tuner.HyperParameters) -> CustomStep:
     return model
 
 
+@pytest.mark.slow
 def test_an_own_train_step_is_searched(tmp_path: Path) -> None:
     tuner = search(tmp_path, custom_step)
     assert list(tuner.results()["status"]) == ["COMPLETED"]
@@ -172,6 +174,7 @@ class StopsEarly(keras.Sequential):  # type: ignore[misc]
         return super().fit(*args, callbacks=[*callbacks, stop, begin], **options)
 
 
+@pytest.mark.slow
 def test_early_stopping_within_fit_stops_and_the_rest_is_the_model_that_it_left(
     tmp_path: Path,
 ) -> None:
@@ -196,6 +199,7 @@ def with_own_auroc(hp: keras_tuner.HyperParameters) -> keras.Model:
     return dense("sgd", metrics=[keras.metrics.AUC(name="auroc", num_thresholds=3)])
 
 
+@pytest.mark.slow
 def test_a_metric_of_the_users_named_auroc_keeps_its_name_beside_the_exact_one(
     tmp_path: Path,
 ) -> None:
@@ -231,6 +235,7 @@ def test_repeated_folds_keep_every_prediction_of_a_row_and_their_mean(tmp_path: 
     np.testing.assert_array_equal(tuner.out_of_fold("0000", each=True), repeats)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["epochs", pytest.param("tuner/epochs", marks=pytest.mark.slow)])
 def test_a_hyperparameter_sets_the_number_of_epochs(name: str, tmp_path: Path) -> None:
     def build(hp: keras_tuner.HyperParameters) -> keras.Model:
@@ -295,6 +300,7 @@ class OwnTrial(CrossValidationTuner):
         return metrics | {"val_loss": 7.0 + int(trial.trial_id)}
 
 
+@pytest.mark.slow
 def test_what_an_overridden_run_trial_returns_is_the_score(tmp_path: Path) -> None:
     for _ in range(2):
         tuner = search(tmp_path, eager, tuner=OwnTrial, max_trials=2)
@@ -351,6 +357,7 @@ class TwoCurves(CrossValidationTuner):
         return result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [TwoObjectives, TwoCurves])
 def test_a_run_trial_returns_several_objectives_by_their_names(
     kind: type[TwoObjectives] | type[TwoCurves], tmp_path: Path

@@ -137,6 +137,7 @@ def halved(tmp_path_factory: pytest.TempPathFactory) -> CrossValidationTuner:
     return search(tmp_path_factory.mktemp("halved"))
 
 
+@pytest.mark.slow
 def test_trials_and_curves_are_those_of_random_search_up_to_the_rungs_that_stop_them(
     halved: CrossValidationTuner, tmp_path: Path
 ) -> None:
@@ -165,6 +166,7 @@ def test_trials_and_curves_are_those_of_random_search_up_to_the_rungs_that_stop_
     assert {"COMPLETED", "PRUNED"} == set(statuses)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "executor",
     [
@@ -246,6 +248,7 @@ def test_the_rank_correlation_is_that_of_the_first_rung_with_the_last_epoch(sign
     assert rungs_note(none) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("moment", "from_the_end"), [("before", 9), pytest.param("after", 2, marks=pytest.mark.slow)]
 )

@@ -253,6 +253,7 @@ def test_first_models_killed_at_every_fold_end_as_if_untouched(
     assert_same_project(killed, whole)
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_with_a_clear_error_and_costs_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

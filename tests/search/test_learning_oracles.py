@@ -101,6 +101,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
     return of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     ["bayesian", *(pytest.param(name, marks=pytest.mark.slow) for name in ("tpe", "cma-es"))],
@@ -135,6 +136,7 @@ def test_a_search_killed_at_some_writes_of_a_trial_or_of_the_search_ends_as_if_u
         shutil.rmtree(place)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [pytest.param("bayesian", marks=pytest.mark.slow), "tpe"])
 def test_a_damaged_trial_in_the_middle_is_proposed_and_run_again(
     name: str, whole: Any, tmp_path: Path

@@ -59,6 +59,7 @@ def test_memory_is_freed_of_variables_alone_that_nothing_refers_to() -> None:
     assert np.isfinite(kept.predict(np.zeros((2, 500)), verbose=0)).all()
 
 
+@pytest.mark.slow
 def test_a_layer_that_the_user_shares_between_folds_stays(tmp_path: Path) -> None:
     shared = keras.layers.Dense(1500, "relu")
     x, y = np.random.default_rng(0).random((12, 500), dtype=np.float32), np.tile([0.0, 1.0], 6)
@@ -69,6 +70,7 @@ def test_a_layer_that_the_user_shares_between_folds_stays(tmp_path: Path) -> Non
     assert np.isfinite(shared(x).numpy()).all()
 
 
+@pytest.mark.slow
 def test_a_search_with_predictions_on_disk_is_that_with_predictions_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

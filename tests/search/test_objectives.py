@@ -153,6 +153,7 @@ def search(
     return tuner
 
 
+@pytest.mark.slow
 def test_a_function_is_computed_on_each_folds_predictions_and_averaged(tmp_path: Path) -> None:
     tuner = search(tmp_path, OutOfFoldScore(largest_error, direction="min"), max_trials=2)
     results = tuner.results()
@@ -189,6 +190,7 @@ def test_several_objectives_rank_by_the_mean_of_ranks(tmp_path: Path) -> None:
     assert results_table(again.project)["rank"].tolist() == results["rank"].tolist()
 
 
+@pytest.mark.slow
 def test_a_vector_metric_is_kept_by_element(tmp_path: Path) -> None:
     tuner = search(tmp_path, "val_f1_score[1]", hypermodel=WithVectors(), max_trials=1)
     metrics = set(tuner.history()["metric"])

@@ -140,6 +140,7 @@ def test_a_grid_point_does_not_wait_for_the_trials_before_it(
     assert [t.hyperparameters.values for t in trials] == [fresh.values_of(n) for n in range(4)]
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(space=spaces(), seed=st.integers(0, 3))
 def test_random_finishes_a_small_space_with_every_point_once(
@@ -152,6 +153,7 @@ def test_random_finishes_a_small_space_with_every_point_once(
     assert as_set(drawn) == as_set(points)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(space=spaces(), index=st.integers(0, 20))
 def test_random_values_depend_on_the_index_alone(space: list[Parameter], index: int) -> None:

@@ -107,6 +107,7 @@ class ReturnsOthers(OwnLoop):
         return {"val_other": 1.0}
 
 
+@pytest.mark.slow
 def test_a_number_and_a_dict_count_as_one_epoch(tmp_path: Path) -> None:
     x, y = iris(60)
     number = searched(tmp_path / "number", OwnLoop(), x, y, cv=FOLDS)
@@ -215,6 +216,7 @@ class TwoStages(Plain):
         return model.fit(x, (y + 1) % 3, **(kwargs | {"epochs": 3}))
 
 
+@pytest.mark.slow
 def test_the_predictions_of_a_fit_in_two_stages_are_those_of_the_scored_epoch(
     tmp_path: Path,
 ) -> None:

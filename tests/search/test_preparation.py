@@ -117,6 +117,7 @@ class Seeing(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return x
 
 
+@pytest.mark.slow
 def test_it_sees_the_training_rows_of_a_fold_and_their_targets_alone(tmp_path: Path) -> None:
     x, y = diabetes()
     x[:, 0] = np.arange(60)

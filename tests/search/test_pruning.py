@@ -260,6 +260,7 @@ def test_trials_on_arrays_whose_folds_train_together_are_stopped_at_the_same_epo
     ]
 
 
+@pytest.mark.slow
 def test_folds_one_after_another_are_not_stopped_and_that_is_said(tmp_path: Path) -> None:
     progress = Said()
     # The second trial is stopped in its third epoch where the folds train together.

@@ -309,6 +309,7 @@ def bits(tuner: CrossValidationTuner) -> tuple[pd.DataFrame, pd.DataFrame, list[
     return history, results, predictions
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bits(
     run: Callable[..., CrossValidationTuner], first: CrossValidationTuner
 ) -> None:

@@ -214,6 +214,7 @@ def test_an_own_splitter_that_repeats_itself_is_not_random() -> None:
     assert split_rows(Halves(), CLASSES, None, seed=0).random_key is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [lambda: sk.KFold(2, shuffle=True), pytest.param(Reseeding, marks=pytest.mark.slow)],
@@ -235,6 +236,7 @@ def test_a_search_with_a_splitter_without_a_seed_is_resumed_on_the_same_folds(
     assert scores["resumed"] == scores["whole"]
 
 
+@pytest.mark.slow
 def test_a_search_that_an_earlier_version_began_keeps_its_folds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -335,6 +337,7 @@ def by_hand(
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.numerical
 @pytest.mark.parametrize(
     ("name", "cv", "objective"),

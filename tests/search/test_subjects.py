@@ -503,6 +503,7 @@ def test_the_identity_of_images_follows_content_model_and_preprocessing(
     assert changed["flips"].identity["inputs"] == identity["inputs"]
 
 
+@pytest.mark.slow
 def test_an_image_model_is_compiled_with_the_metric_that_it_is_given(
     of_images: Callable[..., subjects.Subject],
 ) -> None:

@@ -26,6 +26,7 @@ def with_statistics() -> TracedHyperModel:
     return hypermodel
 
 
+@pytest.mark.slow
 def test_the_results_say_that_folds_were_trained_together_and_repeat_bitwise(
     tmp_path: Path,
 ) -> None:
@@ -37,6 +38,7 @@ def test_the_results_say_that_folds_were_trained_together_and_repeat_bitwise(
     assert first.out_of_fold().tobytes() == again.out_of_fold().tobytes()
 
 
+@pytest.mark.slow
 def test_what_is_not_trained_together_says_why(tmp_path: Path) -> None:
     tuner = run_search(tmp_path / "eager", "grid", max_trials=1)
     assert ways(tuner) == ["one after another: the model is compiled with run_eagerly"]
@@ -48,6 +50,7 @@ def test_what_is_not_trained_together_says_why(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_model_that_is_only_looked_at_is_not_built_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

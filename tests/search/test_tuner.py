@@ -92,6 +92,7 @@ def test_results_hold_the_spread_over_folds_at_the_epoch_of_the_score(
     assert row["score_std"] == pytest.approx(at_epoch["value"].std(ddof=1), rel=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rule", "epoch"), [("last", 1), (0, 0)])
 def test_the_score_epoch_is_the_one_asked_for(rule: str | int, epoch: int, tmp_path: Path) -> None:
     tuner = run_search(tmp_path, "grid", max_trials=1, score_epoch=rule)
@@ -112,6 +113,7 @@ def test_the_same_seed_gives_the_same_search_bitwise_and_another_does_not(tmp_pa
     assert not np.array_equal(one["value"], other["value"])
 
 
+@pytest.mark.slow
 def test_the_global_random_state_neither_matters_nor_moves(
     tmp_path: Path, finished: CrossValidationTuner
 ) -> None:
@@ -134,6 +136,7 @@ def test_a_finished_search_started_again_adds_and_changes_nothing(
     pd.testing.assert_frame_equal(finished.results(), again.results())
 
 
+@pytest.mark.slow
 @pytest.mark.numerical
 def test_extending_keeps_what_is_there_and_the_width_of_ids(
     one_trial: Path, tmp_path: Path
@@ -367,6 +370,7 @@ class Killed(BaseException):
     """What no code may catch, as a kill."""
 
 
+@pytest.mark.slow
 def test_progress_counts_epochs_of_folds_and_ends_at_its_total(tmp_path: Path) -> None:
     progress = Counting()
     run_search(tmp_path, "grid", max_trials=2, cv=3, epochs=2, progress=progress)
@@ -401,6 +405,7 @@ def test_folds_of_an_earlier_run_are_done_without_work(tmp_path: Path) -> None:
     assert (progress.skipped, progress.worked) == (2, 4)
 
 
+@pytest.mark.slow
 def test_an_exhausted_backend_fails_the_trial(tmp_path: Path) -> None:
     import tensorflow as tf
 
@@ -438,6 +443,7 @@ def test_a_trial_that_diverges_fails_with_its_place(tmp_path: Path) -> None:
     assert "trial 0000, fold 0, epoch 0" in row["message"]
 
 
+@pytest.mark.slow
 def test_any_scikit_learn_splitter_will_do(tmp_path: Path) -> None:
     x, y, groups = arrays()
     tuner = make_tuner(tmp_path, "grid", 1, cv=GroupKFold(4))
@@ -491,6 +497,7 @@ def test_faulty_groups_are_refused_by_row_and_leave_no_file(
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_arrays_without_groups_are_said_to_be_split_by_row(tmp_path: Path) -> None:
     x, y, groups = arrays()
     for given, expected in ((None, 1), (groups, 0)):

@@ -44,6 +44,7 @@ _SLOW = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [pytest.param(name, marks=[pytest.mark.slow] if name in _SLOW else []) for name in WORKS],

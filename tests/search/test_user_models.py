@@ -135,6 +135,7 @@ def test_a_metric_that_is_made_once_for_all_models_is_found_by_its_own_name(tmp_
     assert tuner.results()["val_auc"].notna().all()
 
 
+@pytest.mark.slow
 def test_the_users_precision_is_that_of_every_fold(tmp_path: Path) -> None:
     seen = []
 
@@ -167,6 +168,7 @@ class Notes(Silent):
         self.said.append(text)
 
 
+@pytest.mark.slow
 def test_a_grid_that_was_begun_with_keras_tuners_steps_goes_on_with_them(tmp_path: Path) -> None:
     """0.3 // 0.1 is 2, so KerasTuner leaves out the end."""
     options: dict[str, Any] = {"objective": "val_auroc", "oracle": {"max_trials": 1}}

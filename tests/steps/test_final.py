@@ -104,6 +104,7 @@ np.save(sys.argv[3], model.predict(np.load(sys.argv[2]), verbose=0))
     np.testing.assert_allclose(answers, told[PROBABILITIES], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["a stand-in", pytest.param("real", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("preset", [Protocol.study, Protocol.clinical])
 def test_the_model_of_every_protocol_is_loaded_without_code_of_its_own(

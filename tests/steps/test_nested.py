@@ -79,6 +79,7 @@ def assert_same(one: Path, other: Path) -> None:
     assert [name for name in first if first[name] != second[name]] == []
 
 
+@pytest.mark.slow
 def test_no_outer_validation_patient_is_in_any_inner_record(
     repeated_study: StudyFolder, outer: tuple[OuterFold, ...]
 ) -> None:
@@ -112,6 +113,7 @@ def test_no_outer_validation_patient_is_in_any_inner_record(
     assert everyone == set(read_json(repeated_study.directory / "split.json")["development"])
 
 
+@pytest.mark.slow
 def test_the_inner_searches_were_run_on_the_outer_training_rows(
     repeated_study: StudyFolder,
     outer: tuple[OuterFold, ...],
@@ -176,6 +178,7 @@ def test_what_is_true_of_the_outer_patients_changes_nothing_inside(
     assert not_none(first).estimate != not_none(second).estimate
 
 
+@pytest.mark.slow
 def test_no_search_takes_the_outer_validation_patients(
     outer: tuple[OuterFold, ...], tmp_path: Path
 ) -> None:
@@ -184,6 +187,7 @@ def test_no_search_takes_the_outer_validation_patients(
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+@pytest.mark.slow
 def test_nothing_nests_the_hold_out_set(
     phantom_manifest: Path, tmp_path: Path, nested_protocol: Protocol
 ) -> None:
@@ -193,6 +197,7 @@ def test_nothing_nests_the_hold_out_set(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_configuration_is_the_best_that_the_inner_searches_found(
     repeated_study: StudyFolder, nested: Nested
 ) -> None:
@@ -211,6 +216,7 @@ def test_the_configuration_is_the_best_that_the_inner_searches_found(
         }
 
 
+@pytest.mark.slow
 def test_every_estimate_is_that_of_the_folds_own_predictions(
     repeated_study: StudyFolder, nested: Nested, outer: tuple[OuterFold, ...]
 ) -> None:
@@ -236,6 +242,7 @@ def test_every_estimate_is_that_of_the_folds_own_predictions(
         assert record.view_only_baseline["cortex_auroc"] == 0.5
 
 
+@pytest.mark.slow
 def test_every_development_radiograph_is_predicted_once_by_a_model_without_its_patient(
     repeated_study: StudyFolder, outer: tuple[OuterFold, ...]
 ) -> None:
@@ -254,6 +261,7 @@ def test_every_development_radiograph_is_predicted_once_by_a_model_without_its_p
         )
 
 
+@pytest.mark.slow
 def test_the_summary_is_that_of_the_outer_folds(nested: Nested) -> None:
     for figure in ("auroc", "cortex_auroc"):
         estimates = [record.estimate[figure] for record in nested.outer]
@@ -270,6 +278,7 @@ def test_the_summary_is_that_of_the_outer_folds(nested: Nested) -> None:
     assert (as_json(nested.summary)["outer_folds"], as_json(nested.summary)["patients"]) == (2, 10)
 
 
+@pytest.mark.slow
 def test_running_again_computes_nothing_and_changes_no_byte(
     repeated_copy: StudyFolder, nested_protocol: Protocol, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,6 +293,7 @@ def test_running_again_computes_nothing_and_changes_no_byte(
     assert found.to_json() == read_json(repeated_copy.directory / "nested" / "summary.json")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -312,6 +322,7 @@ def test_other_choices_are_refused_with_what_was_and_is(
     assert contents(repeated_study.directory / "nested", without=OWN_STATE) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["scores", "images", "seed"])
 def test_other_data_or_another_seed_are_refused(
     repeated_study: StudyFolder,
@@ -354,6 +365,7 @@ def test_a_record_of_another_outer_fold_is_never_taken_for_its_own(
     assert again.outer == read_nested(repeated_study.directory / "nested").outer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -383,6 +395,7 @@ def test_what_is_damaged_is_made_again_the_same(
     assert path.read_bytes() == before or name.endswith("outer.json")
 
 
+@pytest.mark.slow
 def test_an_outer_fold_whose_patients_were_moved_is_refused(
     repeated_copy: StudyFolder, nested_protocol: Protocol
 ) -> None:

@@ -88,6 +88,7 @@ def test_other_seeds_keep_the_folds_and_other_assignments_do_not(
     assert len(folds) == 3
 
 
+@pytest.mark.slow
 def test_running_again_adds_nothing_and_more_repeats_keep_those_that_are_there(
     repeated_copy: StudyFolder,
 ) -> None:

@@ -74,6 +74,7 @@ def inside(
     return answers
 
 
+@pytest.mark.slow
 def test_the_inner_models_are_those_that_the_search_trained(
     repeated_study: StudyFolder,
     cut: tuple[OuterFold, OuterRecord, Folds],
@@ -86,6 +87,7 @@ def test_the_inner_models_are_those_that_the_search_trained(
         np.testing.assert_allclose(answers, known[validation], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_inner_estimate_is_the_mean_of_the_inner_models_on_the_outer_patients(
     cut: tuple[OuterFold, OuterRecord, Folds], inside: Callable[..., list[npt.NDArray[np.float32]]]
 ) -> None:
@@ -133,6 +135,7 @@ def test_the_view_alone_reaches_chance_on_visible_cortices(
     assert len(load_manifest(phantom_manifest)) > len(fold.training)
 
 
+@pytest.mark.slow
 def test_an_outer_fold_is_read_as_the_study_reads_it(
     cut: tuple[OuterFold, OuterRecord, Folds], protocol: Protocol, tmp_path: Path
 ) -> None:

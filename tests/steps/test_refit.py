@@ -36,6 +36,7 @@ def answers_of(head: keras.Model, features: FrozenFeatures) -> npt.NDArray[Any]:
     return np.asarray(head(features.values[:, 0], training=False))
 
 
+@pytest.mark.slow
 def test_a_refit_gives_what_a_fold_of_a_search_would_give(
     data: tuple[FrozenFeatures, npt.NDArray[np.float32]], tiny_protocol: Protocol
 ) -> None:

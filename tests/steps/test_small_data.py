@@ -57,6 +57,7 @@ def test_one_patient_fewer_than_the_least_is_refused_with_the_number_that_is_nee
         refuse(5, protocol)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_folds", [2, 5])
 @pytest.mark.parametrize("fraction", [0.15, 0.4])
 def test_the_number_that_is_named_is_the_least_that_works(num_folds: int, fraction: float) -> None:

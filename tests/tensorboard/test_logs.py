@@ -395,6 +395,7 @@ def test_a_folder_without_a_search_is_refused(tmp_path: Path) -> None:
         write_logs(tmp_path)
 
 
+@pytest.mark.slow
 def test_writing_logs_does_not_start_tensorflow(tmp_path: Path) -> None:
     folder = write_regime_1(tmp_path / "regime_1", count=1)
     code = (
@@ -444,6 +445,7 @@ def test_a_search_with_logs_computes_what_it_does_without(tmp_path: Path) -> Non
     assert len(kept) == 1 + 2 * (2 + 2)
 
 
+@pytest.mark.slow
 def test_logs_grow_with_every_record(tmp_path: Path) -> None:
     seen = []
 
@@ -490,6 +492,7 @@ def kill_while_logging(folder: Path, strike: int, monkeypatch: pytest.MonkeyPatc
             run_search(folder, "grid", max_trials=1, progress=TensorBoardLogs(folder))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "strikes", [(4,), pytest.param((0, 1, 2, 3), marks=pytest.mark.slow)], ids=["last", "others"]
 )
@@ -515,6 +518,7 @@ def test_a_search_killed_while_it_writes_logs_ends_with_all_of_them_once(
         ]
 
 
+@pytest.mark.slow
 def test_a_search_that_is_finished_gets_the_logs_that_it_lacks(tmp_path: Path) -> None:
     run_search(tmp_path, "grid", max_trials=1)
     assert not (tmp_path / LOGS).exists()

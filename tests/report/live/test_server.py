@@ -335,6 +335,7 @@ def test_streams_end_with_the_server(study: Path, monkeypatch: pytest.MonkeyPatc
         socket.create_connection(("127.0.0.1", opened.server_port), timeout=300)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_says_its_address_and_ends_cleanly(study: Path, sign: signal.Signals) -> None:
     started = subprocess.Popen(

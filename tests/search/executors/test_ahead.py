@@ -30,6 +30,7 @@ from rust_tuner.search.executors.given import GivenExecutor
 from rust_tuner.search.executors.lost import WorkerLost
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["random", pytest.param("grid", marks=pytest.mark.slow)])
 def test_a_search_in_an_executor_is_that_of_one_process(kind: str, tmp_path: Path) -> None:
     expected = outcome(run_search(tmp_path / "alone", kind, max_trials=3))
@@ -66,6 +67,7 @@ class Failing(TinyHyperModel):
         return model
 
 
+@pytest.mark.slow
 def test_failed_trials_are_those_of_one_process(tmp_path: Path) -> None:
     both = []
     for name, options in (("alone", {}), ("sent", {"executor": SameProcess()})):
@@ -186,6 +188,7 @@ class Losing(SameProcess):
         return future
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_alone_costs_its_own_trial_a_second_run(tmp_path: Path) -> None:
     notes = Said()
     sent = run_search_of_folds_together(
@@ -208,6 +211,7 @@ def test_workers_that_die_again_and_again_end_the_search(tmp_path: Path) -> None
     assert engine.restarts == 2
 
 
+@pytest.mark.slow
 def test_frozen_features_are_sent_as_files_and_the_search_is_that_of_one_process(
     tmp_path: Path,
 ) -> None:

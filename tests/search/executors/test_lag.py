@@ -59,6 +59,7 @@ def values(tuner: CrossValidationTuner) -> list[Any]:
     return [trial.values for trial in tuner.project.trials]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind",
     [
@@ -85,6 +86,7 @@ class AtTheFirstResult(Killer):
         return super().replace(source, target)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("others", [None, pytest.param(2, marks=pytest.mark.slow), 5])
 def test_the_number_of_workers_that_a_search_is_resumed_with_does_not_matter(
     others: int | None, tmp_path: Path
@@ -100,6 +102,7 @@ def test_the_number_of_workers_that_a_search_is_resumed_with_does_not_matter(
     assert any(line.startswith(idle) for line in notes.lines) == (others == 5)
 
 
+@pytest.mark.slow
 def test_a_search_of_one_process_is_as_before_and_resumed_so_by_workers(tmp_path: Path) -> None:
     alone = search(tmp_path, "tpe", trials=3)
     assert "lag" not in read_run(alone.project_folder).to_json()
@@ -111,6 +114,7 @@ def test_a_search_of_one_process_is_as_before_and_resumed_so_by_workers(tmp_path
     assert any("one trial at a time and keeps that" in line for line in notes.lines)
 
 
+@pytest.mark.slow
 def test_a_search_whose_trials_are_all_proposed_at_once_says_so(tmp_path: Path) -> None:
     notes = Said()
     search(tmp_path, "tpe", SameProcess(2), trials=2, progress=notes)
@@ -132,6 +136,7 @@ def test_a_search_killed_around_its_writes_proposes_the_same(tmp_path: Path) -> 
         assert_same(outcome(search(folder, kind, executor, trials=4)), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:BruteForceSampler is experimental")
 def test_a_grid_of_optuna_ends_though_its_last_trials_still_run(tmp_path: Path) -> None:
     class Grid(TinyHyperModel):

@@ -73,6 +73,7 @@ def check_data(folder: Path, manifest: Path, protocol: Protocol) -> CheckRecord:
     return study.check()
 
 
+@pytest.mark.slow
 def test_a_clean_study_passes_what_needs_no_search_and_says_what_does(
     tmp_path: Path, manifest: Path, tiny_protocol: Protocol
 ) -> None:
@@ -90,6 +91,7 @@ def test_a_clean_study_passes_what_needs_no_search_and_says_what_does(
     assert read_checks(tmp_path / "study" / "checks.json") == record
 
 
+@pytest.mark.slow
 def test_a_planted_copy_under_another_id_is_found_with_both_sides(
     tmp_path: Path, few: Path, two_folds: Protocol
 ) -> None:
@@ -135,6 +137,7 @@ def test_a_planted_copy_within_a_patient_is_a_warning(
     assert "1 of one patient" in verdict.reason
 
 
+@pytest.mark.slow
 def test_a_split_that_was_tampered_with_fails_and_stops_no_other_check(
     tmp_path: Path, few: Path, two_folds: Protocol
 ) -> None:
@@ -147,6 +150,7 @@ def test_a_split_that_was_tampered_with_fails_and_stops_no_other_check(
     assert {found[check] for check in OF_DATA if check != "patients_across_splits"} == {"passed"}
 
 
+@pytest.mark.slow
 def test_an_image_that_is_gone_or_damaged_fails_and_is_named(
     tmp_path: Path, few: Path, two_folds: Protocol
 ) -> None:
@@ -254,6 +258,7 @@ def test_the_trainings_keep_patients_folds_and_values_of_the_search(
         assert values == best["hyperparameters"]
 
 
+@pytest.mark.slow
 def test_other_weights_than_those_of_the_search_are_not_trained_with(
     finished_copy: StudyFolder,
 ) -> None:
