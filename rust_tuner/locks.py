@@ -226,6 +226,8 @@ def _take(path: Path, claim: Mapping[str, Any]) -> bool:
     try:
         aside.write_text(json_text(dict(claim)))
     except OSError as error:
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
         raise StorageError(
             f"{path} cannot be written ({error.strerror or error}). {storage_cure(path)}, then "
             "start again"
@@ -284,9 +286,13 @@ def _beat(path: Path, claim: Mapping[str, Any], ended: threading.Event) -> None:
     while not ended.wait(_BEAT):
         # A folder that is gone, or cannot be reached now, is the work's to report.
         with contextlib.suppress(OSError):
-            if _is(path, claim):
+            there = _read(path)
+            if there is None:
+                # Gone, or not to be read now: the next beat looks again.
+                continue
+            if there.get("token") == claim["token"]:
                 os.utime(path)
-            elif path.exists():
+            else:
                 # This process was stopped for so long that another machine has gone on.
                 os.kill(os.getpid(), signal.SIGTERM)
                 return

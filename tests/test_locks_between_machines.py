@@ -162,3 +162,24 @@ def test_another_mount_namespace_with_locks_of_its_own_is_kept_out(
         monkeypatch.setattr(locks, "_LEASE", 1.0)
         with hold_lock(folder, "going on"):
             assert json.loads((folder / HOLDER).read_text())["process"] == os.getpid()
+
+
+def test_a_claim_that_cannot_be_read_for_a_while_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "_BEAT", 0.01)
+    looked = threading.Event()
+    signals: list[int] = []
+
+    def fails(path: Path) -> None:
+        looked.set()
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    with hold_lock(tmp_path, "searching"):
+        with monkeypatch.context() as patched:
+            patched.setattr(locks, "read_json", fails)
+            patched.setattr("os.kill", lambda process, number: signals.append(number))
+            assert looked.wait(60)
+            looked.clear()
+            assert looked.wait(60)
+    assert signals == []

@@ -6,6 +6,7 @@ person who typed it. What a log may contain belongs to `log_text`.
 """
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -81,7 +82,7 @@ def _with_typed_paths(text: str) -> str:
     # The longest first, since one may be a part of another.
     for path in sorted(known, key=len, reverse=True):
         if path != known[path] and len(path) > 1:
-            text = text.replace(path, known[path])
+            text = known[path].join(re.split(rf"{re.escape(path)}(?![\w.-])", text))
     for path, instead in ((here, "."), (home, "~")):
         if len(path) > 1:
             text = text.replace(f"{path}{os.sep}", "" if instead == "." else f"~{os.sep}")

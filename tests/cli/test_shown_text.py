@@ -212,3 +212,15 @@ def test_the_manifests_own_name_may_be_shown_if_it_is_typed(export: Path) -> Non
     cell(3, "image", "images/none.png")(table).to_csv("Kesselring 2021.csv", index=False)
     result = run("prepare", "study2", "--manifest", "Kesselring 2021.csv", code=1)
     assert "error: Kesselring 2021.csv row 5: image=[hidden]" in result.output
+
+
+def test_a_path_that_only_begins_as_one_that_was_typed_is_not_shortened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("study", "study_old"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "study")
+    remember_typed({"study": Path(".")})
+    assert shown(f"{tmp_path}/study_old/x.json and {tmp_path}/study/x.json") == (
+        f"{tmp_path}/study_old/x.json and ./x.json"
+    )

@@ -24,6 +24,7 @@ from rust_tuner.search.adopted import is_too_short
 from rust_tuner.search.executors.contract import Job, this_thread, train_trial
 from rust_tuner.search.executors.display import Display
 from rust_tuner.search.executors.engines import Engine, KeepsArrays, OutlivesCoordinator
+from rust_tuner.search.executors.given import GivenExecutor
 from rust_tuner.search.executors.local import LocalEngine
 from rust_tuner.search.executors.lost import WorkerLost
 from rust_tuner.search.executors.shipping import packed
@@ -314,12 +315,19 @@ def trials_ahead(
         return
     try:
         _take_up_or_end(tuner, run, engine, say)
+    except BaseException:
+        # Jobs that were left may still read the arrays of the folder.
+        engine.close()
+        raise
+    try:
         if isinstance(engine, LocalEngine):
             engine.log = run.folder.resolve() / LOGS / START_LOG
             engine.onednn = onednn_enabled()
         say(engine.note())
         yield TrialsAhead(tuner, run, engine)
     finally:
+        if isinstance(engine, GivenExecutor) and engine.is_running:
+            say("waiting for the trials that run in your executor, which keeps them")
         engine.close()
         shutil.rmtree(run.folder / ARRAYS, ignore_errors=True)
         remove_empty(run.folder)

@@ -1,6 +1,7 @@
 """An executor that the user made: it is neither started nor ended here."""
 
 import concurrent.futures
+import contextlib
 import os
 from typing import Any
 
@@ -30,10 +31,22 @@ class GivenExecutor:
         """Return False: the executor is the user's."""
         return False
 
+    @property
+    def is_running(self) -> bool:
+        """Whether calls run that cannot be cancelled."""
+        return any(future.running() for future in self._futures)
+
     def close(self) -> None:
-        """Cancel what has not begun."""
+        """Cancel what has not begun, and wait for what runs: it writes into the project folder.
+
+        Whoever searches again at once would otherwise have two workers at one trial.
+        """
         for future in self._futures:
             future.cancel()
+        for future in self._futures:
+            if future.running():
+                with contextlib.suppress(Exception, concurrent.futures.CancelledError):
+                    future.result()
 
     def note(self) -> str:
         """Name the executor."""

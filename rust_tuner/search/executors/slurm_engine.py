@@ -58,6 +58,7 @@ _GATHERED = 0.5
 _BETWEEN_LOOKS = 1.0
 _BETWEEN_QUEUES = 10.0
 _BETWEEN_TRIES = 30.0
+_LONGEST_REFUSAL = 600.0
 # A network file system may show a result so much later than it was written.
 _LATEST_RESULT = 60.0
 _HINTS = {
@@ -234,6 +235,9 @@ class _Jobs:
         self._is_closing = False
         self._next_queue = self._next_try = 0.0
         self._has_said = False
+        self._refused_since: float | None = None
+        # All calls without a result, wherever they are.
+        self._open: list[_Call] = []
         self._thread = threading.Thread(target=self._work, name="slurm", daemon=True)
 
     def take_up(self, kept: dict[str, list[str]]) -> None:
@@ -241,6 +245,7 @@ class _Jobs:
         for number, trials in kept.items():
             calls = [_Call(b"", trial, concurrent.futures.Future()) for trial in trials]
             self._kept |= {call.name: call for call in calls}
+            self._open += calls
             job: Any = self._submitit.SlurmJob(folder=self._transport, job_id=number)
             self._running.append(_Submitted(job, calls))
         # From now on there may be jobs, also some that are not recorded yet.
@@ -254,6 +259,10 @@ class _Jobs:
             return kept.future
         waiting = _Call(call, name, concurrent.futures.Future())
         with self._changed:
+            if self._is_closing:
+                waiting.future.set_exception(SearchError("jobs of SLURM are no longer watched"))
+                return waiting.future
+            self._open = [one for one in self._open if not one.future.done()] + [waiting]
             self._waiting.append(waiting)
             self._changed.notify()
         return waiting.future
@@ -264,13 +273,16 @@ class _Jobs:
             self._is_closing = True
             self._changed.notify()
         self._thread.join()
-        cancel([job.number for job in self._running])
-        for call in [*self._waiting, *(call for job in self._running for call in job.calls)]:
+        # Also jobs that SLURM took without submitit noticing.
+        states = states_of(self._record.name)
+        live = [number for number, state in (states or {}).items() if state.is_live]
+        cancel(sorted({*live, *(job.number for job in self._running)}))
+        for call in self._open:
             call.future.cancel()
         shutil.rmtree(self._transport, ignore_errors=True)
         # Cancelled jobs may take some time to end.
         with contextlib.suppress(OSError, RustTunerError):
-            if self._running:
+            if self._running or live or states is None:
                 self._write_record()
             else:
                 remove_jobs(self._folder)
@@ -295,7 +307,7 @@ class _Jobs:
             reason.__cause__ = error
             with self._changed:
                 self._is_closing = True
-                calls = [*self._waiting, *(call for job in self._running for call in job.calls)]
+                calls = list(self._open)
             for call in calls:
                 if not call.future.done():
                     call.future.set_exception(reason)
@@ -318,10 +330,12 @@ class _Jobs:
         shares = [calls[position::jobs] for position in range(jobs)]
         try:
             submitted = self._submitted(shares)
-        except (RuntimeError, OSError) as error:
+        except Exception as error:
+            # Among them submitit's own, and those of a file system.
             self._refused(calls, str(error).strip() or type(error).__name__)
             return
         self._has_said = False
+        self._refused_since = None
         self._running += map(_Submitted, submitted, shares)
         self._write_record()
 
@@ -345,10 +359,14 @@ class _Jobs:
 
     def _refused(self, calls: list[_Call], reason: str) -> None:
         """Keep calls for later where SLURM may take them then."""
-        if is_temporary(reason):
+        now = time.monotonic()
+        self._refused_since = self._refused_since or now
+        # With jobs of ours, a limit may be one of their number; without any it will not pass.
+        is_late = not self._running and now - self._refused_since > _LONGEST_REFUSAL
+        if is_temporary(reason) and not is_late:
             with self._changed:
                 self._waiting = calls + self._waiting
-            self._next_try = time.monotonic() + _BETWEEN_TRIES
+            self._next_try = now + _BETWEEN_TRIES
             if not self._has_said:
                 self._say(f"WARNING: SLURM takes no further job now ({reason}); it is asked again")
                 self._has_said = True
@@ -396,7 +414,8 @@ class _Jobs:
             return
         finally:
             for path in (job.job.paths.result_pickle, job.job.paths.submitted_pickle):
-                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
         for call, outcome in zip(job.calls, outcomes, strict=True):
             if outcome.error is None:
                 call.future.set_result(outcome.result)
