@@ -406,6 +406,7 @@ def test_an_outer_fold_whose_patients_were_moved_is_refused(
         repeated_copy.open(nested_protocol).nested()
 
 
+@pytest.mark.slow
 def test_a_fold_with_nothing_to_score_is_found_before_anything_is_trained(
     repeated_study: StudyFolder, tiny_protocol: Protocol, tmp_path: Path
 ) -> None:
