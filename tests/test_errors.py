@@ -2,8 +2,8 @@
 
 import copy
 import inspect
-import pickle
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from rust_tuner import RustTunerError as PublicRoot
 from rust_tuner import errors
 from rust_tuner.errors import Fault, ManifestError, Message, RustTunerError, marked, private
+from rust_tuner.search.executors.shipping import packed, unpacked
 
 CLASSES = {
     name: value
@@ -72,7 +73,13 @@ def test_the_root_is_public() -> None:
 
 @pytest.mark.parametrize("name", sorted(CLASSES))
 @pytest.mark.parametrize(
-    "carry", [lambda error: error, copy.copy, lambda e: pickle.loads(pickle.dumps(e))]
+    "carry",
+    [
+        lambda error: error,
+        copy.copy,
+        # As a worker sends it.
+        lambda error: unpacked(packed(error, Path("no large arrays")), Path("no large arrays")),
+    ],
 )
 def test_every_error_knows_its_private_values_and_says_them_to_scripts(
     name: str, carry: Any

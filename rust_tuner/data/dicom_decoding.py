@@ -133,7 +133,7 @@ def _codestream_size(content: bytes, syntax: str) -> tuple[int, int] | None:
         is_frame = (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)) or marker == 0xF7
         if is_frame:
             height, width = struct.unpack(">2H", content[position + 5 : position + 9])
-            # A decoder ends the process where it is told of more bits than it has.
+            # A decoder aborts the process if a file states more bits than the decoder supports.
             return (width, height) if 2 <= content[position + 4] <= 16 else (0, 0)
         position += 2 + length
     return None

@@ -5,7 +5,8 @@ between trials, such as its random state, would be lost with the process: the ra
 from the seed and the trial's number, and each ask starts from a copy of the sampler as the user
 made it. Samplers that write into the study as they sample, such as CMA-ES, get their study by
 being asked for every earlier trial again; the recorded values replace what they answer. Where a
-search runs several trials at once, they are told a result as late as it was known then.
+search runs several trials at once, a result reaches the sampler after the trials that were proposed
+without it.
 """
 
 import copy
@@ -146,7 +147,7 @@ class Proposals:
         return _Study(study_name=name, storage=storage, sampler=sampler)
 
     def _replayed(self, space: Sequence[Any], earlier: Sequence[Earlier]) -> _Replay:
-        """A study whose sampler was asked for all earlier trials, and told of all but the last."""
+        """A study whose sampler proposed all earlier trials; the last `lag` have no result yet."""
         begun = [(trial.known, trial.values) for trial in earlier]
         num_told = max(len(earlier) - self.lag, 0)
         replay = self._replay

@@ -46,7 +46,7 @@ class LocalEngine:
     def _started(self) -> Any:
         import loky
 
-        if self._places is None:
+        if self.gpus and self._places is None:
             self._places = Path(tempfile.mkdtemp(prefix="rust-tuner-workers-"))
         threads = str(self.threads)
         environment = {
@@ -101,12 +101,12 @@ class LocalEngine:
 
 
 def _begin(
-    coordinator: int, log: Path | None, places: Path, num_workers: int, gpus: Sequence[str]
+    coordinator: int, log: Path | None, places: Path | None, num_workers: int, gpus: Sequence[str]
 ) -> None:
     """Prepare this process, before TensorFlow is imported."""
     if log is not None:
         print_to(log)
-    if gpus:
+    if places is not None:
         os.environ[VISIBLE] = gpus[take_a_place(places, num_workers) % len(gpus)]
     _end_with(coordinator)
 

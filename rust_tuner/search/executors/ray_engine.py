@@ -135,7 +135,7 @@ class _Cluster:
         return sum(map(self._resources.fit_into, self._nodes()))
 
     def note(self, num_workers: int) -> str:
-        """What the user is told of the cluster."""
+        """Where trials run, and how many at once, for the user."""
         cpus, gpus = self._resources.cpus, self._resources.gpus
         each = "1 CPU" if cpus == 1 else f"{cpus} CPUs"
         if gpus:

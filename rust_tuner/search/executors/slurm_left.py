@@ -29,7 +29,7 @@ def end_jobs(folder: Path, say: Callable[[str], None], *, keep: Collection[str] 
 
     Args:
         folder: the project folder, whose lock this process holds.
-        say: told of jobs that are waited for.
+        say: takes a note on jobs that are waited for.
         keep: numbers of jobs that continue.
 
     Raises:

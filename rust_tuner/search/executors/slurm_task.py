@@ -68,6 +68,7 @@ def _outcome(call: bytes) -> Outcome:
     try:
         return Outcome(called(call))
     except Exception as error:
+        # Of the user's model or of ours: it is raised again where the trial is taken up.
         return Outcome(error=_portable(error), trace=traceback.format_exc())
 
 
@@ -76,6 +77,7 @@ def _portable(error: Exception) -> Exception:
     try:
         loaded = cloudpickle.loads(cloudpickle.dumps(error))
     except Exception:
+        # A class of the user's may fail in any way as it is packed or made anew.
         loaded = None
     if isinstance(loaded, type(error)):
         return error
