@@ -19,7 +19,7 @@ from slurm_cluster import running_cluster, slurm, states, wait_for
 
 from rust_tuner.errors import SearchError
 from rust_tuner.records.slurm_jobs import read_jobs
-from rust_tuner.search.executors import slurm_engine
+from rust_tuner.search.executors import slurm_watch
 from rust_tuner.search.executors.lost import WorkerLost
 from rust_tuner.search.executors.slurm_engine import SlurmEngine
 from rust_tuner.search.executors.slurm_left import end_jobs
@@ -33,7 +33,7 @@ TESTS = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with running_cluster(tmp_path_factory.mktemp("slurm")), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(slurm_engine, "_BETWEEN_QUEUES", 1.0)
+        patch.setattr(slurm_watch, "_BETWEEN_QUEUES", 1.0)
         yield
 
 
