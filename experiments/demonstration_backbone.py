@@ -19,12 +19,12 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from rust_tuner import Radiographs, __version__, load_manifest
+from rust_tuner.console_progress import ConsoleProgress
 from rust_tuner.data.images import load_image
 from rust_tuner.data.phantoms import write_phantoms
 from rust_tuner.files import sha256_of_file
 from rust_tuner.metrics import macro_auroc
 from rust_tuner.models.demonstration_backbone import build_layers
-from rust_tuner.progress import ConsoleProgress
 
 # Seeds of drawings, far from those that people give to `rust-tuner phantoms` and `demo`.
 TRAINING_SEED, VALIDATION_SEED = 2_900_000_001, 2_900_000_002

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from rust_tuner.console_progress import ConsoleProgress
 from rust_tuner.data.folds import make_folds
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.splits import Development
@@ -32,7 +33,6 @@ from rust_tuner.metrics import (
     view_only_of_folds,
     view_only_scores,
 )
-from rust_tuner.progress import ConsoleProgress
 from rust_tuner.steps.checks.shuffled_labels import lift_interval, shuffled_statistics
 from rust_tuner.steps.checks.shuffling import shuffled_between_patients
 

@@ -10,7 +10,7 @@ import argparse
 
 from rust_tuner import Study
 from rust_tuner.analysis.tables import write_published_curves
-from rust_tuner.progress import ConsoleProgress
+from rust_tuner.console_progress import ConsoleProgress
 from rust_tuner.records.looks import FINAL
 from rust_tuner.records.project import read_project
 from rust_tuner.steps.final import CROSS_VALIDATION

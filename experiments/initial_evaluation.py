@@ -11,7 +11,7 @@ import argparse
 
 from rust_tuner import Study
 from rust_tuner.analysis.tables import write_published_curves
-from rust_tuner.progress import ConsoleProgress
+from rust_tuner.console_progress import ConsoleProgress
 from rust_tuner.records.baselines import read_baselines, suggested_backbone
 
 

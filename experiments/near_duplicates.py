@@ -18,11 +18,11 @@ import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 
+from rust_tuner.console_progress import ConsoleProgress
 from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.near_duplicates import Fingerprints, fingerprint, similar_pairs
 from rust_tuner.data.phantoms import write_phantoms
 from rust_tuner.data.radiographs import Radiographs
-from rust_tuner.progress import ConsoleProgress
 
 Pixels = npt.NDArray[np.float64]
 

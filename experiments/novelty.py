@@ -16,12 +16,12 @@ import pandas as pd
 from PIL import Image
 
 from rust_tuner import load_manifest, write_phantoms
+from rust_tuner.console_progress import ConsoleProgress
 from rust_tuner.data.images import load_image
 from rust_tuner.data.picture_statistics import picture_statistics
 from rust_tuner.models.backbones import find_weights
 from rust_tuner.models.features import FeatureRecipe, extract_features
 from rust_tuner.models.runtime import start_backend
-from rust_tuner.progress import ConsoleProgress
 from rust_tuner.steps.novelty import fit_novelty
 
 

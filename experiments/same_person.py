@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
+from rust_tuner.console_progress import ConsoleProgress
 from rust_tuner.data.likeness import likeness_of_features, likeness_of_pictures
 from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.near_duplicates import fingerprint
 from rust_tuner.data.phantoms import write_phantoms
 from rust_tuner.data.radiographs import Radiographs
-from rust_tuner.progress import ConsoleProgress
 from rust_tuner.steps.checks.same_person import check_same_person
 
 

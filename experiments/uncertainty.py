@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from rust_tuner.console_progress import ConsoleProgress
 from rust_tuner.metrics import auroc, auroc_intervals, corrected_t_test, tied_with_best
-from rust_tuner.progress import ConsoleProgress
 
 FloatArray = npt.NDArray[np.float64]
 

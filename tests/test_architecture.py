@@ -25,6 +25,7 @@ FLOORS = (
     ("batch_range",),
     ("protocol", "words"),
     ("files", "seeds", "progress", "environment"),
+    ("console_progress",),
     ("last_run",),
     ("locks",),
     ("metrics",),

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from rust_tuner.cli.support import reporting
+from rust_tuner.console_progress import ConsoleProgress
 from rust_tuner.errors import TimeBudgetError
 from rust_tuner.interrupts import (
     Terminated,
@@ -17,7 +18,6 @@ from rust_tuner.interrupts import (
     remembering_interrupts,
     within_time_budget,
 )
-from rust_tuner.progress import ConsoleProgress
 
 
 @pytest.fixture(autouse=True)

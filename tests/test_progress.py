@@ -1,21 +1,16 @@
 """Progress: bars on a terminal, spaced lines in a log, nothing by default."""
 
 import io
+import re
+import time
 from pathlib import Path
 
 import pytest
-from narrowing import not_none
 from rich.console import Console
+from rich.text import Text
 
-from rust_tuner.progress import (
-    ConsoleProgress,
-    Part,
-    Progress,
-    Running,
-    Silent,
-    duration,
-    show_running,
-)
+from rust_tuner.console_progress import ConsoleProgress
+from rust_tuner.progress import Part, Progress, Running, Silent, duration, show_running
 
 
 class Clock:
@@ -23,7 +18,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        monkeypatch.setattr("rust_tuner.progress.time.monotonic", lambda: self.now)
+        monkeypatch.setattr("rust_tuner.console_progress.time.monotonic", lambda: self.now)
 
 
 @pytest.fixture
@@ -251,30 +246,40 @@ def test_a_terminal_shows_what_several_processes_do_below_the_task(clock: Clock)
         show_running(progress, rows)
         clock.now += 10
         show_running(progress, [Running("trial 0000, here:1", 3, 6), rows[1]])
-        assert [task.completed for task in not_none(progress._bars).tasks] == [0, 3, 2]
+        search, first, second = drawn(progress, stream, until=" 3/6 ")
+        assert re.search("search .* 0/12 ", search)
         # Of the three that are left, three take ten seconds.
-        assert "about 10 s left" in _drawn(progress)
+        assert re.search(r"trial 0000, here:1 .* 3/6 .* about 10 s left", first)
+        assert re.search(r"trial 0001, here:2 .* 2/6 ", second)
         show_running(progress, [Running("trial 0001, here:3", 0, 6)])
-        assert "here:1" not in _drawn(progress)
+        assert len(drawn(progress, stream, until="here:3")) == 2
         task.advance(6)
-    assert progress._rows == {}
-    assert "search" in stream.getvalue()
+    with progress.task("another", 1):
+        assert len(drawn(progress, stream, until="another")) == 1
+        show_running(progress, [Running("trial 0001, here:3", 1, 6)])
+        assert len(drawn(progress, stream, until="here:3")) == 2
 
 
-def _drawn(progress: ConsoleProgress) -> str:
-    console = Console(file=io.StringIO(), width=120)
-    with console.capture() as captured:
-        console.print(not_none(progress._bars).make_tasks_table(not_none(progress._bars).tasks))
-    return captured.get()
+def drawn(progress: ConsoleProgress, stream: io.StringIO, *, until: str) -> list[str]:
+    """The bars once they show a text; a note that is printed above them has them drawn again."""
+    for _ in range(1_000):
+        start = len(stream.getvalue())
+        progress.say("a note")
+        text = Text.from_ansi(stream.getvalue()[start:]).plain.partition("a note")[2]
+        if until in text:
+            return [line for line in text.splitlines() if line.strip()]
+        time.sleep(0.05)
+    raise AssertionError(f"{until!r} is never shown: {stream.getvalue()}")
 
 
 def test_more_processes_than_rows_are_counted_together() -> None:
-    progress, _ = terminal()
+    progress, stream = terminal()
     progress.console.height = 10
     with progress.task("search", 12):
         show_running(progress, [Running(f"trial {number:04d}", 1, 2) for number in range(7)])
-        names = [task.description for task in not_none(progress._bars).tasks]
-    assert names == ["search", "  trial 0000", "  trial 0001", "  trial 0002", "  4 more"]
+        lines = drawn(progress, stream, until="more")
+    names = [re.split(r"  |━", line.strip())[0].strip() for line in lines]
+    assert names == ["search", "trial 0000", "trial 0001", "trial 0002", "4 more"]
 
 
 def test_a_log_gets_a_line_of_what_several_processes_do_now_and_then(clock: Clock) -> None:

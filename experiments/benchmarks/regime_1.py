@@ -23,10 +23,10 @@ from experiments.benchmarks.common import (
     synthetic_data,
     synthetic_features,
 )
+from rust_tuner.console_progress import ConsoleProgress
 from rust_tuner.models.fold_training import RunningPredictions
 from rust_tuner.models.hypermodels import TransferLearningHyperModel
 from rust_tuner.models.runtime import start_backend
-from rust_tuner.progress import ConsoleProgress
 from rust_tuner.search.random_search import RandomSearchOracle
 from rust_tuner.search.subjects import Subject
 from rust_tuner.search.tuner import CrossValidationTuner

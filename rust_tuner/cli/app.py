@@ -31,9 +31,9 @@ from rust_tuner.cli.support import (
 from rust_tuner.cli.verbosity import Quiet, Verbose, choose, is_verbose
 from rust_tuner.cli.watch import watch
 from rust_tuner.cli.whole_study import whole_study
+from rust_tuner.console_progress import ConsoleProgress
 from rust_tuner.errors import ResumeError
 from rust_tuner.folder_kinds import is_lone_search
-from rust_tuner.progress import ConsoleProgress
 from rust_tuner.terminal.console import prepare_streams
 
 if TYPE_CHECKING:

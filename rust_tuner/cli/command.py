@@ -18,7 +18,7 @@ from rust_tuner.cli.log_text import STUDY, log_options
 from rust_tuner.cli.run_log import keeping_log
 from rust_tuner.cli.shown_text import remember_typed
 from rust_tuner.cli.verbosity import OF_ALL_COMMANDS, choose_of, with_options_of_all
-from rust_tuner.progress import print_note
+from rust_tuner.console_progress import print_note
 
 # Those that only read a study leave no trace in it.
 _LOGGED = (

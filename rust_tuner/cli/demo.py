@@ -19,8 +19,8 @@ from rust_tuner.cli.support import (
     say_next,
     start_tensorflow,
 )
+from rust_tuner.console_progress import ConsoleProgress
 from rust_tuner.errors import WeightsError
-from rust_tuner.progress import ConsoleProgress
 
 if TYPE_CHECKING:
     import pandas as pd

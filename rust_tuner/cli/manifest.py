@@ -11,8 +11,8 @@ from rust_tuner.cli.option_values import Views
 from rust_tuner.cli.options import Crop, RemoveBorders
 from rust_tuner.cli.support import err, reporting, say, say_next, view_cortices
 from rust_tuner.cli.verbosity import is_verbose
+from rust_tuner.console_progress import ConsoleProgress
 from rust_tuner.errors import ManifestError, Message, marked
-from rust_tuner.progress import ConsoleProgress
 
 if TYPE_CHECKING:
     # It imports NumPy, which the start of a command need not wait for.

@@ -22,9 +22,10 @@ from rust_tuner.cli.option_values import Choices, Views
 from rust_tuner.cli.run_log import log_failure, log_note
 from rust_tuner.cli.shown_text import SHOW_VALUES, is_in_data, shown, shown_error
 from rust_tuner.cli.verbosity import is_verbose
+from rust_tuner.console_progress import ConsoleProgress, print_note
 from rust_tuner.errors import RustTunerError, SearchError, TimeBudgetError
 from rust_tuner.interrupts import Terminated, remembering_interrupts, within_time_budget
-from rust_tuner.progress import ConsoleProgress, Progress, duration, print_note
+from rust_tuner.progress import Progress, duration
 
 if TYPE_CHECKING:
     from rust_tuner.study import Study

@@ -14,7 +14,7 @@ from rust_tuner.cli.options import (
 )
 from rust_tuner.cli.support import ending_in_time, err, open_study, reporting, say_next_step
 from rust_tuner.cli.with_options import with_options
-from rust_tuner.progress import ConsoleProgress
+from rust_tuner.console_progress import ConsoleProgress
 
 
 @with_options

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from rust_tuner.console_progress import ConsoleProgress
 from rust_tuner.errors import SearchError, UnknownArgumentError
-from rust_tuner.progress import ConsoleProgress, Progress, Silent
+from rust_tuner.progress import Progress, Silent
 
 SEARCH_ARGUMENTS = (
     "x",

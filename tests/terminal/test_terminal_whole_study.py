@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from rust_tuner import progress as progress_module
-from rust_tuner.progress import ConsoleProgress, Silent
+from rust_tuner.console_progress import ConsoleProgress
+from rust_tuner.progress import Silent
 from rust_tuner.steps.plan import PlannedStep
 from rust_tuner.terminal import whole_study
 from rust_tuner.terminal.whole_study import WholeStudy
