@@ -7,11 +7,9 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
-from rust_tuner import progress as progress_module
 from rust_tuner.console_progress import ConsoleProgress
 from rust_tuner.progress import Silent
 from rust_tuner.steps.plan import PlannedStep
-from rust_tuner.terminal import whole_study
 from rust_tuner.terminal.whole_study import WholeStudy
 
 PLAN = [
@@ -37,8 +35,7 @@ class Notes(Silent):
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [1000.0]
-    for module in (progress_module, whole_study):
-        monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("rust_tuner.terminal.whole_study.time.monotonic", lambda: now[0])
     return now
 
 

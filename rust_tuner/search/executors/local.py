@@ -119,5 +119,7 @@ def _end_with(coordinator: int) -> None:
             time.sleep(_SECONDS_BETWEEN_LOOKS)
         os._exit(1)
 
-    if os.getppid() == coordinator:
-        threading.Thread(target=watch, daemon=True).start()
+    # It may have ended before this process got here.
+    if os.getppid() != coordinator:
+        os._exit(1)
+    threading.Thread(target=watch, daemon=True).start()

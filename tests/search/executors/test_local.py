@@ -26,9 +26,19 @@ def search_in_two(folder: Path, **options: Any) -> Any:
     return tuner
 
 
-def children() -> list[int]:
-    tasks = Path("/proc/self/task").iterdir()
-    return [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+def workers_of(process: int | str) -> set[int]:
+    """Return the processes that `process` started to run trials."""
+    listed = Path(f"/proc/{process}/task").glob("*/children")
+    children = [int(pid) for path in listed for pid in path.read_text().split()]
+    return {pid for pid in children if is_worker(pid)}
+
+
+def is_worker(pid: int) -> bool:
+    """Tell a worker from a process that only tracks shared resources."""
+    try:
+        return b"LokyProcess" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def is_alive(pid: int) -> bool:
@@ -48,24 +58,23 @@ def wait_for(condition: Any) -> None:
 
 def test_two_processes_give_the_search_of_one(tmp_path: Path) -> None:
     notes = Said()
-    before = set(children())
+    before = workers_of("self")
     sent = search_in_two(tmp_path / "two", progress=notes)
     assert any(said.startswith("trials run in 2 processes of ") for said in notes.lines)
     assert_same_trials(sent, run_search(tmp_path / "one", "random", max_trials=TRIALS))
     assert sent.project.problems == ()
-    # A process that only tracks shared resources may stay.
-    wait_for(lambda: len([pid for pid in set(children()) - before if is_alive(pid)]) <= 1)
+    wait_for(lambda: not any(is_alive(pid) for pid in workers_of("self") - before))
 
 
 def test_killed_workers_are_replaced_and_said_and_nothing_is_lost(tmp_path: Path) -> None:
-    notes, before, killed = Said(), set(children()), []
+    notes, before = Said(), workers_of("self")
+    killed: list[int] = []
 
     def kill_workers() -> None:
         wait_for((tmp_path / "two" / "search" / "trial_0000" / "fold_0.json").exists)
-        for pid in set(children()) - before:
-            if b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes():
-                os.kill(pid, signal.SIGKILL)
-                killed.append(pid)
+        for pid in workers_of("self") - before:
+            os.kill(pid, signal.SIGKILL)
+            killed.append(pid)
 
     killer = threading.Thread(target=kill_workers)
     killer.start()
@@ -86,13 +95,16 @@ tuner.search(*arrays(), epochs=2, batch_size=16, workers=2, verbose=0)
 """
 
 
-def test_a_killed_coordinator_leaves_no_process_and_its_search_is_resumed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("moment", ["workers start", "trials run"])
+def test_a_killed_coordinator_leaves_no_process_and_its_search_is_resumed(
+    tmp_path: Path, moment: str
+) -> None:
     folder = tmp_path / "two"
     coordinator = subprocess.Popen([sys.executable, "-W", "ignore", "-c", SCRIPT, str(folder)])
-    wait_for((folder / "search" / "trial_0001" / "fold_0.json").exists)
-    listed = Path(f"/proc/{coordinator.pid}/task").glob("*/children")
-    workers = [int(pid) for path in listed for pid in path.read_text().split()]
-    assert workers
+    if moment == "trials run":
+        wait_for((folder / "search" / "trial_0001" / "fold_0.json").exists)
+    wait_for(lambda: len(workers_of(coordinator.pid)) == 2)
+    workers = workers_of(coordinator.pid)
     coordinator.kill()
     coordinator.wait()
     wait_for(lambda: not any(map(is_alive, workers)))
