@@ -1,6 +1,7 @@
 """The benchmarks run, at a small size, and tell of everything that they compare."""
 
 import importlib.util
+import os
 import subprocess
 import sys
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,7 @@ import pytest
 
 from experiments.benchmarks.problem import Problem, study_problem
 from experiments.benchmarks.trial import measure, ratios
-from experiments.benchmarks.ways import WAYS, Cost, Costs, Ways, installed
+from experiments.benchmarks.ways import WAYS, Cost, Costs, Ways, installed, shares_of
 
 tiny_problem = partial(study_problem, 60, num_folds=3, num_features=8)
 
@@ -107,15 +108,29 @@ def test_the_peers_in_jax_and_pytorch_train_the_same_numbers(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("names", [["together", "fit_steps"], ["jax", "torch", "torch_stacked"]])
-def test_every_way_trains_the_folds_and_is_timed(names: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("names", "at_once"),
+    [(["together", "fit_steps"], 1), (["jax", "torch", "torch_stacked"], 1), (["together"], 2)],
+)
+def test_every_way_trains_the_folds_and_is_timed(names: list[str], at_once: int) -> None:
     names = installed(names)
     if not names:
         pytest.skip("no engine of these is installed")
-    with Ways(tiny_problem) as ways:
+    if at_once > len(os.sched_getaffinity(0)):
+        pytest.skip("has fewer cores")
+    with Ways(tiny_problem, at_once=at_once) as ways:
         times = measure(ways, names, [16], turns=1, epochs=2)
     assert list(times["way"]) == [WAYS[name].title for name in names]
     assert (times[["first", "seconds", "first_cpu", "cpu_seconds"]] > 0).all(axis=None)
+
+
+def test_trials_at_once_share_the_cores_equally() -> None:
+    cores = os.sched_getaffinity(0)
+    shares = shares_of(len(cores))
+    assert {core for share in shares for core in share} == cores
+    assert all(len(share) == 1 for share in shares)
+    with pytest.raises(ValueError, match=f"this machine has {len(cores)} cores"):
+        shares_of(len(cores) + 1)
 
 
 def test_a_way_is_left_out_if_its_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

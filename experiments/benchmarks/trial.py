@@ -1,13 +1,18 @@
 """One Regime I trial: folds together against every other way of training them, in turns.
 
     python -m experiments.benchmarks.trial [--batch-sizes 16,32,128,512,1600] [--turns 3]
-        [--epochs 3] [--ways together,jax,torch] [--no-backbone] [--figure docs/benchmark]
+        [--epochs 3] [--ways together,jax,torch] [--at-once 1] [--no-backbone]
+        [--figure docs/benchmark]
 
 2,490 images, 6 folds, the study's head with dropout, Adam. All ways take the same rows in the same
 number of steps, from a table of features in memory, draw flips and dropout masks anew, and score
 each fold's validation side after each epoch. Folds together scores the training side as well, by
 two metrics, which the peers leave out. Each turn trains `--epochs` epochs, and its cost is
 extrapolated to 20 from all but the first. The first turn at a batch size holds its compilation.
+
+With `--at-once 2`, two trials run at the same time, each on half of the cores, as a search with
+`workers=2` does; the cost is that of a trial, so half of the time that both take. It is so for the
+peers as well.
 
 A way whose package is not installed is left out, and the table says so. oneDNN is on as the package
 switches it on, for the ways in Keras too. Where other work loads the machine, compare CPU seconds,
@@ -145,21 +150,22 @@ def main() -> None:
     parser.add_argument("--ways", default=",".join(WAYS), help="the first is compared with")
     parser.add_argument("--turns", type=int, default=3, help="warm turns of every way")
     parser.add_argument("--epochs", type=int, default=3, help="of a turn, at least 2")
+    parser.add_argument("--at-once", type=int, default=1, help="trials at the same time")
     parser.add_argument("--backbone", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--figure", type=Path, help="path without suffix")
     arguments = parser.parse_args()
     asked = arguments.ways.split(",")
     names = installed(asked)
     batch_sizes = [int(part) for part in arguments.batch_sizes.split(",")]
-    with Ways() as ways:
+    with Ways(at_once=arguments.at_once) as ways:
         versions = {key: v for name in names for key, v in ways.versions(name).items()}
         times = measure(ways, names, batch_sizes, turns=arguments.turns, epochs=arguments.epochs)
     from experiments.benchmarks.common import print_table
 
     missing = [WAYS[name].title for name in asked if name not in names]
     print_table(
-        f"One trial: {IMAGES} images, {NUM_FOLDS} folds, {EPOCHS} epochs; above 1 is slower "
-        f"than {WAYS[names[0]].title}",
+        f"One trial of {arguments.at_once} at once: {IMAGES} images, {NUM_FOLDS} folds, {EPOCHS} "
+        f"epochs; above 1 is slower than {WAYS[names[0]].title}",
         ["batch size", "way", "warm s", "ratio", "CPU s", "ratio", "first s", "CPU s", "ratio"],
         [
             (

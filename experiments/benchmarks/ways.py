@@ -3,6 +3,8 @@
 An engine's process starts when its first way runs and keeps it warm; while another way runs, it
 waits. So engines share neither threads nor memory, and what slows the machine for a while slows all
 of them. Engines are imported in their processes only.
+
+Of several trials at once, each has a process of its own on its share of the cores.
 """
 
 import functools
@@ -89,10 +91,16 @@ class Costs:
 class Ways:
     """Runs ways in their processes; a context manager that ends them."""
 
-    def __init__(self, problem: Callable[[], Problem] = study_problem) -> None:
-        """Train on the problem that a function makes, in each process anew."""
+    def __init__(self, problem: Callable[[], Problem] = study_problem, *, at_once: int = 1) -> None:
+        """Start no process yet.
+
+        Args:
+            problem: function that makes the problem, in each process anew.
+            at_once: the number of equal trials that run at the same time.
+        """
         self._problem = problem
-        self._processes: dict[str, ProcessPoolExecutor] = {}
+        self._shares: list[list[int] | None] = [None] if at_once == 1 else [*shares_of(at_once)]
+        self._processes: dict[str, list[ProcessPoolExecutor]] = {}
 
     def __enter__(self) -> "Ways":
         """Start nothing yet."""
@@ -100,35 +108,62 @@ class Ways:
 
     def __exit__(self, *raised: object) -> None:
         """End the processes."""
-        for process in self._processes.values():
-            process.shutdown()
+        for processes in self._processes.values():
+            for process in processes:
+                process.shutdown()
 
     def versions(self, name: str) -> dict[str, Any]:
         """The engine's version, and whether TensorFlow uses oneDNN, as its process says."""
-        found: dict[str, Any] = self._process(name).submit(_versions, name).result()
+        found: dict[str, Any] = self._of(name)[0].submit(_versions, name).result()
         return found
 
     def cost(self, name: str, batch_size: int, epochs: int) -> Cost:
-        """Train once for `epochs` epochs, at least 2, and extrapolate to the study's."""
-        process = self._process(name)
-        cost: Cost = process.submit(_cost, name, self._problem, batch_size, epochs).result()
-        return cost
+        """Train for `epochs` epochs, at least 2, and extrapolate to the study's number.
 
-    def _process(self, name: str) -> ProcessPoolExecutor:
+        Of trials at once, the cost is that of the slowest, divided by their number.
+        """
+        running = [
+            process.submit(_cost, name, self._problem, batch_size, epochs)
+            for process in self._of(name)
+        ]
+        costs = [each.result() for each in running]
+        return Cost(
+            max(cost.seconds for cost in costs) / len(costs),
+            statistics.fmean(cost.cpu_seconds for cost in costs),
+        )
+
+    def _of(self, name: str) -> list[ProcessPoolExecutor]:
+        """The processes of a way, one a trial."""
         way = WAYS[name]
         if way.process not in self._processes:
-            self._processes[way.process] = ProcessPoolExecutor(
-                1,
-                mp_context=multiprocessing.get_context("spawn"),
-                initializer=_start,
-                initargs=(way.backend,),
-            )
+            self._processes[way.process] = [
+                ProcessPoolExecutor(
+                    1,
+                    mp_context=multiprocessing.get_context("spawn"),
+                    initializer=_start,
+                    initargs=(way.backend, cores),
+                )
+                for cores in self._shares
+            ]
         return self._processes[way.process]
 
 
-def _start(backend: str) -> None:
+def shares_of(number: int) -> list[list[int]]:
+    """Divide the cores that this process may use into so many equal shares."""
+    cores = sorted(os.sched_getaffinity(0))
+    size = len(cores) // number
+    if size == 0:
+        raise ValueError(f"{number} trials at once; this machine has {len(cores)} cores")
+    return [cores[size * share : size * (share + 1)] for share in range(number)]
+
+
+def _start(backend: str, cores: list[int] | None) -> None:
+    """Prepare a process before it imports its engine, which counts the cores as it starts."""
     os.environ["KERAS_BACKEND"] = backend
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    if cores is not None:
+        os.sched_setaffinity(0, cores)
+        os.environ["OMP_NUM_THREADS"] = os.environ["TF_NUM_INTRAOP_THREADS"] = str(len(cores))
 
 
 def _versions(name: str) -> dict[str, Any]:

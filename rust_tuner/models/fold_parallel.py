@@ -34,6 +34,7 @@ from rust_tuner.models.fold_rows import (
 from rust_tuner.models.fold_state import as_numpy
 from rust_tuner.models.fold_steps import SteppingModel, chunks_of, fed
 from rust_tuner.models.fold_training import RunningPredictions
+from rust_tuner.models.kept_memory import freed_memory_kept
 from rust_tuner.models.optimizers import FusedAdam, fused
 from rust_tuner.models.runtime import new_garbage_collected, release, shared_tensor
 from rust_tuner.seeds import derive_seed
@@ -91,7 +92,7 @@ class FoldParallelTrainer:
             twin = self._prepare(heads, len(folds), room_for(sum(step_sizes(folds))))
         chunks = fed(FoldChunks(self._data, folds, epochs, self._num_variants))
         # The metrics of an epoch are computed while the next one trains.
-        with ThreadPoolExecutor(1) as pool:
+        with freed_memory_kept(), ThreadPoolExecutor(1) as pool:
             epoch_log = _EpochLog(self, twin, folds, epochs, on_epoch, pool, is_hopeless)
             twin.model.fit(chunks, epochs=1, shuffle=False, verbose=0, callbacks=[epoch_log])
             return epoch_log.curves(start)
