@@ -46,11 +46,11 @@ def search(
         keras_tuner.Objective(objective, kind), max_trials=options.pop("max_trials", 1)
     )
     x, y, groups = arrays()
-    told = {"epochs": 2, "batch_size": 24} | options.pop("search", {})
+    text = {"epochs": 2, "batch_size": 24} | options.pop("search", {})
     made = tuner(
         build, oracle, cv=options.pop("cv", 2), directory=folder, project_name="search", **options
     )
-    made.search(x, y, **({"groups": groups} | told))
+    made.search(x, y, **({"groups": groups} | text))
     return made
 
 
