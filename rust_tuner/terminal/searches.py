@@ -120,7 +120,7 @@ def _caption(project: Project, metrics: list[str], *, with_ties: bool) -> str:
             line = (
                 f"WARNING, {_SHORT[name]}: {item.doubt}."
                 if item.doubt
-                else (f"Best against the view alone, {_SHORT[name]}: {item.told}.")
+                else (f"Best against the view alone, {_SHORT[name]}: {item.in_words}.")
             )
             lines.append(line)
     if CORTEX_SCOPE.objective in metrics:
