@@ -142,7 +142,11 @@ def test_what_the_data_allow_is_said_at_prepare_and_again_before_a_search_of_ano
     tmp_path: Path, phantom_manifest: Path, tiny_protocol: Protocol, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def sizes(notes: Notes) -> list[str]:
-        return [text for text in notes.said if "hold-out set has" in text or "tell trials" in text]
+        return [
+            text
+            for text in notes.said
+            if "hold-out set has" in text or "distinguish trials" in text
+        ]
 
     first, later = Notes(), Notes()
     Study(tmp_path / "study", phantom_manifest, tiny_protocol, progress=first).prepare()
