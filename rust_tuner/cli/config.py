@@ -27,7 +27,7 @@ _NEAR_NAMES = ("rust-tuner.yml", "rust_tuner.yaml", "rust_tuner.yml")
 _ACTS = {
     "look-again": "another look at the hold-out set is asked for on the command line",
     "yes": "a confirmation is given on the command line",
-    "config": "which file is read is said on the command line",
+    "config": "the file is chosen on the command line",
     "help": "it is not a setting",
     "version": "it is not a setting",
 }
