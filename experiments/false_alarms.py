@@ -141,8 +141,8 @@ def shuffled_lifts(
         shuffled = shuffled_between_patients(Development(radiographs), rng).radiographs
         labels, inputs = shuffled.labels.astype(np.float64), features
         if leak == "features chosen by labels":
-            told = np.abs((inputs - inputs.mean(axis=0)).T @ (labels - labels.mean(axis=0)))
-            inputs = inputs[:, np.argsort(told[:, NUM_VIEWS:].sum(axis=1))[-_CHOSEN:]]
+            text = np.abs((inputs - inputs.mean(axis=0)).T @ (labels - labels.mean(axis=0)))
+            inputs = inputs[:, np.argsort(text[:, NUM_VIEWS:].sum(axis=1))[-_CHOSEN:]]
         answers = cross_validated(inputs, labels, folds)
         found.append(shuffled_statistics(_predictions(shuffled, answers, folds)))
     return np.array([one.lift for one in found]), np.array([one.variance for one in found])
@@ -196,9 +196,9 @@ def beats_rate(
         if where == "hold-out":
             development, _ = draw_study(dataclasses.replace(blind, patients=300), rng)
             view = view_only_scores(development.labels, labels)
-            told = features[:, :-1] @ rng.normal(size=(setting.features, labels.shape[1]))
-            told[:, :NUM_VIEWS] = 0
-            beats.append(_gain(radiographs, view + 0.003 * told, view, metric).gain.low > 0)
+            text = features[:, :-1] @ rng.normal(size=(setting.features, labels.shape[1]))
+            text[:, :NUM_VIEWS] = 0
+            beats.append(_gain(radiographs, view + 0.003 * text, view, metric).gain.low > 0)
             continue
         folds = make_folds(radiographs, setting.folds, study).assignment
         view = view_only_of_folds(labels, folds)

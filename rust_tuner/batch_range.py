@@ -35,7 +35,7 @@ class BatchSizes:
 
     @property
     def share_of_one_step(self) -> float:
-        """The share of the requested range, in 0-1, whose batches hold the whole fold."""
+        """The share of the requested range, in 0-1, whose batches contain the whole fold."""
         lowest, highest = self.asked
         whole = max(0, highest - max(lowest, self.num_rows) + 1)
         return whole / (highest - lowest + 1)
@@ -43,8 +43,8 @@ class BatchSizes:
     def note(self, fold: str) -> str:
         """The note about the range before a search draws from it; `fold` names the folds."""
         message = (
-            f"note: {fold} trains on up to {self.num_rows} radiographs, so from that batch size on "
-            f"all are alike; {self}"
+            f"note: {fold} trains on up to {self.num_rows} radiographs, so all batch sizes from "
+            f"that on are equivalent; {self}"
         )
         if self.is_shortened:
             asked = ",".join(map(str, self.asked))
@@ -57,15 +57,15 @@ class BatchSizes:
         return values
 
     def __str__(self) -> str:
-        """The range in words, and how much of it holds the whole fold."""
+        """The range in words, and how much of it contains the whole fold."""
         lowest, highest = self.asked
         if not self.share_of_one_step:
             return f"batch sizes {lowest} to {highest}"
         share = f"{percent(self.share_of_one_step)} of the batch sizes {lowest} to {highest}"
         if not self.is_shortened:
-            return f"{share} hold the whole fold (one step an epoch)"
+            return f"{share} contain the whole fold (one step per epoch)"
         drawn = f"{self.lowest} to {self.highest}, logarithmically"
-        return f"{share} would hold the whole fold (one step an epoch), so it draws {drawn}"
+        return f"{share} would contain the whole fold (one step per epoch), so it draws {drawn}"
 
 
 def percent(share: float) -> str:

@@ -143,7 +143,7 @@ class ManifestError(RustTunerError, ValueError):
     """A manifest is invalid; the message lists the first faults with their rows and columns.
 
     Attributes:
-        faults: all of them, in the order of the message; empty if the file is no table at all.
+        faults: all of them, in the order of the message; empty if the file is not a table.
     """
 
     def __init__(self, message: str, faults: Iterable[Fault] = ()) -> None:

@@ -293,7 +293,7 @@ def _beat(path: Path, claim: Mapping[str, Any], ended: threading.Event) -> None:
             if there.get("token") == claim["token"]:
                 os.utime(path)
             else:
-                # This process was stopped for so long that another machine has gone on.
+                # This process was stopped for so long that another machine has taken over.
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
 

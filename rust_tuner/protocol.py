@@ -1,27 +1,20 @@
 """Every scientific choice of a study as one frozen value, which can be written and read as JSON.
 
-It owns the choices and their ranges; using them belongs to other modules.
+It owns the choices; their ranges belong to `protocol_ranges`, and using them to other modules.
 """
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from rust_tuner.batch_range import PUBLISHED_BATCH_SIZES, BatchSizes, Sampling
 from rust_tuner.errors import ProtocolError
-from rust_tuner.rust_scores import (
-    CORTICES,
-    HIGHEST_TOTAL,
-    LOWEST_TOTAL,
-    UNION_THRESHOLD,
-    VIEWS,
-)
-from rust_tuner.scope import CORTEX_SCOPE, SCOPES
+from rust_tuner.protocol_ranges import refuse_out_of_range
+from rust_tuner.rust_scores import UNION_THRESHOLD
+from rust_tuner.scope import CORTEX_SCOPE
 
 Objective = Literal["val_auroc", "val_cortex_auroc"]
-OBJECTIVES = tuple(scope.objective for scope in SCOPES)
 Resize = Literal["squash", "letterbox"]
 Precision = Literal["float32", "bfloat16"]
 Extractor = Literal["keras", "onnxruntime"]
@@ -51,9 +44,6 @@ SMALL_SCALE: dict[str, Any] = {
     "final_epochs": 20,
     "outer_folds": 3,
 }
-
-_CROP = re.compile(r"none|centre:(?=[\d.]*[1-9])\d{1,6}(\.\d+)?")
-_SMALLEST_IMAGE, LARGEST_IMAGE = 75, 2048
 
 ANATOMICAL_VIEWS = {"ap": ("medial", "lateral"), "lateral": ("anterior", "posterior")}
 PUBLISHED_VIEWS = {"ap": ("anterior", "posterior"), "lateral": ("medial", "lateral")}
@@ -184,132 +174,9 @@ class Protocol:
         Raises:
             ProtocolError: with the field, its value and its range.
         """
-        _require(
-            self.objective in OBJECTIVES,
-            "objective",
-            self.objective,
-            " or ".join(OBJECTIVES),
-        )
-        _require(
-            _is_score_epoch(self.score_epoch, self.epochs),
-            "score_epoch",
-            self.score_epoch,
-            f"best_mean, last, or an epoch in 0-{self.epochs - 1}",
-        )
-        _require(_is_int(self.seed) and self.seed >= 0, "seed", self.seed, "an integer from 0")
-        _require(
-            0 < self.holdout_fraction < 1,
-            "holdout_fraction",
-            self.holdout_fraction,
-            "a number between 0 and 1, both excluded",
-        )
-        _require(
-            _is_int(self.image_size) and _SMALLEST_IMAGE <= self.image_size <= LARGEST_IMAGE,
-            "image_size",
-            self.image_size,
-            f"an integer from {_SMALLEST_IMAGE}, InceptionV3's smallest input, to {LARGEST_IMAGE}, "
-            "beyond which its first layers take gigabytes a batch",
-        )
-        _require(
-            self.resize in ("squash", "letterbox"), "resize", self.resize, "squash or letterbox"
-        )
-        _require(
-            isinstance(self.crop, str) and _CROP.fullmatch(self.crop) is not None,
-            "crop",
-            self.crop,
-            "none, or centre: and millimetres above 0, such as centre:150",
-        )
-        _require(
-            isinstance(self.weights, str),
-            "weights",
-            self.weights,
-            "imagenet, random, phantoms, or a path as text",
-        )
-        _require(
-            self.flips in ("horizontal_and_vertical", "horizontal", "none"),
-            "flips",
-            self.flips,
-            "horizontal_and_vertical, horizontal or none",
-        )
-        _require(
-            self.precision in ("float32", "bfloat16"),
-            "precision",
-            self.precision,
-            "float32 or bfloat16",
-        )
-        _require(
-            self.extractor in ("keras", "onnxruntime"),
-            "extractor",
-            self.extractor,
-            "keras or onnxruntime",
-        )
-        _require(
-            self.extractor == "keras" or self.precision == "float32",
-            "extractor",
-            self.extractor,
-            "keras where the precision is bfloat16; onnxruntime computes in float32",
-        )
-        _require(
-            _are_views(self.view_cortices),
-            "view_cortices",
-            self.view_cortices,
-            f"for each of {', '.join(VIEWS)} some of {', '.join(CORTICES)}",
-        )
-        _require(self.folds_by in ("patient", "site"), "folds_by", self.folds_by, "patient or site")
-        _require(
-            _are_numbers((self.union_threshold,))
-            and LOWEST_TOTAL <= self.union_threshold <= HIGHEST_TOTAL,
-            "union_threshold",
-            self.union_threshold,
-            f"a RUST total, {LOWEST_TOTAL} to {HIGHEST_TOTAL}",
-        )
-        _require(self.scale in ("full", "small"), "scale", self.scale, "full or small")
-        for name in ("num_folds", "baseline_folds", "final_folds", "outer_folds"):
-            value = getattr(self, name)
-            _require(_is_int(value) and value >= 2, name, value, "an integer from 2")
-        for name in (
-            "epochs",
-            "trials",
-            "baseline_epochs",
-            "baseline_batch_size",
-            "final_epochs",
-        ):
-            value = getattr(self, name)
-            _require(_is_int(value) and value >= 1, name, value, "an integer from 1")
-        _require(
-            0 <= self.baseline_dropout_rate < 1,
-            "baseline_dropout_rate",
-            self.baseline_dropout_rate,
-            "a number from 0 to below 1",
-        )
-        _require(
-            _is_range(self.batch_size_range)
-            and all(_is_int(size) and size >= 1 for size in self.batch_size_range),
-            "batch_size_range",
-            self.batch_size_range,
-            "two integers from 1, the lower one first",
-        )
-        _require(
-            _is_range(self.dropout_rate_range)
-            and all(0 <= rate < 1 for rate in self.dropout_rate_range),
-            "dropout_rate_range",
-            self.dropout_rate_range,
-            "two numbers from 0 to below 1, the lower one first",
-        )
-        for name in ("fit_batch_sizes", "stop_hopeless", "remove_borders"):
-            value = getattr(self, name)
-            _require(isinstance(value, bool), name, value, "True or False")
-        for name in ("learning_rates", "epsilons"):
-            values = getattr(self, name)
-            _require(
-                _are_numbers(values)
-                and len(values) > 0
-                and all(0 < value < float("inf") for value in values)
-                and len(set(values)) == len(values),
-                name,
-                values,
-                "one or more different positive numbers",
-            )
+        hints = get_type_hints(type(self)).items()
+        allowed = {name: get_args(hint) for name, hint in hints if get_origin(hint) is Literal}
+        refuse_out_of_range(vars(self), allowed)
 
     @classmethod
     def steered(cls, step: str) -> tuple[str, ...]:
@@ -440,34 +307,3 @@ def _settled(changes: Mapping[str, Any]) -> dict[str, Any]:
     if "batch_size_range" not in changes:
         return dict(changes)
     return {"fit_batch_sizes": False} | dict(changes)
-
-
-def _require(holds: bool, name: str, value: object, expected: str) -> None:
-    if not holds:
-        raise ProtocolError(f"{name}={value!r}; expected {expected}")
-
-
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _are_numbers(values: object) -> bool:
-    return isinstance(values, tuple) and all(
-        isinstance(value, int | float) and not isinstance(value, bool) for value in values
-    )
-
-
-def _is_range(values: tuple[float, ...]) -> bool:
-    return _are_numbers(values) and len(values) == 2 and values[0] <= values[1]
-
-
-def _is_score_epoch(value: str | int, epochs: int) -> bool:
-    if isinstance(value, str):
-        return value in ("best_mean", "last")
-    return _is_int(value) and 0 <= value < epochs
-
-
-def _are_views(view_cortices: Mapping[str, tuple[str, ...]]) -> bool:
-    return set(view_cortices) == set(VIEWS) and all(
-        set(cortices) <= set(CORTICES) for cortices in view_cortices.values()
-    )

@@ -51,11 +51,11 @@ def without_folders(text: str, *folders: Path) -> str:
         for path in sorted(paths, key=len, reverse=True):
             if os.sep not in path:
                 continue
-            for found, instead in ((shlex.quote(path), shlex.quote(name)), (path, name)):
-                text = text.replace(found, instead)
-                text = text.replace(html.escape(found), html.escape(instead))
+            for shown, instead in ((shlex.quote(path), shlex.quote(name)), (path, name)):
+                text = text.replace(shown, instead)
+                text = text.replace(html.escape(shown), html.escape(instead))
                 # As the templates escape quotation marks.
-                text = text.replace(_as_template(found), _as_template(instead))
+                text = text.replace(_as_template(shown), _as_template(instead))
     return text
 
 

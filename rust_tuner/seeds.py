@@ -5,6 +5,7 @@ place (trial, fold, epoch), never by the number of draws before it.
 """
 
 import hashlib
+import secrets
 
 import numpy as np
 
@@ -36,10 +37,23 @@ def seed_word(seed: int, *place: int | str) -> int:
 
 
 def require_seed(seed: object, error: type[RustTunerError]) -> int:
-    """The seed as an integer; if it is none from 0, `error` is raised."""
+    """The seed as an integer; `error` is raised if it is not one from 0."""
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
         raise error(f"seed={seed!r}; expected an integer from 0")
     return int(seed)
+
+
+def drawn_once(seed: object, recorded: int | None, error: type[RustTunerError]) -> int:
+    """A seed that is given, else the recorded one, else a new one.
+
+    Args:
+        seed: as the user gave it; None where the seed is to be drawn.
+        recorded: what was drawn before, if anything was.
+        error: is raised for a given seed that is not an integer from 0.
+    """
+    if seed is not None:
+        return require_seed(seed, error)
+    return secrets.randbits(31) if recorded is None else recorded
 
 
 def _word(part: int | str) -> int:

@@ -7,7 +7,6 @@ import dataclasses
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rust_tuner.batch_range import BatchSizes
 from rust_tuner.data.folds import Folds, make_site_folds
@@ -33,7 +32,13 @@ from rust_tuner.protocol import Protocol
 from rust_tuner.records.begun import begun_protocol, is_begun
 from rust_tuner.records.looks import Look, unrecorded_looks
 from rust_tuner.records.private import named
-from rust_tuner.records.study import StudyFile, absolute_weights
+from rust_tuner.records.study import StudyFile
+from rust_tuner.records.study_changes import (
+    refuse_other_choices,
+    refuse_other_development,
+    refuse_other_radiographs,
+)
+from rust_tuner.records.weights_path import absolute_weights
 from rust_tuner.search.executors.engines import require_engine
 from rust_tuner.search.executors.workers import Workers
 from rust_tuner.steps.prepare import (
@@ -43,9 +48,6 @@ from rust_tuner.steps.prepare import (
     write_study_file,
 )
 from rust_tuner.steps.small_data import Need, need_of_search, needs_of_study, require_enough
-
-if TYPE_CHECKING:
-    pass
 
 
 class StudyData:
@@ -115,8 +117,7 @@ class StudyData:
         self.protocol = (protocol or prepared).with_choices(**self._choices)
         self._manifest = given
         if self._file.is_there:
-            self._file.refuse_changes(self.protocol)
-            self._file.refuse_plain_ids(plain_ids)
+            refuse_other_choices(self._file, self.protocol, plain_ids=plain_ids)
 
     def protocol_of(self, step: str) -> Protocol:
         """The choices of a step: those that are requested, else those that it was begun with.
@@ -205,11 +206,10 @@ class StudyData:
             if not self._file.is_there:
                 self._file.read_again()
                 if self._file.is_there:
-                    self._file.refuse_changes(self.protocol)
-                    self._file.refuse_plain_ids(self._plain_ids)
+                    refuse_other_choices(self._file, self.protocol, plain_ids=self._plain_ids)
             if self._file.is_there:
                 radiographs = self._file.named(radiographs)
-                self._file.refuse_other_radiographs(radiographs, manifest)
+                refuse_other_radiographs(self._file, radiographs, manifest)
                 self._file.record_distinct_patients(radiographs)
                 self._file.adopt_looks()
             else:
@@ -227,7 +227,8 @@ class StudyData:
                 self._has_said_size = True
                 radiographs = self._file.read_as_recorded(radiographs)
         development, holdout = self._load_split(radiographs)
-        self._file.refuse_other_development(development.radiographs, self.directory / SPLIT_FILE)
+        split = self.directory / SPLIT_FILE
+        refuse_other_development(self._file, development.radiographs, split)
         return development, holdout
 
     def _require_manifest(self) -> Path:

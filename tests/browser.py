@@ -3,7 +3,6 @@
 https://chromedevtools.github.io/devtools-protocol/
 """
 
-import base64
 import fcntl
 import json
 import os
@@ -13,10 +12,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
-
-if TYPE_CHECKING:
-    import keras
+from typing import Any, Self
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _FLAGS = (
@@ -121,14 +117,7 @@ class Page:
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
-    def screenshot(self, path: Path) -> None:
-        """Save a picture of the whole page."""
-        size = self.call("Page.getLayoutMetrics")["cssContentSize"]
-        clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
-        found = self.call("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)
-        path.write_bytes(base64.b64decode(found["data"]))
-
-    def call(self, method: str, **parameters: Any) -> "keras.KerasTensor":
+    def call(self, method: str, **parameters: Any) -> Any:
         """Call a method of the protocol; its result."""
         self._number += 1
         number = self._number
@@ -156,15 +145,15 @@ class Page:
         if "id" in message:
             self._answers[message["id"]] = message
             return
-        method, told = message["method"], message["params"]
+        method, text = message["method"], message["params"]
         self._events.add(method)
         if method == "Network.requestWillBeSent":
-            self.requests.append(told["request"]["url"])
+            self.requests.append(text["request"]["url"])
         elif method == "Runtime.exceptionThrown":
-            self.complaints.append(told["exceptionDetails"]["text"])
+            self.complaints.append(text["exceptionDetails"]["text"])
         elif method == "Runtime.consoleAPICalled":
-            self.complaints.append(str(told["args"]))
+            self.complaints.append(str(text["args"]))
         elif method == "Log.entryAdded":
-            self.complaints.append(told["entry"]["text"])
+            self.complaints.append(text["entry"]["text"])
         elif method == "Page.javascriptDialogOpening":
-            self.dialogs.append(told["message"])
+            self.dialogs.append(text["message"])

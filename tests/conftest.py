@@ -114,6 +114,14 @@ def pytest_sessionfinish() -> None:
         report_studies.remove_written_study()
 
 
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    """The folder of a small written study."""
+    from report_studies import write_study
+
+    return write_study(tmp_path / "study")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_waiting_for_the_disk() -> Iterator[None]:
     """Tests write and rename files as ever, but do not wait until the disk has them.

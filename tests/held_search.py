@@ -1,25 +1,16 @@
 """A search whose folds wait for a gate to open, so that something can happen in mid-trial."""
 
 import os
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
 import keras_tuner
 from search_problems import Said, TinyHyperModel, arrays, make_tuner
+from waiting import wait_for
 
 TRIALS = 4
 _begun = 0
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait, on however busy a machine."""
-    deadline = time.monotonic() + 600
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 class Held(TinyHyperModel):

@@ -53,6 +53,11 @@ def write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=2))
 
 
+def change_json(path: Path, **changes: object) -> None:
+    """Write changed fields of a JSON object."""
+    write_json(path, read_json(path) | changes)
+
+
 def signed(head: Mapping[str, Any]) -> dict[str, Any]:
     """A record with the hash of all else in it, as its reader expects."""
     content = {name: value for name, value in head.items() if name != "sha256"}

@@ -6,14 +6,13 @@ import os
 import shutil
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from waiting import wait_for
 
 _PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
-_LONGEST = 900.0
 _CONFIGURATION = """\
 ClusterName=tests
 SlurmctldHost=localhost(127.0.0.1)
@@ -47,14 +46,6 @@ JobCompType=jobcomp/none
 NodeName=here NodeHostname=localhost NodeAddr=127.0.0.1 CPUs=8 RealMemory=1000
 PartitionName=main Nodes=here Default=YES MaxTime=UNLIMITED
 """
-
-
-def wait_for(condition: Callable[[], object], what: str = "") -> None:
-    """Wait until something holds, however busy the machine is."""
-    deadline = time.monotonic() + _LONGEST
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
 
 
 def slurm(*command: str) -> str:

@@ -23,7 +23,7 @@ FLOORS = (
     ("labels",),
     ("scope",),
     ("batch_range",),
-    ("protocol", "words"),
+    ("protocol", "protocol_ranges", "words"),
     ("files", "seeds", "progress", "environment"),
     ("console_progress",),
     ("last_run",),

@@ -91,8 +91,8 @@ def test_the_scripts_of_first_models_and_final_model_write_the_published_columns
     monkeypatch.setattr("rust_tuner.models.architectures.build_backbone", backbone_stand_in)
     study = finished_copy.directory
     in_process(SCRIPTS / "initial_evaluation.py", finished_copy.manifest, study)
-    told = in_process(SCRIPTS / "final_model.py", study)
-    assert told.startswith("hold-out set, looked at on")
+    text = in_process(SCRIPTS / "final_model.py", study)
+    assert text.startswith("hold-out set, looked at on")
     for name, projects in (
         ("initial_evaluation", {"baselines/lenet1998", "baselines/inceptionv3_end2end"}),
         ("final_model_kfold", {"final/cross_validation"}),

@@ -101,8 +101,10 @@ def test_a_full_disk_is_a_storage_error_that_leaves_the_old_content_and_no_part(
     path = tmp_path / "x"
     path.write_bytes(b"old")
     monkeypatch.setattr(os, step, refuse)
-    told = rf"^{re.escape(str(path))} cannot be written \(No space left on device\); .* Free disk"
-    with pytest.raises(StorageError, match=told):
+    expected = (
+        rf"^{re.escape(str(path))} cannot be written \(No space left on device\); .* Free disk"
+    )
+    with pytest.raises(StorageError, match=expected):
         write_text(path, "new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

@@ -89,24 +89,24 @@ def refused(folder: Path) -> bool:
 
 
 def test_who_is_waited_for_is_told_once(tmp_path: Path) -> None:
-    told: list[str] = []
+    notes: list[str] = []
     with other_holder(tmp_path, "extracting features") as holder:
 
         def say(text: str) -> None:
-            told.append(text)
+            notes.append(text)
             holder.kill()
 
         with hold_lock(tmp_path, "going on", say=say):
             who = json.loads((tmp_path / ".lock-holder.json").read_text())
             assert who["purpose"] == "going on"
             assert refused(tmp_path)
-    (text,) = told
+    (text,) = notes
     assert text.startswith(f"{tmp_path} is in use by process {holder.pid} on ")
     assert "extracting features, since 20" in text
     assert text.endswith("; waiting for it to finish")
-    with hold_lock(tmp_path, "again", say=told.append):
+    with hold_lock(tmp_path, "again", say=notes.append):
         pass
-    assert len(told) == 1
+    assert len(notes) == 1
 
 
 def test_who_fills_a_shared_folder_keeps_others_out_and_tidies_up(tmp_path: Path) -> None:
@@ -121,14 +121,14 @@ def test_who_fills_a_shared_folder_keeps_others_out_and_tidies_up(tmp_path: Path
         path.write_bytes(b"half")
     for path in (*mine, *others, folder):
         os.utime(path, (0, 0))
-    told: list[str] = []
-    with take_turns(tmp_path, "filling", "??", say=told.append):
+    notes: list[str] = []
+    with take_turns(tmp_path, "filling", "??", say=notes.append):
         assert refused(tmp_path)
         assert not any(path.exists() for path in mine)
         # One of a machine that no lock reaches may still be written to.
         assert all(path.exists() for path in (young, *others, folder))
     assert not refused(tmp_path)
-    assert told == []
+    assert notes == []
 
 
 def test_without_locks_a_shared_folder_is_filled_all_the_same(
@@ -167,8 +167,8 @@ def test_a_file_system_without_locks_is_said_to_be_one(
         raise refusal
 
     monkeypatch.setattr(filelock.FileLock, "acquire", refuse)
-    told = r"on a file system without locks \(.*\), .* use a folder on a local disk, or turn on"
-    with pytest.raises(StorageError, match=told), hold_lock(tmp_path, "searching"):
+    expected = r"on a file system without locks \(.*\), .* use a folder on a local disk, or turn on"
+    with pytest.raises(StorageError, match=expected), hold_lock(tmp_path, "searching"):
         raise AssertionError("no lock")
 
 

@@ -227,6 +227,8 @@ def test_json_out_of_range_is_refused() -> None:
         ("holdout_fraction", 0.0, "a number between 0 and 1, both excluded"),
         ("holdout_fraction", 1.0, "a number between 0 and 1, both excluded"),
         ("holdout_fraction", float("nan"), "a number between 0 and 1, both excluded"),
+        ("holdout_fraction", "0.1", "a number between 0 and 1, both excluded"),
+        ("masked_loss", 1, "True or False"),
         ("image_size", 74, "an integer from 75"),
         (
             "image_size",

@@ -42,16 +42,16 @@ def revealed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     # The project's own cache: what its own check has seen already is not read again.
     options = ["--config-file", str(ROOT / "pyproject.toml"), "--cache-dir"]
     out, err, _ = mypy.api.run([*options, str(ROOT / ".mypy_cache"), str(path)])
-    told = [line.partition("note: Revealed type is ")[2] for line in out.splitlines()]
-    told = [line for line in told if line]
-    assert len(told) == len(asked), out + err
-    return dict(zip(asked, told, strict=True))
+    text = [line.partition("note: Revealed type is ")[2] for line in out.splitlines()]
+    text = [line for line in text if line]
+    assert len(text) == len(asked), out + err
+    return dict(zip(asked, text, strict=True))
 
 
 @pytest.mark.slow
 def test_nothing_of_a_study_is_of_any_type(revealed: dict[str, str]) -> None:
     assert "study.final" in revealed
-    assert {item: told for item, told in revealed.items() if "Any" in told} == {}
+    assert {item: text for item, text in revealed.items() if "Any" in text} == {}
 
 
 @pytest.mark.slow

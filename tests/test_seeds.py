@@ -28,8 +28,8 @@ def words(seed: int, *place: int | str) -> list[int]:
 
 def test_a_place_has_the_same_draws_on_every_machine_and_in_every_version() -> None:
     code = "from rust_tuner.seeds import seed_word; print(seed_word(0, 3, 1, 'order'))"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert int(told.stdout) == seed_word(0, 3, 1, "order") == GOLDEN_WORD
+    text = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(text.stdout) == seed_word(0, 3, 1, "order") == GOLDEN_WORD
     assert generator(0, 3, 1, "order").permutation(8).tolist() == GOLDEN_ORDER
 
 

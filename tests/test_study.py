@@ -174,11 +174,11 @@ def test_another_manifest_is_refused_and_both_are_named(prepared: Path, radiogra
     other = radiographs.with_name("other.csv")
     lines = radiographs.read_text().splitlines()
     other.write_text("\n".join(lines[:-2]) + "\n")
-    told = (
+    text = (
         "prepared from the manifest that private/key.json names, and the manifest that was given "
         "has other"
     )
-    with pytest.raises(ResumeError, match=told):
+    with pytest.raises(ResumeError, match=text):
         Study(prepared, other).prepare()
     assert Study(prepared).prepare() is not None
 

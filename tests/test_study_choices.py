@@ -48,8 +48,8 @@ def test_another_choice_is_refused_with_what_was_and_is(
 ) -> None:
     changed = dataclasses.replace(tiny_protocol, **{field: value})  # type: ignore[arg-type]
     was, now = tiny_protocol.to_json()[field], changed.to_json()[field]
-    told = re.escape(f"  {field}: was {was}, is {now}\n")
-    with pytest.raises(ResumeError, match=f"prepared with other choices:\n{told}Restore"):
+    expected = re.escape(f"  {field}: was {was}, is {now}\n")
+    with pytest.raises(ResumeError, match=f"prepared with other choices:\n{expected}Restore"):
         Study(prepared, protocol=changed)
 
 
@@ -161,8 +161,8 @@ def test_a_manifest_that_is_not_where_it_was_is_named_with_the_way_to_give_it(
     prepared: Path, radiographs: Path
 ) -> None:
     radiographs.rename(radiographs.with_name("moved.csv"))
-    told = r"key\.json names a manifest which does not exist\. .*prepare .* --manifest M\.csv"
-    with pytest.raises(ResumeError, match=told):
+    expected = r"key\.json names a manifest which does not exist\. .*prepare .* --manifest M\.csv"
+    with pytest.raises(ResumeError, match=expected):
         Study(prepared).prepare()
     Study(prepared, radiographs.with_name("moved.csv")).prepare()
     assert Study(prepared).prepare() is not None
@@ -210,12 +210,12 @@ def test_preparing_says_what_a_fold_trains_on_and_which_batch_sizes_make_that_on
     )
     development = Study(tmp_path, phantom_manifest, fitted, progress=notes).prepare()
     rows = max(len(training) for training, _ in make_folds(development, 3, fitted.seed))
-    (told,) = [note for note in notes.said if "a fold of Regime I trains on" in note]
-    assert f"up to {rows} radiographs, so from that batch size on all are alike; " in told
-    assert "of the batch sizes 16 to 2048 would hold the whole fold (one step an epoch)" in told
-    assert f"to {rows}, logarithmically (--batch-sizes 16,2048 draws from all" in told
-    (told,) = [note for note in notes.said if "the first models trains on" in note]
-    assert "their batch size of 128 makes an epoch one step" in told
+    (line,) = [note for note in notes.said if "a fold of Regime I trains on" in note]
+    assert f"up to {rows} radiographs, so all batch sizes from that on are equivalent; " in line
+    assert "of the batch sizes 16 to 2048 would contain the whole fold (one step per epoch)" in line
+    assert f"to {rows}, logarithmically (--batch-sizes 16,2048 draws from all" in line
+    (line,) = [note for note in notes.said if "the first models trains on" in note]
+    assert "their batch size of 128 makes an epoch one step" in line
 
 
 @pytest.mark.slow
@@ -228,7 +228,7 @@ def test_fitted_batch_sizes_are_recorded_and_resumed_as_they_were(
     notes = Notes()
     shared: dict[str, Any] = {"cache": feature_cache, "progress": notes}
     Study(tmp_path, phantom_manifest, fitted, **shared).regime_1()
-    assert len([note for note in notes.said if "hold the whole fold" in note]) == 1
+    assert len([note for note in notes.said if "contain the whole fold" in note]) == 1
     recorded = read_json(tmp_path / "study.json")
     sizes = recorded["batch_sizes"]
     assert (sizes["asked"], sizes["highest"]) == ([16, 2048], sizes["num_rows"])
@@ -244,7 +244,7 @@ def test_fitted_batch_sizes_are_recorded_and_resumed_as_they_were(
     assert opened.protocol_of("regime_1").fit_batch_sizes is True
     opened.regime_1()
     assert {path: path.read_bytes() for path in (tmp_path / "regime_1").rglob("*.json")} == before
-    assert len([note for note in notes.said if "hold the whole fold" in note]) == 1
+    assert len([note for note in notes.said if "contain the whole fold" in note]) == 1
 
 
 def test_search_fields_may_change_between_calls(prepared: Path, tiny_protocol: Protocol) -> None:

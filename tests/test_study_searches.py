@@ -29,6 +29,8 @@ from rust_tuner.records.project import read_out_of_fold, read_project
 from rust_tuner.search.regimes import best_of_regime_1
 from rust_tuner.search.tuner import CrossValidationTuner
 
+Resumed = tuple[dict[str, bytes], dict[str, bytes], dict[str, CrossValidationTuner], list[str]]
+
 
 def test_regime_2_without_regime_1_and_without_values_says_what_to_do(
     tmp_path: Path, radiographs: Path, tiny_protocol: Protocol
@@ -88,9 +90,7 @@ def test_the_best_hyperparameters_are_written_with_the_weights_really_used(
 
 
 @pytest.fixture(scope="module")
-def resumed(
-    tmp_path_factory: pytest.TempPathFactory, finished_study: StudyFolder
-) -> tuple[dict[str, bytes], dict[str, bytes], dict[str, CrossValidationTuner], list[str]]:
+def resumed(tmp_path_factory: pytest.TempPathFactory, finished_study: StudyFolder) -> Resumed:
     """Both regimes run again in a copy: what is there before and after, and the tuners."""
     root = tmp_path_factory.mktemp("resumed") / "again"
     shutil.copytree(finished_study.directory.parent, root)
@@ -103,7 +103,7 @@ def resumed(
 
 
 def test_running_again_adds_nothing_and_changes_no_byte(
-    resumed: tuple[dict[str, bytes], dict[str, bytes], dict[str, CrossValidationTuner], list[str]],
+    resumed: Resumed,
 ) -> None:
     before, after, _, said = resumed
     assert sorted(before) == sorted(after)
@@ -118,7 +118,7 @@ def test_running_again_adds_nothing_and_changes_no_byte(
 
 
 def test_results_have_a_row_a_trial_with_score_spread_and_baseline(
-    resumed: tuple[dict[str, bytes], dict[str, bytes], dict[str, CrossValidationTuner], list[str]],
+    resumed: Resumed,
 ) -> None:
     for tuner in resumed[2].values():
         results = tuner.results()
@@ -135,7 +135,7 @@ def test_results_have_a_row_a_trial_with_score_spread_and_baseline(
 
 
 def test_history_is_tidy_and_complete(
-    resumed: tuple[dict[str, bytes], dict[str, bytes], dict[str, CrossValidationTuner], list[str]],
+    resumed: Resumed,
 ) -> None:
     for tuner in resumed[2].values():
         history = tuner.history()
@@ -158,7 +158,7 @@ def test_history_is_tidy_and_complete(
 
 
 def test_every_development_row_is_predicted_by_the_fold_that_left_it_out(
-    resumed: tuple[dict[str, bytes], dict[str, bytes], dict[str, CrossValidationTuner], list[str]],
+    resumed: Resumed,
     finished_study: StudyFolder,
 ) -> None:
     rows = len(finished_study.open().prepare())
@@ -186,12 +186,12 @@ def test_warnings_about_split_and_folds_come_once_and_many_in_one_line(
     assert [line.partition(" (")[0] for line in sealed] == [
         "note: no radiograph of the hold-out set",
         "note: every radiograph of the hold-out set",
-        f"note: a fold of Regime I trains on up to {rows} radiographs, so from that batch size on "
-        f"all are alike; {sizes}".partition(" (")[0],
+        f"note: a fold of Regime I trains on up to {rows} radiographs, so all batch sizes from "
+        f"that on are equivalent; {sizes}".partition(" (")[0],
     ]
     assert holdout.startswith("note: the hold-out set has 2 patients")
-    assert "a search can tell trials apart" in resolved
-    assert names.startswith("note: the study has keyed hashes in place of patient ids")
+    assert "a search can distinguish trials" in resolved
+    assert names.startswith("note: the study has keyed hashes instead of patient ids")
     assert re.match(
         r"note: only \d of \d+ patients \w+ [\w ]+, score \d, fewer than the 3 folds: ", folds
     )
@@ -256,9 +256,9 @@ def test_a_final_model_at_other_values_than_regime_1s_best_is_said(
     study.regime_1()
     study.regime_2(5, 0.125)
     study.final()
-    told = [note for note in notes.said if "the final model uses that of Regime II" in note]
-    assert any("batch_size=5" in note for note in told)
-    assert any("dropout_rate=0.125" in note for note in told)
+    messages = [note for note in notes.said if "the final model uses that of Regime II" in note]
+    assert any("batch_size=5" in note for note in messages)
+    assert any("dropout_rate=0.125" in note for note in messages)
 
 
 REGIME_1 = """

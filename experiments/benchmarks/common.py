@@ -144,8 +144,8 @@ def print_table(
         table.add_row(*(str(cell) for cell in row))
     console = Console(width=max(Console().width, 120))
     console.print(table)
-    told = ", ".join(f"{name} {version}" for name, version in versions().items())
-    for line in (*notes, f"{_processor()}, {os.cpu_count()} cores; {told}"):
+    expected = ", ".join(f"{name} {version}" for name, version in versions().items())
+    for line in (*notes, f"{_processor()}, {os.cpu_count()} cores; {expected}"):
         console.print(line, markup=False, highlight=False)
 
 

@@ -76,20 +76,19 @@ class Standing:
         return self.answer == "above"
 
     @property
-    def told(self) -> str:
+    def in_words(self) -> str:
         """The figure, its reference, and the gain with its interval."""
         if self.gain is None:
             return f"cannot be decided: {self.reason}"
-        found = self.gain
+        gain = self.gain
         ends = (
-            f"too few of {found.num_patients} patients for an interval"
-            if math.isnan(found.gain.low)
-            else f"95 % over {found.num_patients} patients {found.gain.low:+.3f} to "
-            f"{found.gain.high:+.3f}"
+            f"too few of {gain.num_patients} patients for an interval"
+            if math.isnan(gain.gain.low)
+            else f"95 % over {gain.num_patients} patients {gain.gain.low:+.3f} to "
+            f"{gain.gain.high:+.3f}"
         )
         return (
-            f"{found.model:.3f} against {found.reference:.3f}, gain {found.gain.value:+.3f} "
-            f"({ends})"
+            f"{gain.model:.3f} against {gain.reference:.3f}, gain {gain.gain.value:+.3f} ({ends})"
         )
 
     @property
@@ -100,20 +99,20 @@ class Standing:
         if self.is_above:
             return ""
         what = "lies below" if self.answer == "below" else "cannot be distinguished from"
-        return f"{what} {self._baseline}: {self.told}"
+        return f"{what} {self._baseline}: {self.in_words}"
 
     @property
     def figures(self) -> dict[str, float | None]:
         """The numbers behind the decision, by name."""
         if self.gain is None:
             return {}
-        found = self.gain
+        gain = self.gain
         return {
-            self.metric: found.model,
-            f"{self.metric}_view_only": found.baseline,
-            f"{self.metric}_gain": found.gain.value,
-            f"{self.metric}_gain_low": found.gain.low,
-            f"{self.metric}_gain_high": found.gain.high,
+            self.metric: gain.model,
+            f"{self.metric}_view_only": gain.baseline,
+            f"{self.metric}_gain": gain.gain.value,
+            f"{self.metric}_gain_low": gain.gain.low,
+            f"{self.metric}_gain_high": gain.gain.high,
         }
 
     @property
@@ -155,9 +154,9 @@ def standings(project: Project) -> tuple[Standing, ...]:
     if project.best is None or not project.run.view_only_baseline:
         return ()
     try:
-        found = out_of_fold_predictions(project)
-        assert found.folds is not None
-        return standings_of(found, view_only_of_folds(found.labels, found.folds))
+        predictions = out_of_fold_predictions(project)
+        assert predictions.folds is not None
+        return standings_of(predictions, view_only_of_folds(predictions.labels, predictions.folds))
     except DAMAGED:
         return _undecided(NO_PREDICTIONS)
 
@@ -172,9 +171,13 @@ def against_view_lines(project: Project) -> list[tuple[str, bool]]:
     lines = []
     for item in standings(project):
         name = f"val_{item.metric}"
-        known = f"{name} of the view alone {baseline[name]:.4f}" if name in baseline else name
-        verdict = f"WARNING: {item.doubt}" if item.doubt else f"the trial is above it: {item.told}"
-        lines.append((f"{known}; {verdict}", bool(item.doubt)))
+        baseline_text = (
+            f"{name} of the view alone {baseline[name]:.4f}" if name in baseline else name
+        )
+        verdict = (
+            f"WARNING: {item.doubt}" if item.doubt else f"the trial is above it: {item.in_words}"
+        )
+        lines.append((f"{baseline_text}; {verdict}", bool(item.doubt)))
     return lines
 
 
@@ -185,8 +188,8 @@ def nested_standings(nested: Nested) -> tuple[Standing, ...]:
     try:
         table = read_predictions(nested.folder / NESTED_PREDICTIONS)
         folds = table[OUTER_FOLD].to_numpy(np.int64)
-        found = dataclasses.replace(as_predictions(table), folds=folds)
-        return standings_of(found, view_only_of_folds(found.labels, folds))
+        predictions = dataclasses.replace(as_predictions(table), folds=folds)
+        return standings_of(predictions, view_only_of_folds(predictions.labels, folds))
     except DAMAGED:
         return _undecided(NO_PREDICTIONS)
 
@@ -205,8 +208,8 @@ def holdout_standings(records: StudyRecords) -> tuple[Standing, ...]:
     if development is None:
         return _undecided("no search has recorded the labels of the development set")
     try:
-        found = as_predictions(records.predictions)
-        return standings_of(found, view_only_scores(development, found.labels))
+        predictions = as_predictions(records.predictions)
+        return standings_of(predictions, view_only_scores(development, predictions.labels))
     except DAMAGED as error:
         return _undecided(str(error))
 
@@ -218,11 +221,11 @@ def study_standings(records: StudyRecords) -> Mapping[str, tuple[Standing, ...]]
         REGIME_2: records.regime_2,
         "cross_validation": records.cross_validation,
     }
-    found = {name: standings(item) for name, item in projects.items() if item is not None}
+    by_part = {name: standings(item) for name, item in projects.items() if item is not None}
     if records.nested is not None:
-        found["nested"] = nested_standings(records.nested)
-    found["holdout"] = holdout_standings(records)
-    return {name: items for name, items in found.items() if items}
+        by_part["nested"] = nested_standings(records.nested)
+    by_part["holdout"] = holdout_standings(records)
+    return {name: items for name, items in by_part.items() if items}
 
 
 @dataclass(frozen=True)
@@ -237,19 +240,19 @@ class _Asked:
 # A report shows the same decision in several places, and it takes seconds for thousands of rows.
 @functools.lru_cache(maxsize=32)
 def _standings_of(asked: _Asked) -> tuple[Standing, ...]:
-    found = asked.predictions
-    view_problems = problems_of(dataclasses.replace(found, probabilities=asked.view_scores))
+    predictions = asked.predictions
+    view_problems = problems_of(dataclasses.replace(predictions, probabilities=asked.view_scores))
     items = []
-    for name, (truth, score, mask) in problems_of(found).items():
+    for name, (truth, score, mask) in problems_of(predictions).items():
         metric = name.removeprefix("val_")
         gain = gain_over(
             truth,
             score,
             view_problems[name][1],
-            found.patient_ids,
+            predictions.patient_ids,
             mask,
-            strata=found.labels[:, :NUM_VIEWS].argmax(axis=1),
-            folds=found.folds,
+            strata=predictions.labels[:, :NUM_VIEWS].argmax(axis=1),
+            folds=predictions.folds,
         )
         if math.isnan(gain.model):
             reason = "no label has both a positive and a negative radiograph"

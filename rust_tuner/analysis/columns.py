@@ -16,7 +16,7 @@ from rust_tuner.words import METRICS, words
 
 Kind = Literal["text", "id", "whole", "number", "value", "yes_or_no", "interval"]
 
-# The column that marks a batch that holds the whole fold.
+# The column that marks a batch that contains the whole fold.
 ONE_STEP = "one_step"
 
 

@@ -86,7 +86,7 @@ def best_hyperparameters(project: Project) -> BestHyperparameters:
         score_std=best.spread(project.objective.removeprefix("val_")),
         score_interval=None if math.isnan(interval.low) else [interval.low, interval.high],
         tied_trials=[name for name, tie in compared.items() if tie.tied] or None,
-        score_kind="selection score: the best of several trials, no estimate for new patients",
+        score_kind="selection score: the best of several trials, not an estimate for new patients",
         epoch=best.epoch,
         trial=best.trial,
         metrics=best.metrics,

@@ -84,7 +84,7 @@ def find_images(
     Returns:
         `image` of the table -> file, and how the study reads it.
     """
-    found: Mapping[tuple[str, ...], tuple[Path, Reading]] = {}
+    images: Mapping[tuple[str, ...], tuple[Path, Reading]] = {}
     if manifest is not None:
         try:
             # Patient ids were checked when the study was prepared.
@@ -95,11 +95,11 @@ def find_images(
                 radiographs = read_as_recorded(radiographs, pixels)
             keys = radiographs.written[list(_KEYS)].itertuples(index=False, name=None)
             readings = framed(radiographs.readings, framing)
-            found = dict(zip(keys, zip(radiographs.images, readings, strict=True), strict=True))
+            images = dict(zip(keys, zip(radiographs.images, readings, strict=True), strict=True))
         except (RustTunerError, OSError):
-            found = {}
+            images = {}
     return {
-        row["image"]: found.get(
+        row["image"]: images.get(
             tuple(row[name] for name in _KEYS),
             (Path(row["image"]), replace(AS_STORED, framing=framing)),
         )

@@ -11,8 +11,8 @@ from rust_tuner.analysis.verdict import MODEL_NAMES, SEARCH_NAMES
 from rust_tuner.errors import RustTunerError
 from rust_tuner.last_run import NOTE_FILE, LastRun, read_last_run
 from rust_tuner.records.baselines import BASELINES, BASELINES_FOLDER
-from rust_tuner.records.folder import CROSS_VALIDATION, FINAL
-from rust_tuner.records.looks import HOLDOUT_FILE
+from rust_tuner.records.folder import CROSS_VALIDATION
+from rust_tuner.records.looks import FINAL, HOLDOUT_FILE
 from rust_tuner.records.project import (
     REGIME_1,
     REGIME_2,
@@ -180,14 +180,14 @@ def live_view(directory: Path) -> LiveView:
 
 def fingerprint(directory: Path) -> int:
     """A number that changes when a trial, a fold or a step of a study begins or ends."""
-    found = []
+    states = []
     for path in _watched(directory):
         try:
             status = os.stat(path)
-            found.append((str(path), status.st_mtime_ns, status.st_size))
+            states.append((str(path), status.st_mtime_ns, status.st_size))
         except OSError:
-            found.append((str(path), 0, 0))
-    return hash(tuple(found))
+            states.append((str(path), 0, 0))
+    return hash(tuple(states))
 
 
 def _watched(directory: Path) -> Iterator[Path]:
@@ -225,9 +225,9 @@ def _written(folder: Path) -> int:
 
 def _score(project: Project, best: TrialRecord) -> str:
     name = _metric_of(project, best)
-    found = best.interval(name)
-    interval = "" if np.isnan(found.low) else f" ({found.low:.3f} to {found.high:.3f})"
-    return f"{METRICS.get(name, name)} {found.value:.3f}{interval}"
+    figure = best.interval(name)
+    interval = "" if np.isnan(figure.low) else f" ({figure.low:.3f} to {figure.high:.3f})"
+    return f"{METRICS.get(name, name)} {figure.value:.3f}{interval}"
 
 
 def _scores(project: Project, metric: str) -> tuple[float, ...]:
@@ -237,11 +237,11 @@ def _scores(project: Project, metric: str) -> tuple[float, ...]:
 
 def _metric_of(project: Project, trial: TrialRecord) -> str:
     """The visible cortices if a trial has them, else the objective."""
-    known = {name for fold in trial.folds for name in fold.validation} | {
+    metrics = {name for fold in trial.folds for name in fold.validation} | {
         name.removeprefix("val_") for name in trial.metrics
     }
     lead = CORTEX_SCOPE.metric
-    return lead if lead in known else project.objective.removeprefix("val_")
+    return lead if lead in metrics else project.objective.removeprefix("val_")
 
 
 def _values(trial: TrialRecord) -> tuple[tuple[str, str], ...]:

@@ -54,9 +54,9 @@ def search_figures_of(records: StudyRecords, project: Project, best: TrialRecord
         constant = _constant_error(out_of_fold_predictions(project).totals.reference)
         return _main_of(figures, constant)
     except DAMAGED:
-        found = best.interval(CORTEX_SCOPE.metric)
-        row = {"value": found.value, "low": found.low, "high": found.high}
-        return MainFigures(None, None, None if math.isnan(found.value) else row)
+        figure = best.interval(CORTEX_SCOPE.metric)
+        row = {"value": figure.value, "low": figure.low, "high": figure.high}
+        return MainFigures(None, None, None if math.isnan(figure.value) else row)
 
 
 def _main_of(figures: pd.DataFrame, constant: float) -> MainFigures:
@@ -70,8 +70,8 @@ def _main_of(figures: pd.DataFrame, constant: float) -> MainFigures:
 
 def _constant_error(totals: npt.NDArray[Any]) -> float:
     """The mean absolute error of the median total for every visit."""
-    known = np.asarray(totals, dtype=np.float64)
-    return float(np.abs(known - np.median(known)).mean()) if len(known) else math.nan
+    values = np.asarray(totals, dtype=np.float64)
+    return float(np.abs(values - np.median(values)).mean()) if len(values) else math.nan
 
 
 def figures_text(main: MainFigures) -> str:

@@ -151,9 +151,9 @@ def summary_table(nested: Nested) -> pd.DataFrame:
     asked = itertools.product(SUMMARY_NAMES, FIGURES) if nested.summary is not None else ()
     for what, figure in asked:
         assert nested.summary is not None
-        known = nested.summary.part(what).figure(figure)
-        value = known.value if known.mean is None else known.mean
-        rows.append((what, figure, value, known.std, known.low, known.high))
+        part = nested.summary.part(what).figure(figure)
+        value = part.value if part.mean is None else part.mean
+        rows.append((what, figure, value, part.std, part.low, part.high))
     names = ["what", "metric", "value", "std", "low", "high"]
     return pd.DataFrame(rows, columns=names).astype(dict.fromkeys(names[2:], "float64"))
 

@@ -111,7 +111,8 @@ def _afterwards(records: StudyRecords) -> NextStep | None:
         options = ("--manifest", manifest, "--weights", "imagenet")
         return NextStep(
             command("study", another_folder(folder), *options, *_kept_choices(records)),
-            "this backbone has not seen photographs or radiographs; one that has can do better",
+            "this backbone was not trained on photographs or radiographs; a pretrained one can be "
+            "better",
         )
     if study is not None and study.is_small:
         options = ("--manifest", manifest, "--scale", "full")

@@ -155,7 +155,7 @@ def _batch_size_was_applied(records: StudyRecords) -> tuple[Status, str]:
         )
     if len(sizes) > 1 and 2 * held > len(sizes):
         return FAILED, reason
-    # A single size that holds the whole fold cannot be compared with another.
+    # A single size that contains the whole fold cannot be compared with another.
     is_alike = len(sizes) > 1 and len(set(sizes.values())) == 1
     return (WARNING if held or is_alike else PASSED), reason
 
@@ -178,16 +178,16 @@ def _is_complete(records: StudyRecords) -> tuple[Status, str]:
 
 @_asks("Do scores on visible cortices beat the view alone?")
 def _beats_the_view(records: StudyRecords) -> tuple[Status, str]:
-    found = {
+    results = {
         PARTS[part]: item
         for part, items in study_standings(records).items()
         for item in items
         if item.metric == CORTEX_SCOPE.metric
     }
-    if not found:
+    if not results:
         return NOT_YET, "nothing has a score yet"
-    reason = "; ".join(f"{name} {item.doubt or item.told}" for name, item in found.items())
-    answers = {item.answer for item in found.values()}
+    reason = "; ".join(f"{name} {item.doubt or item.in_words}" for name, item in results.items())
+    answers = {item.answer for item in results.values()}
     if "below" in answers:
         return FAILED, reason
     if answers == {"undecided"}:

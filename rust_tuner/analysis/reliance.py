@@ -39,7 +39,7 @@ def reliance_of(
         grave.append("The AUROC of visible cortices is undefined.")
     if records.holdout is None:
         reasons = [
-            "The score was used to choose, so chance helped; it is too high by an unknown amount.",
+            "The trial was chosen by this score, so the score is too high by an unknown amount.",
             *_no_estimate(records),
             *_few_prepared(records),
             *_small(records),
@@ -74,11 +74,11 @@ def _failed_checks(records: StudyRecords) -> list[str]:
 def _not_above(records: StudyRecords) -> list[str]:
     """Why the visible cortices are not shown to be read better than by chance."""
     if records.holdout is not None:
-        found = holdout_standings(records)
+        results = holdout_standings(records)
     else:
         last = last_search(records)
-        found = () if last is None else standings(last[1])
-    for item in found:
+        results = () if last is None else standings(last[1])
+    for item in results:
         if item.metric == CORTEX_SCOPE.metric and item.doubt:
             what = "The AUROC of visible cortices"
             if item.gain is None:
@@ -90,13 +90,13 @@ def _not_above(records: StudyRecords) -> list[str]:
 def _no_estimate(records: StudyRecords) -> list[str]:
     nested = records.nested
     if nested is None or nested.summary is None:
-        return ["No patient outside the search has been looked at."]
-    found = nested.summary.estimate.figure(CORTEX_SCOPE.metric)
+        return ["No patients outside the search have been evaluated."]
+    estimate = nested.summary.estimate.figure(CORTEX_SCOPE.metric)
     above = [item for item in nested_standings(nested) if item.metric == CORTEX_SCOPE.metric]
     what = "" if all(item.is_above for item in above) else ", not shown to be above chance"
     return [
         f"Nested cross-validation estimates the AUROC of visible cortices of the whole procedure "
-        f"at {found.mean:.3f}{what}."
+        f"at {estimate.mean:.3f}{what}."
     ]
 
 

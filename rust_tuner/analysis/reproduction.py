@@ -56,16 +56,16 @@ def reproduction(records: StudyRecords) -> Reproduction:
 def preset_of(protocol: Mapping[str, Any]) -> str | None:
     """The preset of `--protocol` that a protocol follows: `study`, `clinical` or None."""
     for name, choices in (("study", Protocol.study()), ("clinical", Protocol.clinical())):
-        known = choices.to_json()
-        if all(protocol.get(item) == known[item] for item in _PRESET_FIELDS):
+        preset = choices.to_json()
+        if all(protocol.get(item) == preset[item] for item in _PRESET_FIELDS):
             return name
     return None
 
 
 def _views(protocol: Mapping[str, Any]) -> str | None:
     given = {view: tuple(names) for view, names in (protocol.get("view_cortices") or {}).items()}
-    known = {"anatomical": ANATOMICAL_VIEWS, "published": PUBLISHED_VIEWS}
-    return next((name for name, views in known.items() if views == given), None)
+    presets = {"anatomical": ANATOMICAL_VIEWS, "published": PUBLISHED_VIEWS}
+    return next((name for name, views in presets.items() if views == given), None)
 
 
 def _without_option(protocol: Mapping[str, Any]) -> list[str]:
@@ -75,7 +75,7 @@ def _without_option(protocol: Mapping[str, Any]) -> list[str]:
         odd += list(_PRESET_FIELDS)
     if _views(protocol) is None:
         odd.append("view_cortices")
-    known = Protocol.study().to_json()
+    defaults = Protocol.study().to_json()
     names = ["score_epoch", "baseline_batch_size", "baseline_dropout_rate"]
     if protocol.get("scale") != "small":
         names += ["final_folds", "final_epochs"]
@@ -83,7 +83,7 @@ def _without_option(protocol: Mapping[str, Any]) -> list[str]:
         names = names[:1]
     if protocol.get("fit_batch_sizes") and protocol.get("scale") != "small":
         names.append("batch_size_range")
-    return odd + [name for name in names if protocol.get(name, known[name]) != known[name]]
+    return odd + [name for name in names if protocol.get(name, defaults[name]) != defaults[name]]
 
 
 def _commands(records: StudyRecords, study: StudyRecord) -> list[str]:

@@ -20,7 +20,7 @@ def stopped_note(project: Project) -> str | None:
     left_out = sum(project.run.epochs - _epochs(trial) for trial in stopped)
     start = (
         f"{len(stopped)} of {len(project.trials)} trials were stopped {stopped_as(rule)}, which "
-        f"left out {left_out / planned:.0%} of all epochs: "
+        f"saved {left_out / planned:.0%} of all epochs: "
     )
     end = "They have no score; which trials are tied with the best is judged among the others."
     if is_halving(rule):
@@ -28,7 +28,7 @@ def stopped_note(project: Project) -> str | None:
         return (
             f"{start}after {_epochs_text(_rung(rule))}, and after each "
             f"{rule['factor']} times as many, only one in {rule['factor']} of the trials so far "
-            f"went on. {end}" + (f" {note}" if note else "")
+            f"continued. {end}" + (f" {note}" if note else "")
         )
     return (
         f"{start}from epoch {rule.get('first_epoch')} (from 0) on, at {rule.get('in_a_row')} "
@@ -69,16 +69,16 @@ def rungs_note(project: Project) -> str | None:
     from scipy.stats import spearmanr
 
     correlation = float(spearmanr(early, last).statistic)
-    told = (
+    message = (
         f"Over the {len(curves)} trials that were completed, the scores after "
         f"{_epochs_text(rung)} and at the last epoch have a rank correlation of {correlation:.2f} "
         "(smaller than over all trials, since these were selected by rank)"
     )
     if correlation >= _WEAK:
-        return f"{told}."
+        return f"{message}."
     return (
-        f"{told}: early epochs do not rank them, so a trial that was stopped may have been better. "
-        "Search with a later first rung, or with stop_hopeless=True."
+        f"{message}: early epochs do not rank them, so a trial that was stopped may have been "
+        "better. Search with a later first rung, or with stop_hopeless=True."
     )
 
 

@@ -99,12 +99,12 @@ def recorded_figures(holdout: Holdout | None, computed: pd.DataFrame | None = No
             reason = "the recorded interval does not contain the figure"
             rows[key] = row | {"low": math.nan, "high": math.nan, "reason": reason}
     for key, value in _values(holdout) if holdout is not None else ():
-        known = rows.get(key)
-        if known is None and key[1] not in LABELS:
-            known = dict.fromkeys(_COLUMNS) | dict(zip(_COLUMNS, key, strict=False))
-            known |= {"low": math.nan, "high": math.nan, "reason": ""}
-        if known is not None:
-            rows[key] = _with_value(known, value)
+        row_of_key = rows.get(key)
+        if row_of_key is None and key[1] not in LABELS:
+            row_of_key = dict.fromkeys(_COLUMNS) | dict(zip(_COLUMNS, key, strict=False))
+            row_of_key |= {"low": math.nan, "high": math.nan, "reason": ""}
+        if row_of_key is not None:
+            rows[key] = _with_value(row_of_key, value)
     result = pd.DataFrame(list(rows.values()), columns=list(_COLUMNS))
     types = {"defined": "Int64", "total": "Int64"}
     types |= dict.fromkeys(("value", "low", "high"), "float64")
@@ -113,9 +113,9 @@ def recorded_figures(holdout: Holdout | None, computed: pd.DataFrame | None = No
 
 def holdout_metrics(records: StudyRecords) -> dict[str, float | None]:
     """The main figures of the hold-out set: the most likely scores first, then as recorded."""
-    found = {} if records.holdout is None else records.holdout.metrics.by_name
+    metrics = {} if records.holdout is None else records.holdout.metrics.by_name
     figures = holdout_figures(records)
-    rest = {name: value for name, value in found.items() if name not in SCORE_FIGURES}
+    rest = {name: value for name, value in metrics.items() if name not in SCORE_FIGURES}
     return _score_figures(figures) | rest
 
 
@@ -156,14 +156,14 @@ def out_of_fold_figures(project: Project, union: UnionCutoff) -> pd.DataFrame:
     for scope in SCOPES:
         if scope.objective not in best.metrics:
             continue
-        found = best.interval(scope.metric)
+        figure = best.interval(scope.metric)
         is_here = (table["figure"] == "auroc") & (table["of"] == scope.key)
         is_here &= table["average"] == "macro"
-        reason = "fewer than two folds" if math.isnan(found.low) else ""
+        reason = "fewer than two folds" if math.isnan(figure.low) else ""
         for name, value in (
-            ("value", found.value),
-            ("low", found.low),
-            ("high", found.high),
+            ("value", figure.value),
+            ("low", figure.low),
+            ("high", figure.high),
             ("reason", reason),
             (OVER, FOLDS),
         ):
@@ -175,27 +175,27 @@ def union_of(records: StudyRecords) -> UnionCutoff:
     """The threshold of union in a study, and the cut-off of the predicted total."""
     asked = None if records.study is None else records.study.protocol.get("union_threshold")
     threshold = float(asked) if isinstance(asked, int | float) else UNION_THRESHOLD
-    found = records.holdout
-    if found is None:
+    holdout = records.holdout
+    if holdout is None:
         return development_cutoff(records.cross_validation, threshold=threshold)
-    return recorded_cutoff(found, threshold)
+    return recorded_cutoff(holdout, threshold)
 
 
 def recorded_cutoff(holdout: Holdout, threshold: float = UNION_THRESHOLD) -> UnionCutoff:
     """The cut-off of `final/holdout.json`; the threshold itself for an earlier version."""
     threshold = holdout.union_threshold or threshold
-    known = holdout.union_cutoff
-    if known is None:
+    cutoff = holdout.union_cutoff
+    if cutoff is None:
         how = "not chosen: an earlier version used the threshold of the true total"
         return UnionCutoff(threshold, threshold, how)
     return UnionCutoff(
-        known.value,
+        cutoff.value,
         threshold,
-        known.how,
-        chosen=known.chosen,
-        youden=math.nan if known.youden is None else known.youden,
-        visits=known.visits,
-        united=known.united,
+        cutoff.how,
+        chosen=cutoff.chosen,
+        youden=math.nan if cutoff.youden is None else cutoff.youden,
+        visits=cutoff.visits,
+        united=cutoff.united,
     )
 
 
@@ -244,8 +244,8 @@ def find_figure(
 def _score_figures(figures: pd.DataFrame) -> dict[str, float | None]:
     """The means of the most likely scores' figures; None if undefined."""
     rows = {name: find_figure(figures, name, CORTEX_GROUP) for name in SCORE_FIGURES}
-    known = {name: float(row["value"]) for name, row in rows.items() if row is not None}
-    return {name: None if math.isnan(value) else value for name, value in known.items()}
+    values = {name: float(row["value"]) for name, row in rows.items() if row is not None}
+    return {name: None if math.isnan(value) else value for name, value in values.items()}
 
 
 def _records(table: pd.DataFrame) -> list[Row]:

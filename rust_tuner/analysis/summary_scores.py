@@ -12,7 +12,6 @@ from rust_tuner.scope import AUROCS, SCOPES
 
 # A choice was made by it, so chance helped; or it is of patients that no choice used.
 SELECTION, ESTIMATE = "selection score", "estimate"
-METRICS_TOLD = AUROCS
 
 _COLUMNS = ("part", "kind", "metric", "value", "low", "high", "view_only")
 
@@ -28,14 +27,14 @@ def summary_scores(records: StudyRecords) -> pd.DataFrame:
     rows: list[tuple[object, ...]] = []
 
     def add(part: str, project: Project) -> None:
-        known = view_only_of(project)
-        told = f"{part}, {project.run.subject.num_folds} folds"
-        for metric in METRICS_TOLD:
+        baseline = view_only_of(project)
+        title = f"{part}, {project.run.subject.num_folds} folds"
+        for metric in AUROCS:
             best = project.best
             if best is not None and f"val_{metric}" in best.metrics:
-                found = best.interval(metric)
-                figure = (found.value, found.low, found.high)
-                rows.append((told, SELECTION, metric, *figure, known.get(metric)))
+                interval = best.interval(metric)
+                figure = (interval.value, interval.low, interval.high)
+                rows.append((title, SELECTION, metric, *figure, baseline.get(metric)))
 
     done = {name: item for name, item in records.baselines.items() if item.best is not None}
     if done:
@@ -50,21 +49,23 @@ def summary_scores(records: StudyRecords) -> pd.DataFrame:
         add("tuned model, cross-validated", records.cross_validation)
     nested = records.nested
     if nested is not None and nested.summary is not None:
-        told = f"nested cross-validation, {nested.outer_folds} outer folds"
-        for metric in METRICS_TOLD:
-            found = nested.summary.estimate.figure(metric)
+        part_title = f"nested cross-validation, {nested.outer_folds} outer folds"
+        for metric in AUROCS:
+            outer = nested.summary.estimate.figure(metric)
             view = nested.summary.view_only_baseline.figure(metric)
-            rows.append((told, ESTIMATE, metric, found.mean, found.low, found.high, view.mean))
+            rows.append(
+                (part_title, ESTIMATE, metric, outer.mean, outer.low, outer.high, view.mean)
+            )
     if records.holdout is not None:
         figures = holdout_figures(records)
-        told = f"tuned model, hold-out set of {records.holdout.patients} patients"
+        part_title = f"tuned model, hold-out set of {records.holdout.patients} patients"
         if len(records.looks) > 1:
-            told += f", {count_text(records.looks)}"
+            part_title += f", {count_text(records.looks)}"
         for scope in SCOPES:
             row = find_figure(figures, "auroc", scope.key) or {}
             figure = (row.get(name) for name in ("value", "low", "high"))
-            known = records.holdout.view_only_baseline.by_name[scope.metric]
-            rows.append((told, ESTIMATE, scope.metric, *figure, known))
+            baseline_value = records.holdout.view_only_baseline.by_name[scope.metric]
+            rows.append((part_title, ESTIMATE, scope.metric, *figure, baseline_value))
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
     return table.astype(dict.fromkeys(_COLUMNS[3:], "float64"))
 

@@ -46,8 +46,15 @@ def trials_table(project: Project) -> pd.DataFrame:
     this trial).
     """
     table = results_table(project)
-    score = table["score"].astype("float64")
-    running = score.cummin() if project.run.lower_is_better else score.cummax()
+    return with_best_so_far(table, "score", lower_is_better=project.run.lower_is_better)
+
+
+def with_best_so_far(
+    table: pd.DataFrame, column: str, *, lower_is_better: bool = False
+) -> pd.DataFrame:
+    """Trials in their order with a column as their `score`, and `best_so_far` beside it."""
+    score = table[column].astype("float64")
+    running = score.cummin() if lower_is_better else score.cummax()
     return table.assign(score=score, best_so_far=running.ffill())
 
 
@@ -153,9 +160,9 @@ def ranked_curves(project: Project, *, metric: str = "auroc", count: int = 9) ->
     parts = []
     for row in trials.iloc[shown].to_dict("records"):
         curves = curves_table(project, model=project.folder.name, metric=metric, trial=row["trial"])
-        known = {name: row[name] for name in ("trial", "rank", "score")}
-        known |= {column: row[name] for name, column in searched.items()}
-        parts.append(pd.DataFrame({**known, **curves}))
+        fixed = {name: row[name] for name in ("trial", "rank", "score")}
+        fixed |= {column: row[name] for name, column in searched.items()}
+        parts.append(pd.DataFrame({**fixed, **curves}))
     names = ["trial", "rank", "score", *searched.values()]
     columns = [*names, "model", "split", "epoch", "fold", metric]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
@@ -231,19 +238,19 @@ def final_table(records: StudyRecords) -> pd.DataFrame:
     project = records.cross_validation
     best = project.best if project is not None else None
     if project is not None and best is not None:
-        known = project.run.view_only_baseline or {}
+        baseline = project.run.view_only_baseline or {}
         for metric, figure in out_of_fold_scores(records).items():
             rows.append((CROSS, "selection score", metric, figure, None, None))
         for name, value in best.metrics.items():
             metric = name.removeprefix("val_")
             rows.append(
-                (CROSS, "selection score", metric, value, best.spread(metric), known.get(name))
+                (CROSS, "selection score", metric, value, best.spread(metric), baseline.get(name))
             )
     if records.holdout is not None:
         alone = records.holdout.view_only_baseline
-        known = {"auroc": alone.auroc, "cortex_auroc": alone.cortex_auroc}
+        baseline = {"auroc": alone.auroc, "cortex_auroc": alone.cortex_auroc}
         for metric, figure in holdout_metrics(records).items():
-            rows.append((HOLDOUT, "estimate", metric, figure, None, known.get(metric)))
+            rows.append((HOLDOUT, "estimate", metric, figure, None, baseline.get(metric)))
     names = ["evaluation", "kind", "metric", "value", "std", "view_only"]
     table = pd.DataFrame(rows, columns=names)
     table = table.astype(dict.fromkeys(names[3:], "float64"))

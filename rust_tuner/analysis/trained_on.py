@@ -20,8 +20,8 @@ def ways_trained(project: Project) -> Counter[tuple[TrainedOn | None, ...]]:
 def trained_note(project: Project) -> str | None:
     """What differs between the trials; None where all were trained alike, or nothing is known."""
     ways = ways_trained(project)
-    known = [way for way in ways if way != (None,)]
-    if len(known) < 2:
+    recorded = [way for way in ways if way != (None,)]
+    if len(recorded) < 2:
         return None
     machines = {one.machine for way in ways for one in way if one is not None and one.machine}
     texts: Counter[str] = Counter()

@@ -281,37 +281,39 @@ def _holdout_warnings(records: StudyRecords) -> list[str]:
 
 
 def _search_warnings(records: StudyRecords) -> list[str]:
-    found: list[str] = []
+    warnings: list[str] = []
     if records.study is None:
-        found.append("study.json is missing or damaged: data and choices are not known.")
+        warnings.append("study.json is missing or damaged: data and choices are not known.")
     elif records.study.is_small:
-        found.append("Scale small: fewer trials, folds and epochs and smaller images than needed.")
+        warnings.append(
+            "Scale small: fewer trials, folds and epochs and smaller images than needed."
+        )
     for name, project in _searches(records).items():
         ended = sum(trial.has_ended for trial in project.trials)
         total = project.run.num_trials
         if ended < total:
             step = _STEPS[name]
-            found.append(
+            warnings.append(
                 f"{name} is not finished: {ended} of {total} trials. To resume it: "
                 f"{command(step, records.directory)}"
             )
         failed = [trial for trial in project.trials if trial.status == "FAILED"]
         if failed:
             reason = (failed[0].message or "no reason recorded").splitlines()[0]
-            found.append(
+            warnings.append(
                 f"{name}: {len(failed)} of {total} trials failed and have no score, such as "
                 f"{failed[0].trial} ({reason})."
             )
         alike = [trial.trial for trial in project.trials if trial.learned_nothing]
         if alike:
-            found.append(
+            warnings.append(
                 f"{name}: {len(alike)} of {total} trials learned nothing (AUROC 0.500 in every "
                 f"fold and epoch, as for a constant answer), such as {alike[0]}."
             )
-        found += [f"{name}: {text}" for text in _at_the_edge(project)]
+        warnings += [f"{name}: {text}" for text in _at_the_edge(project)]
     nested = records.nested
     if nested is not None and len(nested.outer) < nested.outer_folds:
-        found.append(
+        warnings.append(
             f"Nested cross-validation is not finished: {len(nested.outer)} of "
             f"{nested.outer_folds} outer folds. To resume it: "
             f"{command('nested', records.directory)}"
@@ -328,29 +330,29 @@ def _search_warnings(records: StudyRecords) -> list[str]:
         if part is None
     ]
     if missing:
-        found.append(f"Not run yet: {', '.join(missing)}.")
-    return found
+        warnings.append(f"Not run yet: {', '.join(missing)}.")
+    return warnings
 
 
 def _at_the_edge(project: Project) -> list[str]:
     """Hyperparameters whose best value is at one end of the grid."""
     if project.best is None:
         return []
-    found = []
+    warnings = []
     for name, item in project.run.whole_space.items():
         values = item.config.values if item.class_name == "Choice" else None
         best = project.best.values.get(name)
         if values and len(values) > 1 and best in (min(values), max(values)):
-            found.append(
+            warnings.append(
                 f"the best {name.replace('_', ' ')}, {short_number(best)}, is at the edge of the "
                 "grid; better values may lie beyond it."
             )
-    return found
+    return warnings
 
 
 def _difference_warnings(records: StudyRecords) -> list[str]:
     searches = _searches(records)
-    found = []
+    warnings = []
     compared: tuple[tuple[str, Callable[[RunManifest], object]], ...] = (
         ("weights", lambda run: run.subject.weights and run.subject.weights.sha256),
         ("radiographs", lambda run: run.subject.targets),
@@ -359,5 +361,5 @@ def _difference_warnings(records: StudyRecords) -> list[str]:
     )
     for title, value_of in compared:
         if len({value_of(project.run) for project in searches.values()}) > 1:
-            found.append(f"{', '.join(searches)} did not use the same {title}; see Provenance.")
-    return found
+            warnings.append(f"{', '.join(searches)} did not use the same {title}; see Provenance.")
+    return warnings

@@ -160,7 +160,7 @@ app.command(
 def status(
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study's folder.")],
 ) -> None:
-    """Show how far a study is, and its best trial so far.
+    """Show the progress of a study, and its best trial so far.
 
     Works while a search runs, and on a damaged folder.
     """
@@ -276,8 +276,8 @@ def predict(
         typer.Option(
             "--plain-ids",
             help="Name all images by their paths; otherwise the CSV file, and the table for images "
-            "of folders and manifests, names them as the study names its images, and "
-            "STUDY/private/predicted.csv says which is which.",
+            "of folders and manifests, have new names, and STUDY/private/predicted.csv has the "
+            "image of each.",
         ),
     ] = False,
 ) -> None:
@@ -324,8 +324,8 @@ def predict(
         out.print(predictions_table(shown, read_novelty(file, read_card(file)), note))
         if shown["image"].tolist() != predictions["image"].tolist():
             say(
-                "note: images that were not typed one by one have the names that the study gives "
-                "them; its private/predicted.csv says which is which, or give --plain-ids"
+                "note: images that were not typed one by one have new names; private/predicted.csv "
+                "of the study has the image of each, or give --plain-ids"
             )
         if csv is not None:
             write_text(csv, csv_text(written))
@@ -339,9 +339,9 @@ def _named_as_typed(
     """Predictions for the terminal: what was typed keeps its name, all else its written one."""
     if is_verbose():
         return predictions
-    own = predictions["image"]
+    images = predictions["image"]
     return written.assign(
-        image=own.where(own.isin([str(path) for path in typed]), written["image"])
+        image=images.where(images.isin([str(path) for path in typed]), written["image"])
     )
 
 

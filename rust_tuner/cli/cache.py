@@ -21,10 +21,10 @@ cache_app = App(
 
 @cache_app.command("list", examples=("rust-tuner cache list",))
 def list_cache(cache: Cache = None) -> None:
-    """Show what the feature cache holds, with sizes.
+    """Show the content of the feature cache, with sizes.
 
-    One row for each backbone and preprocessing, the last used first, with the studies that used it
-    last. Nothing is changed.
+    One row for each backbone and preprocessing, the most recently used first, with the studies that
+    used it last. Nothing is changed.
     """
     with reporting():
         from rust_tuner.files import cache_folder
@@ -57,7 +57,7 @@ def clear_cache(
             "--older-than",
             min=0,
             metavar="DAYS",
-            help="Clear only what was not used for so many days.  [default: everything]",
+            help="Clear only features not used for this many days.  [default: everything]",
         ),
     ] = None,
     dry_run: Annotated[
@@ -66,10 +66,10 @@ def clear_cache(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     cache: Cache = None,
 ) -> None:
-    """Clear the feature cache, which costs time and no results.
+    """Clear the feature cache. No results are lost.
 
-    What a running process works in is kept, and so is every file that is not the cache's. Features
-    that are needed again are extracted again.
+    Features that a running process uses are kept, and so is every file that is not part of the
+    cache. Features that are needed again are extracted again.
     """
     with reporting():
         from rust_tuner.files import cache_folder
@@ -108,12 +108,12 @@ def _confirm(question: str) -> bool:
         return typer.confirm(question, err=True)
     except typer.Abort:
         err.print()
-        say("nobody answered; give --yes to clear without a question", style="yellow")
+        say("no answer; give --yes to clear without a question", style="yellow")
         return False
 
 
 def _say_unknown(paths: tuple[Path, ...]) -> None:
     for path in paths[:_MOST_NAMED]:
-        say(f"not the cache's, so left alone: {path}", style="yellow")
+        say(f"not part of the cache, so kept: {path}", style="yellow")
     if len(paths) > _MOST_NAMED:
         say(f"and {len(paths) - _MOST_NAMED} more", style="yellow")

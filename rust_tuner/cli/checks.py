@@ -38,7 +38,7 @@ def check(
         opened = open_study(study, None, cache=cache)
         record = opened.check(permutations)
         print_lines(out, verdict_lines(record))
-        say(f"{record.told} -> {study / CHECKS_FILE}")
+        say(f"{record.in_words} -> {study / CHECKS_FILE}")
         say_next_step(study, after="check")
     if record.of("failed"):
         raise typer.Exit(1)

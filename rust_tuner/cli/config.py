@@ -27,7 +27,7 @@ _NEAR_NAMES = ("rust-tuner.yml", "rust_tuner.yaml", "rust_tuner.yml")
 _ACTS = {
     "look-again": "another look at the hold-out set is asked for on the command line",
     "yes": "a confirmation is given on the command line",
-    "config": "which file is read is said on the command line",
+    "config": "the file is chosen on the command line",
     "help": "it is not a setting",
     "version": "it is not a setting",
 }
@@ -188,16 +188,16 @@ def _unknown(entry: Entry, commands: Mapping[str, TyperCommand]) -> str:
     if with_it:
         others = ", ".join(with_it)
         return f"is not an option of {entry.section}; it is one of {others}"
-    known = set() if entry.section is not None else set(commands)
+    keys = set() if entry.section is not None else set(commands)
     for name, command in commands.items():
         if entry.section in (None, name):
-            known |= set(_options(command)) - set(_ACTS)
+            keys |= set(_options(command)) - set(_ACTS)
             for option in command.params:
                 if f"--{entry.key}" in option.secondary_opts:
                     opposite = option_name(option)
                     return f"is the opposite of {opposite}; write {opposite}: no"
     spelled = entry.key.lower().replace("_", "-").lstrip("-").replace(" ", "-")
-    near = difflib.get_close_matches(spelled, sorted(known), n=1)
+    near = difflib.get_close_matches(spelled, sorted(keys), n=1)
     advice = f"did you mean {near[0]}?" if near else "see rust-tuner COMMAND --help"
     of = "any command" if entry.section is None else entry.section
     return f"is not an option of {of}; {advice}"

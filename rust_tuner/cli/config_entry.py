@@ -11,8 +11,8 @@ class ConfigError(typer.BadParameter):
 
     def __init__(self, path: Path, line: int | None, fault: str) -> None:
         """Say where it is, and what is wrong."""
-        place = f"{path}" if line is None else f"{path} line {line}"
-        super().__init__(f"{place}: {fault}")
+        position = f"{path}" if line is None else f"{path} line {line}"
+        super().__init__(f"{position}: {fault}")
 
     def format_message(self) -> str:
         """The message alone: the place is in it."""

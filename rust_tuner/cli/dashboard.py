@@ -24,15 +24,15 @@ def dashboard(
     *,
     port: Annotated[int, typer.Option(min=1, max=65535, metavar="N", help="The port.")] = 8080,
     once: Annotated[
-        bool, typer.Option("--once", help="Write the journal and end; start no dashboard.")
+        bool, typer.Option("--once", help="Write the journal only; do not start the dashboard.")
     ] = False,
 ) -> None:
     """Show a search in Optuna's dashboard while it runs.
 
     The search is copied into a journal beside its folder, which is extended as trials end. The page
-    is on this machine only (127.0.0.1). It works while a search runs in another terminal, for any
-    oracle, and writes nothing into the search. Ctrl-C ends it. Without optuna-dashboard, the
-    command to run where it is installed is printed.
+    can be opened on this machine only (127.0.0.1). It works while a search runs in another
+    terminal, for any oracle, and writes nothing into the search. Ctrl-C ends it. If
+    optuna-dashboard is not installed, the command that shows the journal is printed.
     """
     with reporting():
         from rust_tuner.records.optuna_mirror import mirror

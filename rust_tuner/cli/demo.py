@@ -51,8 +51,8 @@ def demo(
 ) -> None:
     """Run a small study on synthetic radiographs, with its report.
 
-    Takes a few minutes. Without a network it uses a small backbone that was trained on synthetic
-    radiographs, and reports it.
+    Takes a few minutes. Without internet access it uses a small backbone that was trained on
+    synthetic radiographs, and says so.
     """
     with reporting():
         from rust_tuner.analysis.export import export_best_hyperparameters

@@ -7,10 +7,7 @@ from pathlib import Path
 from rust_tuner.cli.run_log import log_line, log_note
 from rust_tuner.cli.shown_text import shown
 from rust_tuner.errors import RustTunerError
-from rust_tuner.files import read_json
 from rust_tuner.progress import Progress, Running, Task, show_running
-
-_RUNNING = "RUNNING"
 
 
 class LoggedProgress:
@@ -49,14 +46,15 @@ class LoggedProgress:
 
 def _trial_line(project: Path, trial: str, study: Path) -> str | None:
     """How a trial ended; None if it has not, or nobody can read it."""
+    from rust_tuner.records.trials import TRIAL_FILE, read_trial_state
+
     try:
-        state = read_json(project / f"trial_{trial}" / "trial.json")
-        status, score = state["status"], state["score"]
-    except (OSError, RustTunerError, LookupError, TypeError):
+        state = read_trial_state(project / f"trial_{trial}" / TRIAL_FILE)
+    except (OSError, RustTunerError):
         return None
-    if status == _RUNNING:
+    if state.status == "RUNNING":
         return None
     is_within = project.is_relative_to(study)
     name = project.relative_to(study).as_posix() if is_within else project.name
-    figure = "" if not isinstance(score, int | float) else f", score {score:.4f}"
-    return f"trial {trial} of {name}: {status}{figure}"
+    figure = "" if state.score is None else f", score {state.score:.4f}"
+    return f"trial {trial} of {name}: {state.status}{figure}"

@@ -30,7 +30,7 @@ def manifest(
         Path,
         typer.Option(
             metavar="FILE",
-            help="Table of scores, .xlsx or CSV: one row a radiograph, a visit or a patient.",
+            help="Table of scores, .xlsx or CSV: one row per radiograph, visit or patient.",
         ),
     ],
     out: Annotated[Path, typer.Option(metavar="FILE", help="The manifest to write.")] = Path(
@@ -39,8 +39,9 @@ def manifest(
     pattern: Annotated[
         str | None,
         typer.Option(
-            help="What file names say, such as '{patient_id}_{visit}_{view}.png'; also {date}, "
-            "{side} and *. Without it the table names the images, or DICOM tags are read."
+            help="What the parts of file names mean, such as '{patient_id}_{visit}_{view}.png'; "
+            "also {date}, {side} and *. Without it the table names the images, or DICOM tags are "
+            "read."
         ),
     ] = None,
     column: Annotated[
@@ -65,7 +66,7 @@ def manifest(
     """Join a folder of images with a table of scores.
 
     Writes the manifest, a contact sheet (HTML) with every image beside its scores, and a list of
-    what did not match and why. Nothing is guessed: what is not clear is left out and listed.
+    what did not match and why. Nothing is guessed: unclear rows and images are left out and listed.
     """
     with reporting():
         from rust_tuner.data.reading import Framing

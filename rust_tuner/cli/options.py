@@ -60,7 +60,7 @@ PlainIds = Annotated[
     typer.Option(
         "--plain-ids",
         help="Write patient ids, visits and image paths as they are in the manifest; otherwise a "
-        "new study has keyed hashes, and STUDY/private says which is which.",
+        "new study writes keyed hashes, and STUDY/private has the id of each hash.",
     ),
 ]
 ProtocolOption = Annotated[
@@ -122,9 +122,9 @@ Crop = Annotated[
     typer.Option(
         "--crop",
         metavar="centre:MM",
-        help="Use only the square of so many millimetres in the middle of each DICOM radiograph, "
+        help="Use only the square of this many millimetres in the middle of each DICOM radiograph, "
         "such as centre:150. Columns crop_left, crop_top, crop_right, crop_bottom of the manifest "
-        "replace it.  [default: none]",
+        "override it.  [default: none]",
     ),
 ]
 RemoveBorders = Annotated[
@@ -148,8 +148,8 @@ ExtractorOption = Annotated[
     Extractors | None,
     typer.Option(
         "--extractor",
-        help="What passes radiographs through the frozen backbone: keras, or onnxruntime, which "
-        "needs the extra onnx and may be faster on a processor.  [default: keras]",
+        help="Library that runs the frozen backbone on the radiographs: keras, or onnxruntime, "
+        "which needs the extra onnx and may be faster on a processor.  [default: keras]",
         rich_help_panel=_STUDY,
     ),
 ]
@@ -244,7 +244,7 @@ TimeBudget = Annotated[
         metavar="TIME",
         parser=parse_time_budget,
         help="Stop between trials once this time has passed, such as 30m, 8h, 90s or 1h30m, and "
-        "report what is there. Run the same command again to resume.",
+        "write a report of the finished part. Run the same command again to resume.",
         rich_help_panel=_RUN,
     ),
 ]
@@ -262,9 +262,9 @@ Workers = Annotated[
     typer.Option(
         metavar="N",
         parser=checked(parse_workers),
-        help="Run trials in so many processes of this machine, which share its cores; or in a Ray "
-        "cluster: ray, ray:8 or ray://host:10001; or, as slurm:8, in so many jobs of SLURM. Trials "
-        "and scores are those of one process.  [default: 1]",
+        help="Run trials in this many processes of this machine, which share its cores; or in a "
+        "Ray cluster: ray, ray:8 or ray://host:10001; or in SLURM jobs, at most 8 at a time: "
+        "slurm:8. Trials and scores are those of one process.  [default: 1]",
         rich_help_panel=_RUN,
     ),
 ]
@@ -272,7 +272,7 @@ Slurm = Annotated[
     list[str] | None,
     typer.Option(
         metavar="KEY=VALUE",
-        help="What each job of --workers slurm:N asks for, such as partition=gpu, time=4:00:00, "
+        help="Options of each job of --workers slurm:N, such as partition=gpu, time=4:00:00, "
         "mem=8G, gpus=1 or setup='module load cuda'; can be repeated.",
         rich_help_panel=_RUN,
     ),

@@ -158,11 +158,11 @@ def _versions() -> str:
     # Imported only where a log is kept: it takes as long as all options together.
     from importlib import metadata
 
-    found = [f"rust_tuner {__version__}", f"Python {platform.python_version()}"]
+    versions = [f"rust_tuner {__version__}", f"Python {platform.python_version()}"]
     for name in _PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
-            found.append(f"{name} {metadata.version(name)}")
-    return f"{', '.join(found)}, {sys.platform}"
+            versions.append(f"{name} {metadata.version(name)}")
+    return f"{', '.join(versions)}, {sys.platform}"
 
 
 def _append(path: Path, line: str) -> None:

@@ -41,31 +41,31 @@ def config(
         from rich.table import Table
         from rich.text import Text
 
-        found = config_of(ctx)
+        config_file = config_of(ctx)
         commands = dict(commands_of(ctx.find_root()))
         table = Table(box=None, pad_edge=False)
         if command is None:
-            if found is None:
+            if config_file is None:
                 say(f"{study} has no {CONFIG_FILE}")
                 return
             for title in ("option", "value", "line", "commands"):
                 table.add_column(title, overflow="fold")
-            for in_file in _rows_of_file(found, commands):
+            for in_file in _rows_of_file(config_file, commands):
                 table.add_row(*map(Text, in_file))
         else:
             for title in ("option", "value", "from"):
                 table.add_column(title, overflow="fold")
-            for row in _rows_of_command(found, command, commands):
+            for row in _rows_of_command(config_file, command, commands):
                 table.add_row(*map(Text, row))
         out.print(table)
 
 
 def _rows_of_file(
-    found: Config, commands: Mapping[str, TyperCommand]
+    config_file: Config, commands: Mapping[str, TyperCommand]
 ) -> list[tuple[str, str, str, str]]:
     """Each option of the file with its value and line, and the commands that it is for."""
     rows: dict[tuple[int, str], tuple[str, list[str]]] = {}
-    for name, values in found.values.items():
+    for name, values in config_file.values.items():
         for param in commands[name].params:
             if param.name in values:
                 value, line = values[param.name]
@@ -78,20 +78,20 @@ def _rows_of_file(
 
 
 def _rows_of_command(
-    found: Config | None, command: str, commands: Mapping[str, TyperCommand]
+    config_file: Config | None, command: str, commands: Mapping[str, TyperCommand]
 ) -> list[tuple[str, str, str]]:
     """Each option of a command with its value, and where that comes from."""
     if command not in commands:
         names = ", ".join(commands)
         raise typer.BadParameter(f"{command!r}; expected one of {names}", param_hint="COMMAND")
-    values = {} if found is None else found.of(command)
+    values = {} if config_file is None else config_file.of(command)
     rows = []
     for param in commands[command].params:
         if not isinstance(param, TyperOption) or param.rich_help_panel == OF_ALL_COMMANDS:
             continue
-        if found is not None and param.name in values:
+        if config_file is not None and param.name in values:
             value, line = values[param.name]
-            row = (option_name(param), config_value(value), f"{found.path.name} line {line}")
+            row = (option_name(param), config_value(value), f"{config_file.path.name} line {line}")
         else:
             row = (option_name(param), _default_of(param), "default")
         rows.append(row)

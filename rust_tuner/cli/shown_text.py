@@ -1,7 +1,7 @@
 """What the terminal shows of a message: at the default level, nothing that says who a patient is.
 
 Patient ids, visits, dates and names of images are hidden, and paths are shown as they were typed;
-`--verbose` shows all. Row and column still say where to look. What was typed is no secret to the
+`--verbose` shows all. Row and column still say where to look. What was typed is not secret to the
 person who typed it. What a log may contain belongs to `log_text`.
 """
 
@@ -72,7 +72,7 @@ def _as_typed(value: str) -> str | None:
 
 def _with_typed_paths(text: str) -> str:
     """A text in which the paths of what was typed are as they were typed."""
-    known = {
+    typed_paths = {
         form(typed): typed
         for form in (os.path.realpath, os.path.abspath)
         for typed in _typed
@@ -80,9 +80,9 @@ def _with_typed_paths(text: str) -> str:
     }
     here, home = os.getcwd(), os.path.expanduser("~")
     # The longest first, since one may be a part of another.
-    for path in sorted(known, key=len, reverse=True):
-        if path != known[path] and len(path) > 1:
-            text = known[path].join(re.split(rf"{re.escape(path)}(?![\w.-])", text))
+    for path in sorted(typed_paths, key=len, reverse=True):
+        if path != typed_paths[path] and len(path) > 1:
+            text = typed_paths[path].join(re.split(rf"{re.escape(path)}(?![\w.-])", text))
     for path, instead in ((here, "."), (home, "~")):
         if len(path) > 1:
             text = text.replace(f"{path}{os.sep}", "" if instead == "." else f"~{os.sep}")

@@ -41,7 +41,7 @@ def prepare(
 ) -> None:
     """Check the manifest and all images, and seal the hold-out set.
 
-    The options given here hold for the whole study.
+    The options given here apply to the whole study.
     """
     with reporting():
         refuse_unprepared(study, preparing.manifest)

@@ -16,7 +16,7 @@ def watch(
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study's folder.")],
     *,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, metavar="N", help="The port; 0 for one that is free.")
+        int, typer.Option(min=0, max=65535, metavar="N", help="The port; 0 for any free one.")
     ] = 0,
     browser: Annotated[
         bool | None,
@@ -30,9 +30,9 @@ def watch(
 ) -> None:
     """Show the progress of a study in a browser.
 
-    The page is on this machine only (127.0.0.1), and changes as trials end: progress, curves, best
-    so far, time left. It links to the report. It works while a search runs in another terminal, and
-    never writes to the study. Ctrl-C ends it.
+    The page can be opened on this machine only (127.0.0.1), and changes as trials end: progress,
+    curves, best trial so far, remaining time. It links to the report. It works while a search runs
+    in another terminal, and never writes to the study. Ctrl-C ends it.
     """
     with reporting():
         from rust_tuner.records.folder import require_study

@@ -29,9 +29,9 @@ def whole_study(
 ) -> None:
     """Run all steps in order, from prepare to report.
 
-    These are prepare, both searches, final and report; then the first models, which take by far the
-    longest, and the report again. The plan is printed first, with times that follow from a few
-    steps on this machine; they are revised after each step. Finished steps are skipped. If
+    These are prepare, both searches, final and report; then the first models, which take by far
+    longest, and the report again. The plan is printed first, with times that are estimated from a
+    few steps on this machine and revised after each step. Finished steps are skipped. If
     interrupted, run the same command again to resume. The steps nested, noise and check are not
     part of it; run them afterwards.
     """

@@ -54,7 +54,7 @@ def is_dicom(content: bytes, path: Path) -> bool:
 
 
 def open_dicom(content: bytes, *, errors: FileErrors) -> "DicomFile":
-    """Read the header of a DICOM file, and refuse what is no single greyscale radiograph.
+    """Read the header of a DICOM file, and refuse what is not a single greyscale radiograph.
 
     Args:
         content: the file.
@@ -84,7 +84,7 @@ class DicomFile:
         """Check the header.
 
         Raises:
-            ImageError: for what is no single greyscale radiograph.
+            ImageError: for what is not a single greyscale radiograph.
         """
         self._elements = elements
         self._steps = elements.steps
@@ -122,12 +122,12 @@ class DicomFile:
         return DicomImage(shown, tuple(self._steps), tuple(self._elements.notes))
 
     def _refuse_other_kinds(self) -> None:
-        """Refuse what is no single greyscale radiograph, before anything is decoded."""
+        """Refuse what is not a single greyscale radiograph, before anything is decoded."""
         if "PixelData" not in self._elements.dataset:
             if "Rows" not in self._elements.dataset and not self._elements.is_marked:
                 raise self._elements.errors.error(
-                    "no DICOM file, though its name ends as one; check what it is, and export the "
-                    "radiograph again"
+                    "not a DICOM file, although its name ends like one; check what it is, and "
+                    "export the radiograph again"
                 )
             raise self._elements.errors.error(
                 f"no PixelData (7FE0,0010): a report or a reference to an image; {EXPORT}"

@@ -21,7 +21,7 @@ def read_exactly(source: str | Path | IO[Any], **options: Any) -> pd.DataFrame:
         **options: of `pandas.read_csv`.
 
     Raises:
-        ValueError: if it is no CSV.
+        ValueError: if it is not CSV.
 
     Examples:
         >>> import io

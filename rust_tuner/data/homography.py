@@ -233,7 +233,7 @@ class Movement:
         )
         return within
 
-    def told(self, position: int) -> str:
+    def in_words(self, position: int) -> str:
         """Describe what was done to one picture."""
         parts = []
         if abs(self.scale[position] - 1) >= 0.015:

@@ -68,7 +68,8 @@ def find_images(
     files = sorted(_files(folder))
     if not files:
         raise ManifestError(
-            f"{private(folder)} holds no image; expected files that end in {', '.join(SUFFIXES)}"
+            f"{private(folder)} contains no images; expected files that end in "
+            f"{', '.join(SUFFIXES)}"
         )
     images = []
     for done, path in enumerate(files, 1):
@@ -105,7 +106,7 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
             fault = "appears twice" if name in seen else "is not known"
             raise ManifestError(
                 f"pattern {pattern!r}: {part} {fault}; expected each of "
-                f"{', '.join(f'{{{known}}}' for known in _NAMES)} once at most"
+                f"{', '.join(f'{{{placeholder}}}' for placeholder in _NAMES)} once at most"
             )
         else:
             seen.append(name)
@@ -143,22 +144,22 @@ def _by_name(path: Path, folder: Path, expression: re.Pattern[str], pattern: str
     match = expression.fullmatch(relative) or expression.fullmatch(path.name)
     if match is None:
         return FoundImage(path, problem=f"its name does not match {pattern}")
-    found = match.groupdict()
-    view, date, side = found.get("view"), found.get("date"), found.get("side")
+    parts = match.groupdict()
+    view, date, side = parts.get("view"), parts.get("date"), parts.get("side")
     if view is not None and read_view(view) is None:
-        return FoundImage(path, problem=f"{value_shown(view)} in its name is no view")
+        return FoundImage(path, problem=f"{value_shown(view)} in its name is not a view")
     if date is not None and read_date(date) is None:
         return FoundImage(
-            path, problem=f"{private(date)} in its name is no date such as 2021-03-04"
+            path, problem=f"{private(date)} in its name is not a date such as 2021-03-04"
         )
     if side is not None and read_side(side) is None:
         return FoundImage(
-            path, problem=f"{value_shown(side)} in its name is no side (left or right)"
+            path, problem=f"{value_shown(side)} in its name is not a side (left or right)"
         )
     return FoundImage(
         path,
-        patient_id=found["patient_id"],
-        visit=found.get("visit"),
+        patient_id=parts["patient_id"],
+        visit=parts.get("visit"),
         date=read_date(date) if date else None,
         view=read_view(view) if view else None,
         side=read_side(side) if side else None,

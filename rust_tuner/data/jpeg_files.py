@@ -204,7 +204,7 @@ def _add_scan(
 
 def _add_metadata(parts: _Parts, body: bytes) -> None:
     if body.startswith(_EXIF_START):
-        # EXIF above 64 KiB goes on in the next segment.
+        # EXIF above 64 KiB continues in the next segment.
         parts.exif += body[len(_EXIF_START) :] if parts.exif else body
     elif body.startswith(_XMP_START):
         parts.xmp = body[len(_XMP_START) :]

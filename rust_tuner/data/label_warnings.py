@@ -111,13 +111,13 @@ def split_warnings(development: Radiographs, holdout: Radiographs) -> tuple[str,
         for labels, text in whole
         if labels.any()
     ]
-    known = (positives > 0) & (negatives > 0)
+    has_both = (positives > 0) & (negatives > 0)
     for name, radiographs in sides.items():
         num_patients = len(set(radiographs.patient_ids))
         side = f"radiograph of the {name} set ({num_patients} patients) has"
         lacking = (
-            (known & (counts[name][0] == 0), f"no {side} {{}}"),
-            (known & (counts[name][1] == 0), f"every {side} {{}} where it is shown"),
+            (has_both & (counts[name][0] == 0), f"no {side} {{}}"),
+            (has_both & (counts[name][1] == 0), f"every {side} {{}} where it is shown"),
         )
         warnings += [
             f"{text.format(_named(labels))}: {_CONSEQUENCES[name]}; another seed or hold-out "

@@ -32,7 +32,7 @@ _ONEHOT_COLUMNS = (*_ONEHOT_IDS, *_ONEHOT_VIEWS, *_ONEHOT_CORTICES)
 _ONEHOT_UNUSED = ("index", "", "Unnamed: 0")
 # No system opens a longer path, and resolving one is slow.
 _LONGEST_PATH = 4096
-# A table that lacks more columns is no manifest with a fault.
+# A table that lacks more columns is not a faulty manifest.
 _MOST_MISSING = 2
 _ZERO_OR_ONE = re.compile(r"[01](\.0*)?")
 
@@ -53,7 +53,7 @@ def load_manifest(
     skipped. A visit must not be empty, because it pairs the two views. Everything else is kept as
     text: `007` and `NA` are valid patient ids.
 
-    A table of another form, such as Excel's or with one row a visit, is read too if it names its
+    A table of another form, such as Excel's or with one row per visit, is read too if it names its
     images and its columns are clear; the notes say what they were read as.
 
     Args:

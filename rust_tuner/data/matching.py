@@ -160,8 +160,8 @@ class _Matcher:
                     "were not replaced on purpose, look at the contact sheet"
                 )
             return image
-        found = f"{len(fitting)} images of this name" if fitting else "no such image"
-        raise _NoMatchError(f"image {private(named)}: {found} in the folder")
+        problem = f"{len(fitting)} images of this name" if fitting else "no such image"
+        raise _NoMatchError(f"image {private(named)}: {problem} in the folder")
 
     def _image_of(self, entry: ScoredView) -> FoundImage:
         """The only image of this patient, visit, view and side."""
@@ -270,11 +270,11 @@ def _in_order(entries: Sequence[ScoredView]) -> list[ScoredView]:
     if all(date is not None for date in dates):
         return sorted(entries, key=lambda entry: entry.date or datetime.date.min)
     numbered = [
-        (entry, found)
+        (entry, match)
         for entry in entries
-        if (found := _NUMBERED.fullmatch(_plain(entry.visit or ""))) is not None
+        if (match := _NUMBERED.fullmatch(_plain(entry.visit or ""))) is not None
     ]
-    units = {(found[1], found[3]) for _, found in numbered}
+    units = {(match[1], match[3]) for _, match in numbered}
     if len(numbered) == len(entries) and len(units) == 1:
         return [entry for entry, _ in sorted(numbered, key=lambda pair: int(pair[1][2]))]
     return list(entries)

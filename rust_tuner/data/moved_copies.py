@@ -250,7 +250,7 @@ def _verified(
             float(similarity[at]),
             bool(grain[at] >= _GRAIN_THRESHOLD),
             int(flip),
-            moved.told(at),
+            moved.in_words(at),
         )
         for at, (one, other, flip) in enumerate(
             zip(pairs.first.tolist(), pairs.second.tolist(), pairs.flip, strict=True)

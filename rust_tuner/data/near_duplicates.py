@@ -162,7 +162,7 @@ def similar_pairs(
     thumbnails = fingerprints.thumbnails[kept]
 
     def similar(pair: LittleChangedPair | MovedPair, change: str = "") -> SimilarPair:
-        first, second = (int(kept[place]) for place in (pair.first, pair.second))
+        first, second = (int(kept[position]) for position in (pair.first, pair.second))
         flip = FLIP_NAMES[pair.flip]
         return SimilarPair(first, second, pair.similarity, equal=False, flip=flip, change=change)
 

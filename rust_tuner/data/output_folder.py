@@ -8,14 +8,14 @@ from rust_tuner.errors import ManifestError
 _SHOWN = 3
 
 
-def refuse_other_files(folder: Path, own: Collection[str], *, what: str) -> None:
+def refuse_other_files(folder: Path, allowed: Collection[str], *, what: str) -> None:
     """Refuse a folder that holds anything but the given files.
 
     Hidden files, such as those of file managers and version control, do not count.
 
     Args:
         folder: may be missing.
-        own: the files that may be there, relative to the folder, with `/`.
+        allowed: the files that may be there, relative to the folder, with `/`.
         what: what is to be written, for the message.
 
     Raises:
@@ -25,8 +25,8 @@ def refuse_other_files(folder: Path, own: Collection[str], *, what: str) -> None
         raise ManifestError(f"{folder} is a file; choose a new folder for {what}")
     # Only the first few are named, so a large folder is not read to its end.
     others = []
-    for name in _visible_files(folder, {name.split("/")[0] for name in own if "/" in name}):
-        if name not in own:
+    for name in _visible_files(folder, {name.split("/")[0] for name in allowed if "/" in name}):
+        if name not in allowed:
             others.append(name)
         if len(others) > _SHOWN:
             break

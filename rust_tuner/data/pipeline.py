@@ -118,8 +118,8 @@ def as_dataset(batches: Batches) -> "tf.data.Dataset":
         lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), batches[0]
     )
     dataset = tf.data.Dataset.from_generator(produce, output_signature=signature)
-    known = dataset.apply(tf.data.experimental.assert_cardinality(len(batches)))
-    return known.prefetch(1).with_options(_untuned())
+    counted = dataset.apply(tf.data.experimental.assert_cardinality(len(batches)))
+    return counted.prefetch(1).with_options(_untuned())
 
 
 def _untuned() -> "tf.data.Options":

@@ -129,8 +129,8 @@ def _read_header(chunks: Sequence[_Chunk], *, errors: FileErrors) -> _Header:
         ">IIBBBBB", headers[0].body
     )
     errors.check_size(width, height)
-    known = colour in _SAMPLES and depth in _DEPTHS.get(colour, (8, 16))
-    if not known or compression or filters or interlace > 1:
+    is_valid = colour in _SAMPLES and depth in _DEPTHS.get(colour, (8, 16))
+    if not is_valid or compression or filters or interlace > 1:
         raise errors.damaged(f"an unknown kind of PNG, {depth} bits of colour type {colour}")
     return _Header(width, height, depth, colour, interlace == 1)
 

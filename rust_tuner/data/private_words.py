@@ -85,20 +85,20 @@ def hide_private_words(text: str, *, apart_from: Iterable[str] = ()) -> str:
         apart_from: texts that may be shown, such as what the user has typed; so may their words.
     """
     lower, allowed = text.lower(), " ".join(apart_from).lower()
-    found = [
+    words = [
         word
         for word in sorted(_words, key=len, reverse=True)
         if word.lower() in lower
         and not _may_be_a_count(word)
         and not _contains(allowed, word.lower())
     ]
-    if not found:
+    if not words:
         return text
     pattern = "|".join(
         (r"(?<![^\W_])" if word[0].isalnum() else "")
         + re.escape(word)
         + (r"(?![^\W_])" if word[-1].isalnum() else "")
-        for word in found
+        for word in words
     )
     return re.sub(pattern, HIDDEN, text, flags=re.IGNORECASE)
 

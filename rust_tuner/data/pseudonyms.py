@@ -148,9 +148,9 @@ def _written_visits(rows: list[tuple[str, str, str]]) -> dict[tuple[str, str], s
             written.update({(patient, visit): visit for visit in visits})
             continue
         dates = {visit: date_of_visit(visit) for visit in visits}
-        known = {visit: date for visit, date in dates.items() if date is not None}
-        # In the order of the manifest, if some are no dates.
-        ordered = sorted(visits, key=known.__getitem__) if len(known) == len(visits) else visits
+        dated = {visit: date for visit, date in dates.items() if date is not None}
+        # In the order of the manifest, if some are not dates.
+        ordered = sorted(visits, key=dated.__getitem__) if len(dated) == len(visits) else visits
         written.update(
             {(patient, visit): f"visit {number}" for number, visit in enumerate(ordered, 1)}
         )

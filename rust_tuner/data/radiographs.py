@@ -218,7 +218,7 @@ class Radiographs:
             indices: integer positions from 0, such as a fold's; not row numbers, not a mask.
 
         Raises:
-            ManifestError: for a mask or positions that are no integers.
+            ManifestError: for a mask or positions that are not integers.
             IndexError: for a position outside the table.
         """
         positions = np.asarray(indices)

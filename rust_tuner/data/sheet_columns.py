@@ -80,7 +80,7 @@ _NOT_SCORES = (
     *("somme", "moyenne", "commentaire", "remarque", "lecteur"),
     *("suma", "media", "comentario", "nota", "lector"),
 )
-# Words that say which leg, so they are no visit.
+# Words that say which leg, so they are not a visit.
 _LEGS = ("left", "right", "l", "r", "links", "rechts", "gauche", "droite", "izquierda", "derecha")
 _SIMILARITY = 0.7
 _NAMES_SHOWN = 30

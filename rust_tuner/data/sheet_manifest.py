@@ -51,10 +51,10 @@ def read_sheet_rows(
 
     Returns:
         The rows; an error that says what is not clear, and how to make a manifest; None for a text
-        file that is no table.
+        file that is not a table.
 
     Raises:
-        ManifestError: for cells that are no scores, views or dates, and for an Excel file that
+        ManifestError: for cells that are not scores, views or dates, and for an Excel file that
             cannot be read.
         ExtraError: for an Excel file if openpyxl is missing.
     """
@@ -94,7 +94,7 @@ def read_sheet_rows(
     if not _has_visits(columns):
         said.append(
             Message(
-                f"{sheet.source}: no column of visits, and one row a patient: all are visit "
+                f"{sheet.source}: no column of visits, and one row per patient: all are visit "
                 f"{_ONLY_VISIT}"
             )
         )
@@ -123,8 +123,8 @@ def _unclear(columns: Columns) -> str:
         ]
         if lacking:
             return (
-                "one row a patient, and no column of images of each view and visit that is scored: "
-                f"none of {'; '.join(lacking)}"
+                "one row per patient, and no column of images of each view and visit that is scored"
+                f": none of {'; '.join(lacking)}"
             )
     elif {column.visit for column in columns.images} - {None}:
         return "columns of images name visits, but those of scores do not"

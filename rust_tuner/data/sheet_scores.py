@@ -1,6 +1,6 @@
 """Turns the rows of a table of scores into one entry for each patient, visit and view.
 
-The table may have one row a radiograph, a visit or a patient. Reading it belongs to `sheets`, the
+The table may have one row per radiograph, visit or patient. Reading it belongs to `sheets`, the
 meaning of its columns to `sheet_columns`.
 """
 
@@ -82,7 +82,8 @@ def read_scored_views(
         The entries in the order of the table, and notes on what was read as not scored.
 
     Raises:
-        ManifestError: listing every cell that is no score, view, date or side, with row and column.
+        ManifestError: listing every cell that is not a score, view, date or side, with its row and
+            column.
     """
     faults = Faults(sheet.source)
     empties: Counter[str] = Counter()
@@ -107,7 +108,7 @@ def read_scored_views(
 
 
 def _is_remark(cells: Mapping[str, str], columns: Columns) -> bool:
-    """Whether a row has one cell, which is no score, such as a legend below the table."""
+    """Whether a row has one cell, which is not a score, such as a legend below the table."""
     filled = [name for name, cell in cells.items() if cell]
     return len(filled) == 1 and filled[0] not in {column.name for column in columns.scores}
 
@@ -154,11 +155,11 @@ def _entries_of_row(
             row=row,
             column=columns.fields["side"],
         )
-    found: dict[tuple[str | None, str], dict[str, int]] = {}
+    by_visit: dict[tuple[str | None, str], dict[str, int]] = {}
     for column in columns.scores:
         view = column.view or own_view or _view_of(column.cortex, view_cortices)
         text = cells.get(column.name, "")
-        scores = found.setdefault((column.visit, view), {})
+        scores = by_visit.setdefault((column.visit, view), {})
         if text.lower() in _NOT_SCORED:
             empties[text] += 1
             continue
@@ -173,8 +174,8 @@ def _entries_of_row(
             )
             continue
         scores[column.cortex] = int(whole[1])
-    # A table of one row a patient has columns for visits that a patient never made.
-    made = {visit for (visit, _), scores in found.items() if scores or visit is None}
+    # A table of one row per patient has columns for visits that a patient never made.
+    made = {visit for (visit, _), scores in by_visit.items() if scores or visit is None}
     return [
         ScoredView(
             row=row,
@@ -187,7 +188,7 @@ def _entries_of_row(
             image=cells.get(columns.image_of(view, visit) or "") or given.get("image") or None,
             site=given.get("site") or None,
         )
-        for (visit, view), scores in found.items()
+        for (visit, view), scores in by_visit.items()
         if visit in made
     ]
 

@@ -65,7 +65,7 @@ def read_sheet(path: str | Path, *, sheet: str | None = None) -> Sheet:
         sheet: the name of the sheet; needed if several are not empty.
 
     Raises:
-        ManifestError: naming the file and what to do: for a file that is no table, an empty one,
+        ManifestError: naming the file and what to do: for a file that is not a table, an empty one,
             a header with equal names, several sheets, or a sheet of a text file.
         ExtraError: for an Excel file if openpyxl is missing.
     """
@@ -80,7 +80,7 @@ def read_sheet(path: str | Path, *, sheet: str | None = None) -> Sheet:
             notes: tuple[str, ...] = ()
         elif sheet is not None:
             raise ManifestError(
-                f"{path.name} is no Excel file and has no sheets; leave out --sheet {sheet}"
+                f"{path.name} is not an Excel file and has no sheets; leave out --sheet {sheet}"
             )
         elif suffix in _OTHER_TABLES:
             raise ManifestError(f"{path.name}: {suffix} is not read; save it as .xlsx or CSV")
@@ -209,7 +209,7 @@ def _uncalculated(path: Path, tables: Mapping[str, list[tuple[int, list[str]]]])
     import openpyxl
 
     book = openpyxl.load_workbook(path, read_only=True)
-    found = set()
+    encodings = set()
     for name, rows in tables.items():
         values = [
             rows[row][1][column]
@@ -218,9 +218,9 @@ def _uncalculated(path: Path, tables: Mapping[str, list[tuple[int, list[str]]]])
             if cell.data_type == "f"
         ]
         if values and not any(values):
-            found.add(name)
+            encodings.add(name)
     book.close()
-    return found
+    return encodings
 
 
 def _cells(sheet: Any) -> Iterator[tuple[int, list[str]]]:

@@ -116,7 +116,7 @@ def _of_frame(frame: Any, name: str) -> Tree:
     if not columns:
         raise SearchError(f"{name} is a frame without columns")
     if len(columns) < len(frame.columns):
-        raise SearchError(f"{name} has two columns of one name; rename one")
+        raise SearchError(f"{name} has two columns with the same name; rename one")
     arrays = {
         column: _of_array(series, f"{name}[{column!r}]") for column, series in columns.items()
     }

@@ -119,7 +119,7 @@ def _require_length(dataset: Any) -> None:
     count = int(dataset.cardinality())
     if count == _INFINITE:
         raise SearchError(
-            "the dataset has no end; drop repeat(), since an epoch is all training rows of a fold"
+            "the dataset is infinite; drop repeat(), since an epoch is all training rows of a fold"
         )
     if count == _UNKNOWN:
         raise SearchError(
@@ -132,8 +132,8 @@ def _refuse_shuffled(dataset: Any) -> None:
     for part in _chain(dataset):
         if "Shuffle" in type(part).__name__:
             raise SearchError(
-                "the dataset is shuffled, so its rows would have other numbers in every run; drop "
-                "shuffle(): each epoch of a fold has an order of its own anyway"
+                "the dataset is shuffled, so its rows would be numbered differently in every run; "
+                "drop shuffle(): each epoch of a fold is shuffled anyway"
             )
 
 

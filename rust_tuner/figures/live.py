@@ -81,9 +81,9 @@ class _Panel:
         parts = [f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" class="curves">']
         step = (self.high - self.low) / 10
         for value in (self.low + step, (self.low + self.high) / 2, self.high - step):
-            place = f"{self.y(value):.1f}"
+            y = f"{self.y(value):.1f}"
             parts.append(
-                f'<line class="grid" {ends} y1="{place}" y2="{place}"/>'
+                f'<line class="grid" {ends} y1="{y}" y2="{y}"/>'
                 f'<text x="{_LEFT - 6}" y="{self.y(value) + 4:.1f}" text-anchor="end">'
                 f"{value:.3f}</text>"
             )
@@ -94,6 +94,6 @@ class _Panel:
         middle = (_LEFT + _WIDTH - _RIGHT) / 2
         parts.append(f'<text x="{middle}" y="{_HEIGHT - 6}" text-anchor="middle">{below}</text>')
         if self.view_only is not None:
-            place = f"{self.y(self.view_only):.1f}"
-            parts.append(f'<line class="view" {ends} y1="{place}" y2="{place}"/>')
+            y = f"{self.y(self.view_only):.1f}"
+            parts.append(f'<line class="view" {ends} y1="{y}" y2="{y}"/>')
         return "".join([*parts, *content, "</svg>"])

@@ -73,10 +73,10 @@ def earlier_svg(stem: Path, origin: str | None) -> str | None:
     try:
         svg = stem.with_name(f"{stem.name}.svg").read_bytes()
         with Image.open(stem.with_name(f"{stem.name}.png"), formats=["PNG"]) as image:
-            told = image.info.get(ORIGIN)
+            recorded = image.info.get(ORIGIN)
             # Checks the sums of the file's pieces, without decoding them.
             image.verify()
-        return svg.decode() if told == origin_text(origin, svg) else None
+        return svg.decode() if recorded == origin_text(origin, svg) else None
     except (OSError, SyntaxError, ValueError, UnidentifiedImageError):
         return None
 
@@ -111,9 +111,9 @@ def _feed(digest: Any, value: Any) -> None:
         _feed_text(digest, f"table of {len(value.columns)}")
         _feed(digest, value.attrs)
         _feed(digest, value.index)
-        for place, name in enumerate(value.columns):
+        for position, name in enumerate(value.columns):
             _feed(digest, name)
-            _feed_column(digest, value.iloc[:, place])
+            _feed_column(digest, value.iloc[:, position])
     elif isinstance(value, pd.Series | pd.Index):
         _feed(digest, list(value.names) if isinstance(value, pd.Index) else value.name)
         _feed_column(digest, value)

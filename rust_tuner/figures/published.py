@@ -88,10 +88,10 @@ def draw_models_beside(
     for position, model in enumerate(models):
         lines = [(names or {}).get(model, model)]
         for offset, (side, look) in zip((-0.14, 0.14), SIDES.items(), strict=True):
-            own = scores[(scores["model"] == model) & (scores["side"] == side)]
-            if own.empty:
+            points = scores[(scores["model"] == model) & (scores["side"] == side)]
+            if points.empty:
                 continue
-            mean, *ends = (float(own[name].iloc[0]) for name in INTERVAL)
+            mean, *ends = (float(points[name].iloc[0]) for name in INTERVAL)
             lines.append(f"{side} {mean:.3f}")
             axes.plot(ends, [position + offset] * 2, color=look["color"], marker="|", markersize=6)
             axes.plot(

@@ -39,9 +39,9 @@ def read_published(name: str) -> pd.DataFrame:
         raise RustTunerError(
             f"no published table {name!r}; expected one of {', '.join(PUBLISHED_TABLES)}"
         )
-    place = resources.files("rust_tuner.figures") / "published_csv" / f"{name}.csv"
+    path = resources.files("rust_tuner.figures") / "published_csv" / f"{name}.csv"
     try:
-        with place.open(encoding="utf-8") as stream:
+        with path.open(encoding="utf-8") as stream:
             table = read_exactly(stream)
     except (OSError, ValueError) as error:
         raise RustTunerError(

@@ -167,8 +167,8 @@ def draw_slices(
         if noise is not None and len(done):
             top = float(done[score].iloc[-1])
             other = top + noise if lower_is_better else top - noise
-            told = f"noise floor: {noise:.3f}"
-            panel.axhspan(other, top, color=SKY, alpha=0.35, linewidth=0, label=told)
+            label = f"noise floor: {noise:.3f}"
+            panel.axhspan(other, top, color=SKY, alpha=0.35, linewidth=0, label=label)
         drawn, categories = _on_axis(done, name)
         panel.plot(
             drawn[name],

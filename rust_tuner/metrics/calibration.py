@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from rust_tuner.errors import MetricError
 from rust_tuner.metrics.ranking import checked_labels, ratio
+from rust_tuner.metrics.weighted_counts import WeightedBrier
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -40,9 +41,8 @@ def brier_score(
         >>> brier_score([[1], [0]], [[0.8], [0.4]]).round(2)
         array([0.1])
     """
-    truth, prob, counted = checked_labels(y_true, y_prob, mask, score_name="y_prob", unit=True)
-    squares = np.where(counted, np.where(counted, prob, 0.0) - truth, 0.0) ** 2
-    return ratio(squares.sum(axis=0), counted.sum(axis=0))
+    figures = WeightedBrier(y_true, y_prob, mask)
+    return figures(np.ones((len(np.asarray(y_true)), 1)))[0, 1:]
 
 
 @dataclass(frozen=True)

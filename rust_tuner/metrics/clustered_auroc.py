@@ -1,7 +1,7 @@
 """AUROCs with their variances over patients, from the structural components of every row.
 
 Rows of one patient are alike, so a patient's components are summed before they are squared:
-Obuchowski, Biometrics 1997, doi:10.2307/2533958; with one row a patient it is the variance of
+Obuchowski, Biometrics 1997, doi:10.2307/2533958; with one row per patient it is the variance of
 DeLong, DeLong and Clarke-Pearson, Biometrics 1988, doi:10.2307/2531595. The intervals are computed
 by `uncertainty`.
 """

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rust_tuner.errors import MetricError
-from rust_tuner.metrics.ranking import checked_labels, macro_average, ratio
+from rust_tuner.metrics.ranking import checked_labels, macro_average
+from rust_tuner.metrics.weighted_counts import WeightedDecisions
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -81,15 +82,13 @@ def decisions(
     if not 0 <= threshold <= 1:
         raise MetricError(f"threshold={threshold}; expected a probability in [0, 1]")
     truth, prob, counted = checked_labels(y_true, y_prob, mask, score_name="y_prob", unit=True)
-    decided = (prob >= threshold) & counted
-    truth = truth & counted
-    hits = (truth & decided).sum(axis=0)
-    positives, chosen = truth.sum(axis=0), decided.sum(axis=0)
+    figures = WeightedDecisions(truth, prob, counted, threshold=threshold)
+    precision, recall, f1 = figures(np.ones((len(truth), 1))).reshape(3, -1)[:, 1:]
     return DecisionTable(
         threshold=float(threshold),
-        precision=ratio(hits, chosen),
-        recall=ratio(hits, positives),
-        f1=ratio(2 * hits, positives + chosen),
-        positives=positives,
+        precision=precision,
+        recall=recall,
+        f1=f1,
+        positives=(truth & counted).sum(axis=0),
         rows=counted.sum(axis=0),
     )

@@ -158,12 +158,12 @@ def _readings(
     true = np.where(blocks.any(axis=2), blocks @ values, values.mean())
     by_patient = rng.normal(size=(owners.max() + 1, len(CORTICES)))[owners]
     common = rng.normal(size=true.shape)
-    found = []
+    readings = []
     for _ in range(readers):
-        own = rng.normal(size=true.shape)
+        individual = rng.normal(size=true.shape)
         shared = _OF_BOTH if readers > 1 else 0.0
-        alone = np.sqrt(shared) * common + np.sqrt(1 - shared) * own
+        alone = np.sqrt(shared) * common + np.sqrt(1 - shared) * individual
         noise = np.sqrt(_OF_PATIENT) * by_patient + np.sqrt(1 - _OF_PATIENT) * alone
         reading = true + READER_NOISE * noise
-        found.append(-((reading[:, :, None] - values) ** 2).reshape(truth.shape))
-    return found
+        readings.append(-((reading[:, :, None] - values) ** 2).reshape(truth.shape))
+    return readings

@@ -108,16 +108,16 @@ def gain_over(
     num_patients = len(np.unique(owners[rows].astype(str)))
     interval = Interval(model - reference, math.nan, math.nan)
     if num_patients >= 2:
-        own = None if folds is None else np.asarray(folds)[rows]
+        resampled = None if folds is None else np.asarray(folds)[rows]
         macro = (
-            FoldMacroAuroc(truth[rows], answers[rows], counted[rows], folds=own)
+            FoldMacroAuroc(truth[rows], answers[rows], counted[rows], folds=resampled)
             for answers in (score, baseline_scores)
         )
         variance = jackknife_variance(difference(*macro), owners[rows].astype(str))[0]
         by_chance = shuffled_variance(
             truth, score, owners, counted, strata=strata, folds=folds, baseline=baseline_scores
         )
-        num_folds = 1 if own is None else len(np.unique(own))
+        num_folds = 1 if resampled is None else len(np.unique(resampled))
         shared = 1 + num_folds / (num_folds - 1) if num_folds > 1 else 1.0
         # np.maximum propagates NaN; max would not.
         error = math.sqrt(shared * float(np.maximum(variance, by_chance)))

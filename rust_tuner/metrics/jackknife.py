@@ -84,7 +84,7 @@ def patient_jackknife(statistic: Statistic, patient_ids: npt.ArrayLike) -> Jackk
 
 def jackknife_variance(statistic: Statistic, patient_ids: npt.ArrayLike) -> FloatArray:
     """The `variances` of `patient_jackknife` alone, in half the time; arguments as there."""
-    return _variance(_of_each_patient(lambda own: statistic(1 - own), patient_ids))
+    return _variance(_of_each_patient(lambda counted: statistic(1 - counted), patient_ids))
 
 
 def _of_each_patient(statistic: Statistic, patient_ids: npt.ArrayLike) -> FloatArray:

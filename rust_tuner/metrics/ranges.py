@@ -45,7 +45,7 @@ def metric_range(name: str) -> tuple[float, float] | None:
         ((0.0, 1.0), (0.0, 1.0), None)
     """
     base = _SUFFIX.sub("", name)
-    for ending, found in _ENDINGS:
+    for ending, bounds in _ENDINGS:
         if re.fullmatch(rf"([A-Za-z0-9_]*_)?({ending})", base):
-            return found
+            return bounds
     return None

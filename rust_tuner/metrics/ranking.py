@@ -333,8 +333,8 @@ class _Ranking:
         below = through
         if len(self._tied):
             # Half of the rows with the same score count as below.
-            reached, own = through.ravel(), lost.ravel()
-            shared = (reached[self._first] - own[self._first] + reached[self._last]) / 2
+            reached, each = through.ravel(), lost.ravel()
+            shared = (reached[self._first] - each[self._first] + reached[self._last]) / 2
             below = through.copy()
             below.ravel()[self._tied] = shared
         pairs = np.count_nonzero(won, axis=1) * np.count_nonzero(lost, axis=1)

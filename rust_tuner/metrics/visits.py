@@ -82,5 +82,5 @@ def paired_totals(
         sums = np.zeros_like(number)
         np.add.at(sums, positions, np.where(counted, side, 0.0))
         totals.append((sums[complete] / number[complete]).sum(axis=1))
-    owners, known = (np.array([key[side] for key in keys], dtype=object) for side in (0, 1))
-    return VisitTotals(totals[0], totals[1], owners[complete], len(keys), known[complete])
+    owners, visit_names = (np.array([key[side] for key in keys], dtype=object) for side in (0, 1))
+    return VisitTotals(totals[0], totals[1], owners[complete], len(keys), visit_names[complete])

@@ -41,7 +41,7 @@ class ClassWeights:
 
         Raises:
             SearchError: for anything else, such as several outputs, labels that are not exclusive,
-                or targets that are no classes.
+                or targets that are not classes.
         """
         codes = _codes(targets)
         if isinstance(given, str) and given == "balanced":
@@ -53,8 +53,8 @@ class ClassWeights:
         for key, weight in given.items():
             code = named.get(key, key) if isinstance(key, str) else key
             if not isinstance(code, int | np.integer) or not 0 <= code <= codes.max():
-                known = ", ".join(named) if named else f"0 to {codes.max()}"
-                raise SearchError(f"class_weight has the class {key!r}; the targets have {known}")
+                classes = ", ".join(named) if named else f"0 to {codes.max()}"
+                raise SearchError(f"class_weight has the class {key!r}; the targets have {classes}")
             if not np.isfinite(weight) or weight < 0:
                 raise SearchError(f"class_weight[{key!r}] is {weight}; expected a number from 0")
             weights[int(code)] = float(weight)

@@ -46,7 +46,7 @@ def own_code(*roots: Any) -> dict[str, str]:
                 if not is_of_library(owner):
                     hashes.setdefault(_name(owner), set()).add(sha256_of_json(_class(owner, set())))
     # Two lambdas in one function have the same name.
-    return {name: " ".join(sorted(found)) for name, found in hashes.items()}
+    return {name: " ".join(sorted(digests)) for name, digests in hashes.items()}
 
 
 def method_code(kind: type, name: str) -> dict[str, str]:
@@ -56,15 +56,15 @@ def method_code(kind: type, name: str) -> dict[str, str]:
         kind: the class.
         name: of the method.
     """
-    found: list[types.FunctionType] = []
+    functions: list[types.FunctionType] = []
     waiting = [name]
     while waiting:
         method = getattr(kind, waiting.pop(), None)
-        if isinstance(method, types.FunctionType) and method not in found:
-            found.append(method)
+        if isinstance(method, types.FunctionType) and method not in functions:
+            functions.append(method)
             if not is_of_library(method):
                 waiting += sorted(_names(method.__code__))
-    return own_code(*found)
+    return own_code(*functions)
 
 
 def class_code(kind: type) -> dict[str, str]:

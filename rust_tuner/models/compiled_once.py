@@ -93,7 +93,7 @@ def shared_key(model: keras.Model) -> str | None:
     layers = list(every_layer(model))
     if any(hasattr(layer, "adapt") for layer in layers):
         return None
-    # Their names decide, and are no part of a configuration.
+    # Their names decide, and are not part of a configuration.
     excluded = (name for name in vars(model.optimizer) if name.startswith(_EXCLUDED))
     if any(getattr(model.optimizer, name) for name in excluded):
         return None

@@ -8,10 +8,10 @@ from rust_tuner.errors import TrialError
 from rust_tuner.models.metric_elements import by_element
 
 
-def merged_figures(ours: Mapping[str, float], own: Mapping[str, float]) -> dict[str, float]:
+def merged_figures(ours: Mapping[str, float], of_model: Mapping[str, float]) -> dict[str, float]:
     """Our figures, then the model's own; a metric that the user gave one of our names keeps it."""
-    figures = {(f"exact_{name}" if name in own else name): ours[name] for name in ours}
-    return figures | dict(own)
+    figures = {(f"exact_{name}" if name in of_model else name): ours[name] for name in ours}
+    return figures | dict(of_model)
 
 
 def scalars(logs: Mapping[str, Any], *, validation: bool) -> dict[str, float]:

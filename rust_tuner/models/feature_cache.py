@@ -134,8 +134,8 @@ def read_cache(base: Path) -> CacheContents:
             items += [] if item is None else [item]
             unknown += [Path(entry.path)] if item is None else item.unknown
         elif is_folder and entry.name == IMAGES_FOLDER:
-            found, others = _image_items(Path(entry.path))
-            items += found
+            images, others = _image_items(Path(entry.path))
+            items += images
             unknown += others
         elif entry.name not in _OWN:
             unknown.append(Path(entry.path))
@@ -251,7 +251,7 @@ def _remove_empty(folder: Path) -> None:
 def _left(item: CacheItem) -> str:
     names = ", ".join(str(path) for path in item.unknown[:3])
     what = names or str(item.path)
-    return f"not the cache's, so left: {what}" if names else f"{what} is in use again"
+    return f"not part of the cache, so kept: {what}" if names else f"{what} is in use again"
 
 
 def _remove(path: Path) -> int:

@@ -31,6 +31,7 @@ from rust_tuner.models.fold_rows import (
     FoldRows,
     batch_starts,
     fold_order,
+    outputs_of_fold,
     room_for,
     step_sizes,
 )
@@ -214,7 +215,9 @@ class _Recorder(keras.callbacks.Callback):  # type: ignore[misc]
                 self._on_epoch()
                 return
         running = as_numpy(self._twin.running.answers)
-        trained = [_of_fold(running, fold, self._starts, rows.sizes) for fold, rows in self._each()]
+        trained = [
+            outputs_of_fold(running, fold, self._starts, rows.sizes) for fold, rows in self._each()
+        ]
         held = self._twin.outputs(self._rows)
         validated = [held[fold, : len(rows.validation)] for fold, rows in self._each()]
         for job in self._jobs:
@@ -252,12 +255,12 @@ class _Recorder(keras.callbacks.Callback):  # type: ignore[misc]
             where = f"{rows.place}, epoch {epoch}"
             _require_numbers(outputs, held, where)
             targets = self._data.targets
-            own, _ = self._twin.figures.of(targets[fold_order(rows, epoch)], outputs)
-            training = scalars(own, validation=False)
+            batch_figures, _ = self._twin.figures.of(targets[fold_order(rows, epoch)], outputs)
+            training = scalars(batch_figures, validation=False)
             require_finite(training, f"{where}, training")
-            own, answers = self._twin.figures.of(targets[rows.validation], held)
+            batch_figures, answers = self._twin.figures.of(targets[rows.validation], held)
             of_ours = self._data.metrics([answers], [rows.validation], [f"{where}, validation"])
-            validation = merged_figures(of_ours[0], scalars(own, validation=False))
+            validation = merged_figures(of_ours[0], scalars(batch_figures, validation=False))
             require_finite(validation, f"{where}, validation")
             self._logs[fold].append(answers.astype(np.float32))
             figures.append((training, validation))
@@ -265,16 +268,6 @@ class _Recorder(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 _BothSides = tuple[Mapping[str, float], Mapping[str, float]]
-
-
-def _of_fold(
-    running: npt.NDArray[np.float32], fold: int, starts: Sequence[int], sizes: Sequence[int]
-) -> npt.NDArray[np.float32]:
-    """The outputs of a fold's own rows, in the order of training."""
-    parts = [
-        running[start : start + size, fold] for start, size in zip(starts[:-1], sizes, strict=True)
-    ]
-    return np.concatenate(parts)
 
 
 def _require_numbers(

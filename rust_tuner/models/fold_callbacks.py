@@ -1,4 +1,4 @@
-"""The user's callbacks, made anew for each fold, with folders and state of the fold's own."""
+"""The user's callbacks, copied for each fold, each with its own folders and state."""
 
 import copy
 import functools

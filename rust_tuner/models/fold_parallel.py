@@ -28,6 +28,7 @@ from rust_tuner.models.fold_rows import (
     FoldRows,
     batch_starts,
     fold_order,
+    outputs_of_fold,
     room_for,
     step_sizes,
 )
@@ -231,12 +232,7 @@ class _EpochLog(keras.callbacks.Callback):  # type: ignore[misc]
         validation = np.asarray(self._twin.model.predict_on_batch(self._rows))
         places = [f"{rows.place}, epoch {epoch}" for rows in self._folds]
         trained = [
-            np.concatenate(
-                [
-                    answers[start : start + size, fold]
-                    for start, size in zip(self._starts[:-1], rows.sizes, strict=True)
-                ]
-            )
+            outputs_of_fold(answers, fold, self._starts, rows.sizes)
             for fold, rows in enumerate(self._folds)
         ]
         validated = [

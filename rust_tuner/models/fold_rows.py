@@ -116,3 +116,18 @@ def room_for(num_rows: int) -> int:
 def batch_starts(folds: Sequence[FoldRows]) -> list[int]:
     """Where each step begins among the rows of an epoch, and where the last one ends."""
     return [0, *np.cumsum(step_sizes(folds)).tolist()]
+
+
+def outputs_of_fold(
+    outputs: npt.NDArray[np.float32], fold: int, starts: Sequence[int], sizes: Sequence[int]
+) -> npt.NDArray[np.float32]:
+    """The outputs of a fold's own rows, in the order of training.
+
+    Args:
+        outputs: (rows, folds, labels), with each step of the folds as long as the longest.
+        fold: the fold.
+        starts: from `batch_starts`.
+        sizes: of the fold's batches.
+    """
+    steps = zip(starts[:-1], sizes, strict=True)
+    return np.concatenate([outputs[start : start + size, fold] for start, size in steps])

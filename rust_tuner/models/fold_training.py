@@ -235,8 +235,8 @@ class _Laying(keras.callbacks.Callback):  # type: ignore[misc]
         self._order = self._feed.lay_out(epoch)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        place = f"{self._feed.place}, epoch {epoch}, training"
-        require_finite(scalars(logs or {}, validation=False), place)
+        where = f"{self._feed.place}, epoch {epoch}, training"
+        require_finite(scalars(logs or {}, validation=False), where)
 
 
 class _Recorder(_Laying):
@@ -271,8 +271,8 @@ class _Recorder(_Laying):
         self._past.training.append(dict(figures))
 
         answers = self._held.answers()
-        own = scalars(logs, validation=True) if self._evaluates else {}
-        figures = self._validated(answers, own, where)
+        of_model = scalars(logs, validation=True) if self._evaluates else {}
+        figures = self._validated(answers, of_model, where)
         self._past.validation.append(figures)
         self._past.predictions.append(answers.astype(np.float32))
         # The callbacks that follow can monitor what the model itself does not compute.
@@ -281,25 +281,27 @@ class _Recorder(_Laying):
 
     def keep_to_the_end(self, epochs: int) -> None:
         """Give the epochs that `fit` left out the figures of the model as it is now."""
-        own: Mapping[str, float] = {}
+        of_model: Mapping[str, float] = {}
         if self._evaluates:
-            own = by_element(self.model.evaluate(self._held.dataset, verbose=0, return_dict=True))
+            of_model = by_element(
+                self.model.evaluate(self._held.dataset, verbose=0, return_dict=True)
+            )
         answers = self._held.answers()
-        figures = self._validated(answers, own, f"{self._feed.place}, after its last epoch")
+        figures = self._validated(answers, of_model, f"{self._feed.place}, after its last epoch")
         for _ in range(epochs - len(self._past.predictions)):
             self._past.training.append(self._past.training[-1])
             self._past.validation.append(figures)
             self._past.predictions.append(answers.astype(np.float32))
 
     def _validated(
-        self, answers: npt.NDArray[Any], own: Mapping[str, float], where: str
+        self, answers: npt.NDArray[Any], of_model: Mapping[str, float], where: str
     ) -> dict[str, float]:
         """The figures of the validation side: ours, and those of the model's own metrics."""
         if not np.isfinite(answers).all():
             raise TrialError(f"{where}: predictions on the validation rows are not finite")
         rows = self._held.rows
         ours = self._data.metrics([answers], [rows], [f"{where}, validation"])[0]
-        figures = merged_figures(ours, own)
+        figures = merged_figures(ours, of_model)
         require_finite(figures, f"{where}, validation")
         return figures
 
@@ -337,7 +339,7 @@ class _AfterEpoch(keras.callbacks.Callback):  # type: ignore[misc]
             checkpoint is not None
             and self._past is not None
             and epoch + 1 < self._epochs
-            # A callback has ended the training; resumed, it would go on.
+            # A callback has ended the training, which would continue if it were resumed.
             and not getattr(self.model, "stop_training", False)
             and time.monotonic() - self._last_save >= checkpoint.seconds_between
         ):

@@ -67,11 +67,11 @@ class FoldTwin:
         outputs = body(GatherRows(table)(rows))
         self.model = SteppingModel(rows, outputs, name="folds_together")
         self.running = _RowsFirst((room, num_folds, *outputs.shape[2:]))
-        own = plan.optimizer
+        optimizer = plan.optimizer
         self.model.compile(
             # Not the fused update: TensorFlow's rounds 1 - beta_2 to 32 bits, which moves what is
             # learned in 20 epochs by 1e-5.
-            optimizer=type(own).from_config(own.get_config()),
+            optimizer=type(optimizer).from_config(optimizer.get_config()),
             loss=_SummedLoss(plan.loss, plan.final),
             metrics=[self.running],
             jit_compile=False,

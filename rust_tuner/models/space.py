@@ -71,7 +71,7 @@ class SearchSpace:
     def hyperparameters(cls) -> dict[str, Hyperparameter]:
         """What is declared, by the names of the fields."""
         declared = {item.name: item.metadata.get("hyperparameter") for item in fields(cls)}
-        return {name: found for name, found in declared.items() if found is not None}
+        return {name: hp for name, hp in declared.items() if hp is not None}
 
     @classmethod
     def names(cls) -> tuple[str, ...]:

@@ -76,7 +76,7 @@ class CheckRecord:
         return tuple(verdict for verdict in self.verdicts if verdict.status in statuses)
 
     @property
-    def told(self) -> str:
+    def in_words(self) -> str:
         """How many checks have each status, in words."""
         counts = {status: len(self.of(status)) for status in STATUSES}
         return ", ".join(

@@ -95,6 +95,6 @@ def _ranks(means: npt.NDArray[np.float64], *, lower: bool) -> npt.NDArray[np.int
 
 
 def _guess(metric: str) -> str:
-    """What is best of a metric that is no objective."""
-    found = metric_range(metric)
-    return "min" if metric.endswith("loss") or (found is not None and found[1] > 1) else "max"
+    """What is best of a metric that is not an objective."""
+    bounds = metric_range(metric)
+    return "min" if metric.endswith("loss") or (bounds is not None and bounds[1] > 1) else "max"

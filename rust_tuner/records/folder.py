@@ -19,6 +19,7 @@ from rust_tuner.records.baselines import BASELINES, BASELINES_FOLDER
 from rust_tuner.records.checks import CHECKS_FILE, CheckRecord, read_checks
 from rust_tuner.records.holdout import Holdout, load_holdout
 from rust_tuner.records.looks import (
+    FINAL,
     HOLDOUT_FILE,
     PREDICTIONS_FILE,
     Look,
@@ -37,7 +38,6 @@ from rust_tuner.records.project import REGIME_1, REGIME_2, Project, is_begun_pro
 from rust_tuner.records.split import SplitRecord, read_split_record
 from rust_tuner.records.study_record import STUDY_FILE, StudyRecord, read_study_record
 
-FINAL = "final"
 CROSS_VALIDATION = "cross_validation"
 # Errors that may occur when a part of the page is drawn from damaged records.
 DAMAGED = (RustTunerError, OSError, LookupError, TypeError, ValueError, AttributeError)

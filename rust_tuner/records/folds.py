@@ -254,7 +254,7 @@ class FoldStore:
                 path.unlink()
 
     def discard(self) -> None:
-        """Delete everything that was trained, so that the trial begins anew."""
+        """Delete everything that was trained, so that the trial starts again."""
         for path in [*self._folder.glob("fold_*"), self._out_of_fold]:
             path.unlink(missing_ok=True)
 

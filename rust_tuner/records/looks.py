@@ -6,6 +6,7 @@ a look is allowed belongs to `steps.holdout`.
 """
 
 import contextlib
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,6 @@ MODEL_FILE = "model.keras"
 PREDICTIONS_FILE = "predictions.csv"
 HOLDOUT_FILE = "holdout.json"
 
-_MAIN_FIGURES = AUROCS
 _LONGEST_REASON = 500
 
 
@@ -107,7 +107,7 @@ def main_figures(metrics: Any) -> dict[str, float | None]:
     """
     if metrics is None:
         return {}
-    figures = {name: metrics[name] for name in _MAIN_FIGURES if name in metrics}
+    figures = {name: metrics[name] for name in AUROCS if name in metrics}
     for name, value in figures.items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise TypeError(f"{name}={value!r}; expected a number or null")
@@ -199,6 +199,23 @@ def require_reason(reason: object) -> str:
             f"{_LONGEST_REASON} characters"
         )
     return text
+
+
+def look_refused(directory: Path, look: Look, fault: str) -> ResumeError:
+    """The error for another look without a reason.
+
+    Args:
+        directory: the study's folder.
+        look: the last look.
+        fault: why its result cannot be shown, or the look resumed.
+    """
+    folder = shlex.quote(str(directory))
+    return ResumeError(
+        f"{directory}: the hold-out set was looked at on {look}, and {fault}. Restore "
+        f"{FINAL} from a copy; or look again with a reason, which is counted and shown wherever "
+        f'the figures are: rust-tuner final {folder} --look-again "reason", or '
+        'Study(...).final(look_again="reason")'
+    )
 
 
 def count_text(looks: Iterable[Look]) -> str:

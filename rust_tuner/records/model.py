@@ -163,6 +163,19 @@ def read_if_whole(path: Path, kind: type[AnyRecord]) -> AnyRecord | None:
         return None
 
 
+def read_content(path: Path) -> dict[str, Any] | None:
+    """The JSON object of a state file as it was written, unchecked.
+
+    For comparing with the record that would be written now; None if there is none, or it cannot be
+    read.
+    """
+    try:
+        content = read_json(path)
+    except (OSError, RecordError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
 def parse_record(
     content: Any, kind: type[AnyRecord], *, path: Path, mend: str = RESTORE
 ) -> AnyRecord:

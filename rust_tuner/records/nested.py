@@ -247,16 +247,16 @@ def nested_key(run: NestedManifest) -> str:
     return sha256_of_json(run.to_json())
 
 
-def write_outer(place: Path, record: OuterRecord, *, key: str, predictions: str) -> None:
+def write_outer(folder: Path, record: OuterRecord, *, key: str, predictions: str) -> None:
     """Write an outer fold's predictions, then its record, which marks it as finished.
 
     Args:
-        place: the outer fold's folder.
+        folder: the outer fold's folder.
         record: its result.
         key: SHA-256 of everything that the record depends on.
         predictions: the text of a CSV.
     """
-    write_text(place / OUTER_PREDICTIONS, predictions)
+    write_text(folder / OUTER_PREDICTIONS, predictions)
     content = {
         "format": 1,
         "key": key,
@@ -264,27 +264,27 @@ def write_outer(place: Path, record: OuterRecord, *, key: str, predictions: str)
         "predictions_sha256": hashlib.sha256(predictions.encode()).hexdigest(),
     }
     signed = OuterFile.of(content | {"sha256": sha256_of_json(content)})
-    write_record(place / OUTER_FILE, signed)
+    write_record(folder / OUTER_FILE, signed)
 
 
-def read_outer(place: Path, *, key: str | None = None) -> OuterRecord | None:
+def read_outer(folder: Path, *, key: str | None = None) -> OuterRecord | None:
     """The record of an outer fold, or None if it is not finished.
 
     Args:
-        place: the outer fold's folder.
+        folder: the outer fold's folder.
         key: the key that the record must have; any key if None.
 
     Raises:
         RecordError: if record or predictions are damaged or belong to another run.
     """
-    path = place / OUTER_FILE
+    path = folder / OUTER_FILE
     try:
         record = read_record(path, OuterFile, mend=_MEND)
     except FileNotFoundError:
         return None
     if key not in (None, record.key):
         raise RecordError.of(path, "belongs to another run", mend=_MEND)
-    predictions = place / OUTER_PREDICTIONS
+    predictions = folder / OUTER_PREDICTIONS
     try:
         actual = hashlib.sha256(read_whole(predictions)).hexdigest()
     except FileNotFoundError as error:

@@ -144,9 +144,9 @@ def begun_repeats(directory: str | Path) -> int:
         return DEFAULT_REPEATS
 
 
-def assignment_folder(place: Path, repeat: int) -> Path:
+def assignment_folder(folder: Path, repeat: int) -> Path:
     """The project folder of an assignment (from 0)."""
-    return place / f"assignment_{repeat:03d}"
+    return folder / f"assignment_{repeat:03d}"
 
 
 def _projects(noise: Path) -> Iterator[tuple[str, int, Path]]:

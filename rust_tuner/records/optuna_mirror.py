@@ -2,7 +2,7 @@
 
 The journal follows from the records of the search and is only written beside them: remove it, and
 it is made again. While a search runs, it is extended, never changed, since a dashboard that is open
-keeps its place in it. Where the records say otherwise than the journal, it is begun anew.
+keeps its place in it. If the records contradict the journal, it is begun again.
 """
 
 import contextlib
@@ -66,7 +66,7 @@ def _is_extended(journal: Path, project: Project, trials: list["FrozenTrial"]) -
         return False
     try:
         return _extend(journal, project, trials)
-    # Lines that are no journal make Optuna raise whatever they lead to.
+    # Lines that are not a journal make Optuna raise any kind of error.
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, OptunaError):
         return False
 
@@ -117,9 +117,7 @@ def _frozen_trials(project: Project) -> Iterator["FrozenTrial"]:
     metric = project.run.objective.name.removeprefix("val_")
     for record in project.trials:
         parameters = _parameters(project.folder, record, used)
-        state = {"COMPLETED": "COMPLETE", "FAILED": "FAIL", PRUNED: "PRUNED"}.get(
-            record.status, "RUNNING"
-        )
+        state = _STATES[record.status]
         curve = _mean_curve(record, metric) if state == "COMPLETE" else []
         spread = record.spread(metric)
         about = {"trial": record.trial, "message": record.message, "std over folds": spread}

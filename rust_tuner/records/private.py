@@ -148,7 +148,7 @@ def key_of(directory: Path, study: StudyRecord) -> StudyKey | None:
     )
     if key is None:
         raise ResumeError(
-            f"{path} is missing: this study has keyed hashes in place of patient ids, and only the "
+            f"{path} is missing: this study has keyed hashes instead of patient ids, and only the "
             f"key links them to a manifest; {mend}"
         )
     if key.sha256 != study.key_sha256:
@@ -181,9 +181,9 @@ def named_within_study(development: Development, folder: Path) -> Development:
         RecordError: if the study or the key is damaged.
     """
     absolute = folder.absolute()
-    for place in (absolute, *absolute.parents):
-        if (place / STUDY_FILE).is_file():
-            key = key_of(place, read_study_record(place / STUDY_FILE))
+    for parent in (absolute, *absolute.parents):
+        if (parent / STUDY_FILE).is_file():
+            key = key_of(parent, read_study_record(parent / STUDY_FILE))
             radiographs = named(development.radiographs, key)
             is_same = radiographs is development.radiographs
             return development if is_same else Development(radiographs)
@@ -197,16 +197,16 @@ def write_name_tables(directory: Path, radiographs: Radiographs) -> None:
         directory: the study's folder.
         radiographs: all of the study, with pseudonyms.
     """
-    own, written = radiographs.table, radiographs.written
+    table, written = radiographs.table, radiographs.written
     names = pd.DataFrame(
         {
             "written_patient": written["patient_id"],
-            "patient_id": own["patient_id"],
+            "patient_id": table["patient_id"],
             "written_visit": written["visit"],
-            "visit": own["visit"],
+            "visit": table["visit"],
             "written_image": written["image"],
-            "row": own.index,
-            "image": own["image"],
+            "row": table.index,
+            "image": table["image"],
         }
     )
     patients = names[["written_patient", "patient_id"]].drop_duplicates()
@@ -223,7 +223,7 @@ def predicted_names(directory: Path, images: list[str]) -> list[str] | None:
 
     Returns:
         The position of each from 1, and the keyed hash of its path if the key is there; None for a
-        study with plain ids, and for a folder that is no study.
+        study with plain ids, and for a folder that is not a study.
 
     Raises:
         RecordError: if the study or the key is damaged.
@@ -242,7 +242,7 @@ def predicted_names(directory: Path, images: list[str]) -> list[str] | None:
         image_name(number, keyed_hash(key.secret, "predicted", path)[:_PREDICTED_DIGITS])
         for number, path in enumerate(paths, 1)
     ]
-    # The position says which image it is as well, so a folder that is read-only is no error.
+    # The position identifies the image as well, so a read-only folder is not an error.
     with contextlib.suppress(StorageError), hold_lock(directory / PRIVATE, "predictions", wait=60):
         table = pd.DataFrame({"written_image": names, "image": paths})
         path = directory / PRIVATE / PREDICTED_FILE

@@ -126,9 +126,9 @@ def predictions_of(rows: pd.DataFrame, probabilities: npt.NDArray[np.float32]) -
     ).subset(counted)
 
 
-def problems_of(found: Predictions) -> dict[str, Problem]:
+def problems_of(predictions: Predictions) -> dict[str, Problem]:
     """The inputs of both AUROCs of predictions: labels, scores, and which entries count."""
-    arrays = (found.labels, found.probabilities, found.visible)
+    arrays = (predictions.labels, predictions.probabilities, predictions.visible)
     return {scope.objective: scope.problem(*arrays) for scope in SCOPES}
 
 

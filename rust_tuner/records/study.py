@@ -1,8 +1,8 @@
-"""`StudyFile`: the content of a study's `study.json`, and the refusal of changes to the study.
+"""`StudyFile`: the content of a study's `study.json`.
 
 The file is written when the study is prepared. Later steps add environments, weights, the choices
 they were begun with, looks at the hold-out set, and the split's hash. The steps belong to `study`,
-looks to `looks`.
+looks to `looks`, and the refusal of other choices and data to `study_changes`.
 """
 
 import dataclasses
@@ -10,7 +10,6 @@ import datetime
 import importlib.metadata
 import os
 import platform
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,35 +18,36 @@ from pydantic import ValidationError
 
 from rust_tuner.data.images import images_sha256
 from rust_tuner.data.radiographs import Radiographs
-from rust_tuner.data.row_record import changed_images, changed_rows, row_record
+from rust_tuner.data.row_record import row_record
 from rust_tuner.data.split_file import radiographs_sha256
 from rust_tuner.environment import describe_machine
 from rust_tuner.errors import (
-    ImageError,
     ProtocolError,
     RecordError,
     ResumeError,
-    SplitError,
     private,
 )
 from rust_tuner.files import sha256_of_file
-from rust_tuner.models.weights import NAMED_WEIGHTS, BackboneWeights, without_folder
+from rust_tuner.models.weights import BackboneWeights, without_folder
 from rust_tuner.protocol import Protocol
-from rust_tuner.records.looks import FINAL, HOLDOUT_FILE, Look, main_figures, read_looks
+from rust_tuner.records.looks import (
+    FINAL,
+    HOLDOUT_FILE,
+    Look,
+    look_refused,
+    main_figures,
+    read_looks,
+)
 from rust_tuner.records.model import Json, Weights, read_record, write_record
 from rust_tuner.records.pixels import read_as_recorded, read_pixels
 from rust_tuner.records.private import (
     KEY_PATH,
-    PRIVATE,
     StudyKey,
     key_of,
     named,
-    record_manifest,
-    write_name_tables,
 )
 from rust_tuner.records.study_record import STUDY_FILE, StepNote, StudyRecord
 from rust_tuner.records.weights_path import (
-    is_same_file,
     keep_weights_path,
     named_weights,
     with_weights_found,
@@ -330,111 +330,6 @@ class StudyFile:
             return f"{self.directory / KEY_PATH} names a manifest"
         return f"{self.path} names the manifest {private(self.manifest)},"
 
-    def refuse_plain_ids(self, plain_ids: bool) -> None:
-        """Refuse patient ids as they are for a study that has keyed hashes of them.
-
-        Raises:
-            ResumeError: saying what to do.
-        """
-        if plain_ids and self.record.patient_ids == "hashed":
-            raise ResumeError(
-                f"{self.directory} was prepared with keyed hashes of patient ids, so it cannot go "
-                f"on with plain ones; leave out --plain-ids (the folder {PRIVATE} says which hash "
-                "is which patient), or use a new study folder"
-            )
-
-    def refuse_changes(self, protocol: Protocol) -> None:
-        """Refuse changes of choices that are fixed.
-
-        Raises:
-            ResumeError: with a table of them.
-        """
-        old, new = self.protocol.to_json(), protocol.to_json()
-        for values in (old, new):
-            values["weights"] = absolute_weights(values["weights"])
-        # Weights are fixed once they are found: by `prepare`, or after a download.
-        used = self.record.weights
-        # A file of the same content may have been moved.
-        is_free = used is None or (
-            old["weights"] != new["weights"] and is_same_file(new["weights"], used)
-        )
-        free = (*SEARCH_FIELDS, "weights") if is_free else SEARCH_FIELDS
-        changed = [
-            f"  {name}: was {old[name]}, is {new[name]}"
-            for name in old
-            if name not in free and old[name] != new[name]
-        ]
-        if changed:
-            table = "\n".join(changed)
-            raise ResumeError(
-                f"{self.directory} was prepared with other choices:\n{table}\n"
-                "Restore the old choices, or use a new study folder."
-            )
-
-    def refuse_other_radiographs(self, radiographs: Radiographs, manifest: Path) -> None:
-        """Refuse a manifest with other radiographs; record the path of one with the same.
-
-        Raises:
-            ResumeError: if scores, patients or image files are not those of the study.
-            ImageError: if an image file cannot be read.
-        """
-        mend = "restore it, or use a new study folder"
-        is_hashed = self.record.patient_ids == "hashed"
-        shown = "the manifest" if is_hashed else private(manifest)
-        was, now = self.record.radiographs_sha256, radiographs_sha256(radiographs)
-        if was != now:
-            counted = self.record.radiographs, self.record.patients
-            if manifest == self.manifest:
-                message = f"{shown} changed since {self.directory} was prepared"
-            else:
-                source = (
-                    f"the manifest that {KEY_PATH} names" if is_hashed else private(self.manifest)
-                )
-                given = f"{shown} that was given" if is_hashed else shown
-                message = f"{self.directory} was prepared from {source}, and {given} has other "
-                message += "radiographs"
-            raise ResumeError(
-                f"{message}:\n"
-                f"  radiographs: was {_counts(*counted, was)}, is "
-                f"{_counts(len(radiographs), len(set(radiographs.patient_ids)), now)}\n"
-                + "".join(f"  {line}\n" for line in changed_rows(radiographs, self.rows))
-                + mend
-            )
-        try:
-            hashes = [sha256_of_file(image) for image in radiographs.images]
-        except OSError as error:
-            raise ImageError(
-                f"{private(error.filename)} cannot be read ({error.strerror})"
-            ) from error
-        was, now = self.record.images_sha256, images_sha256(radiographs, hashes)
-        if was != now:
-            raise ResumeError(
-                f"image files of {shown} changed since {self.directory} was prepared "
-                f"(SHA-256 of all: was {was[:12]}, is {now[:12]})"
-                + "".join(f"\n  {line}" for line in changed_images(radiographs, hashes, self.rows))
-                + ("\n" if self.rows else "; ")
-                + "restore them, or use a new study folder"
-            )
-        if manifest != self.manifest:
-            key = self.key
-            if key is None:
-                self.update(manifest=self.relative(manifest))
-            else:
-                record_manifest(self.directory, key, self.relative(manifest))
-                write_name_tables(self.directory, radiographs)
-
-    def refuse_other_development(self, development: Radiographs, split: Path) -> None:
-        """Refuse a split that seals other patients than the study's.
-
-        Raises:
-            SplitError: naming the split's file.
-        """
-        if radiographs_sha256(development) != self.record.development_sha256:
-            raise SplitError(
-                f"{split} seals other patients than {STUDY_FILE} says; restore the file, or use a "
-                "new study folder"
-            )
-
     @property
     def rows(self) -> Json:
         """What `data.row_record` wrote; empty for a study of an older version."""
@@ -471,31 +366,5 @@ class StudyFile:
             raise ResumeError(str(error)) from error
 
 
-def absolute_weights(weights: str) -> str:
-    """The weights as they are recorded: an absolute path, which is valid in any working folder."""
-    return weights if weights in NAMED_WEIGHTS else str(Path(weights).resolve())
-
-
-def look_refused(directory: Path, look: Look, fault: str) -> ResumeError:
-    """The error for another look without a reason.
-
-    Args:
-        directory: the study's folder.
-        look: the last look.
-        fault: why its result cannot be shown, or the look resumed.
-    """
-    folder = shlex.quote(str(directory))
-    return ResumeError(
-        f"{directory}: the hold-out set was looked at on {look}, and {fault}. Restore "
-        f"{FINAL} from a copy; or look again with a reason, which is counted and shown wherever "
-        f'the figures are: rust-tuner final {folder} --look-again "reason", or '
-        'Study(...).final(look_again="reason")'
-    )
-
-
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-
-def _counts(num_radiographs: int, num_patients: int, sha256: str) -> str:
-    return f"{num_radiographs} of {num_patients} patients (SHA-256 {sha256[:12]})"

@@ -83,6 +83,11 @@ def as_noted(study: StudyRecord, weights: BackboneWeights) -> Json:
     return {**weights.to_json(), "asked": named_weights(study, weights.asked)}
 
 
+def absolute_weights(weights: str) -> str:
+    """The weights as they are recorded: an absolute path, which is valid in any working folder."""
+    return weights if weights in NAMED_WEIGHTS else str(Path(weights).resolve())
+
+
 def is_same_file(path: str, used: Weights) -> bool:
     """Whether a file has the content that was used, wherever it is now."""
     if path in NAMED_WEIGHTS or used.file is None:

@@ -52,7 +52,7 @@ TERMS = (
     ),
     Term(
         "chance",
-        "The figure that guessing gives. A score means something only above it.",
+        "The figure that random guessing gives. A score means something only above it.",
     ),
     Term(
         "epsilon",
@@ -180,10 +180,10 @@ def term_link(term: Term, text: str) -> Markup:
 
 def terms_in(texts: list[str]) -> list[Term]:
     """The terms that stand in some texts, in the order of the glossary."""
-    found = {
+    positions = {
         _BY_FORM[match["term"].lower()].name
         for text in texts
         for match in _PARTS.finditer(text)
         if match["term"]
     }
-    return [term for term in TERMS if term.name in found]
+    return [term for term in TERMS if term.name in positions]

@@ -41,7 +41,7 @@ _LONG_TABLE, _FIRST_ROWS = 40, 10
 # Warnings beyond these, which come first for being the most serious, fold away.
 _SHOWN_WARNINGS = 7
 
-# Sorts a table by the column whose heading is clicked, says where a table goes on to the right,
+# Sorts a table by the column whose heading is clicked, says where a table continues to the right,
 # explains a term at the first touch, and unfolds all for printing. The page is whole without it.
 _SCRIPT = """
 for (const button of document.querySelectorAll("th button")) {

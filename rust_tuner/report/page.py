@@ -274,9 +274,9 @@ def results(
 def cortices_first(columns: Sequence[Column]) -> list[Column]:
     """Columns in their order, but figures of visible cortices before those of the 18 labels."""
     ordered = list(columns)
-    for place, (label, cortex) in enumerate(itertools.pairwise(columns)):
+    for position, (label, cortex) in enumerate(itertools.pairwise(columns)):
         if cortex.name == label.name.replace(LABEL_SCOPE.metric, CORTEX_SCOPE.metric) != label.name:
-            ordered[place : place + 2] = [cortex, label]
+            ordered[position : position + 2] = [cortex, label]
     return ordered
 
 

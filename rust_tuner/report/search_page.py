@@ -1,4 +1,4 @@
-"""The report of a search that is no part of a study: its best trial, figures and tables.
+"""The report of a search that is not part of a study: its best trial, figures and tables.
 
 The page of a study belongs to `html`.
 """

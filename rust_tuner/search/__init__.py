@@ -1,1 +1,1 @@
-"""The cross-validated search: records, oracles, tuner and regimes."""
+"""The cross-validated search: oracles, subjects, tuner, trials and regimes; where trials run."""

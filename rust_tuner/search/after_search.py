@@ -11,6 +11,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from rust_tuner.errors import ResumeError, SearchError
 from rust_tuner.records.cv_results import cv_results
+from rust_tuner.records.kept_models import kept_files
 from rust_tuner.records.printed_table import PrintedTable
 from rust_tuner.records.project import (
     Project,
@@ -22,7 +23,7 @@ from rust_tuner.records.project import (
 from rust_tuner.records.summary_text import summary_text
 from rust_tuner.records.trial_tables import history_table, results_table
 from rust_tuner.records.trials import TrialRecord
-from rust_tuner.search.kept_models import kept_files, read_models, write_models
+from rust_tuner.search.kept_models import read_models, write_models
 from rust_tuner.search.refit import ensemble_of, refit, train_fold_models
 from rust_tuner.search.run_state import Run
 
@@ -181,11 +182,11 @@ class AfterSearch:
             SearchError: where they were not kept, and `search` was not called in this process.
             ResumeError: where the trial is not completed.
         """
-        found = self._trial_of(trial)
-        files = kept_files(self.project_folder, found.trial_id, int(found.best_step))
+        record = self._trial_of(trial)
+        files = kept_files(self.project_folder, record.trial_id, int(record.best_step))
         if files is not None:
-            return read_models(files, getattr(self, "_run", None), found)
-        return train_fold_models(self._searched(), found, say=self.progress.say)
+            return read_models(files, getattr(self, "_run", None), record)
+        return train_fold_models(self._searched(), record, say=self.progress.say)
 
     def ensemble(self, trial: str | None = None) -> keras.Model:
         """One model whose output is the mean of the outputs of `fold_models`.
@@ -247,7 +248,7 @@ class AfterSearch:
         )
 
     def _trial_of(self, trial: str | None) -> Trial:
-        found = self.oracle.trials.get(self._record_of(trial).trial)
-        if found is None or found.status != TrialStatus.COMPLETED:
+        record = self.oracle.trials.get(self._record_of(trial).trial)
+        if record is None or record.status != TrialStatus.COMPLETED:
             raise ResumeError(f"{self.project_folder}: trial {trial} changed while it was read")
-        return found
+        return record

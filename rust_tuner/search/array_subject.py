@@ -173,7 +173,7 @@ def _rows_of_all(
         wrong = array.dtype.kind not in "biuf" or not (np.isfinite(array) & (array >= 0)).all()
         if wrong:
             where = f"sample_weight {name}".strip()
-            raise SearchError(f"{where} has values that are no numbers from 0; replace them")
+            raise SearchError(f"{where} has values that are not numbers from 0; replace them")
     return inputs, targets, weights
 
 
@@ -212,7 +212,7 @@ def _stratified_by(targets: AnyRows | None, num_rows: int) -> npt.NDArray[Any]:
     flat = [] if targets is None else [array for _, array in leaves(targets.tree)]
     flat = [array for array in flat if array.ndim <= 2]
     classes = [array for array in flat if array.dtype.kind in "iub" and array[0].size == 1]
-    # Numbers of which no two are equal are no classes.
+    # Numbers of which no two are equal are not classes.
     return next(iter([*classes, *flat]), np.arange(num_rows) + 0.5)
 
 

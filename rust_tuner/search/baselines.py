@@ -4,13 +4,13 @@ Each is a search of one trial in its own project folder, so it is resumed, locke
 other search. `records.baselines` makes the table of their results.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import keras_tuner
 
 from rust_tuner.data.folds import Folds, folds_asked_for
-from rust_tuner.data.reading import Framing
 from rust_tuner.data.splits import Development, require_development
 from rust_tuner.errors import ProtocolError, ResumeError, WeightsError
 from rust_tuner.models.backbones import find_weights
@@ -178,14 +178,7 @@ def _hypermodel(
     assert source is not None
     # Checked now, since other models may train for days before this one starts.
     find_weights(source)
-    return TransferLearningHyperModel(
+    return TransferLearningHyperModel.from_protocol(
+        dataclasses.replace(protocol, weights=str(source)),
         SearchSpace(protocol.baseline_batch_size, protocol.baseline_dropout_rate),
-        weights=source,
-        flips=protocol.flips,
-        image_size=protocol.image_size,
-        resize=protocol.resize,
-        masked_loss=protocol.masked_loss,
-        precision=protocol.precision,
-        framing=Framing.of(protocol.crop, protocol.remove_borders),
-        extractor=protocol.extractor,
     )

@@ -135,8 +135,8 @@ class BayesianOptimizationOracle(LearningOracle, StockOracle):  # type: ignore[m
 
     def _learns(self, earlier: Sequence[Trial], number: int) -> bool:
         """Whether enough trials are completed for the Gaussian process to propose a trial."""
-        known = earlier[: self.known_results(number)]
-        completed = sum(trial.status == TrialStatus.COMPLETED for trial in known)
+        ended = earlier[: self.known_results(number)]
+        completed = sum(trial.status == TrialStatus.COMPLETED for trial in ended)
         dimensions = len(self.known_after(earlier[:number]))
         needed: int = self.num_initial_points or max(3 * dimensions, 3)
         return bool(completed >= needed)

@@ -84,8 +84,8 @@ def build_once(
                 if with_description:
                     built = BuiltOnce(describe_model(model), _sha256_of_shapes(model))
                 if with_metrics:
-                    own, every, shape = _metric_names(model, subject)
-                    built = BuiltOnce(built.description, built.shapes, every, own, shape)
+                    names, every, shape = _metric_names(model, subject)
+                    built = BuiltOnce(built.description, built.shapes, every, names, shape)
             memory = MemoryOf(variables_of(model))
             del model
             clear_session()
@@ -120,7 +120,7 @@ def _metric_names(
     """The metrics that the model was compiled with, all that a fold has, and the output's shape."""
     validation = subject.folds[0][1]
     rows: IntArray = validation[:2]
-    own: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     shape = None
     try:
         # Without tracing, which would take longer than the rest.
@@ -128,7 +128,7 @@ def _metric_names(
         data = subject.data_of(0)
         inputs = data.unflipped(rows)
         logs = model.test_on_batch(*data.batch(inputs, rows, data.sample_weight), return_dict=True)
-        own = tuple(by_element(logs))
+        names = tuple(by_element(logs))
         ours: Mapping[str, float] = {}
         if isinstance(data.targets, np.ndarray):
             answers: Any = np.asarray(model(inputs, training=False))
@@ -138,9 +138,9 @@ def _metric_names(
     except Exception:
         # The model and its metrics may be the user's, and raise anything: the first fold raises it
         # again, with its place, unless it only needs more than two rows.
-        return own, None, shape
-    named = (f"exact_{name}" if name in own else name for name in ours)
-    return own, tuple(dict.fromkeys((*named, *own))), shape
+        return names, None, shape
+    named = (f"exact_{name}" if name in names else name for name in ours)
+    return names, tuple(dict.fromkeys((*named, *names))), shape
 
 
 def _sha256_of_shapes(model: keras.Model) -> str:

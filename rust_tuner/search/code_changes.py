@@ -39,7 +39,7 @@ class UsersModel:
     Attributes:
         defaults: the model at the default values.
         identity: what the manifest records of it.
-        may_change: whether nothing was trained yet, so that other code is no change of the search.
+        may_change: whether nothing was trained yet, so that other code does not change the search.
     """
 
     def __init__(

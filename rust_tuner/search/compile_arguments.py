@@ -21,7 +21,7 @@ _INSTEAD = {
     "whose folds begin from different weights",
     "distribution_strategy": "a search trains on one device; build the model under the strategy's "
     "scope in HyperModel.build if you need it",
-    "tuner_id": "a search has one process",
+    "tuner_id": "search(workers=...) runs trials in several processes",
     "logger": "give progress= an object that reports, or read tuner.history()",
     "objective": "give it to the oracle",
     "max_trials": "give it to the oracle",

@@ -17,11 +17,30 @@ from rust_tuner.seeds import seed_word
 _MOST_DRAWS = 16
 
 
+def declare_space(hypermodel: Any, oracle: Any) -> None:
+    """Let the oracle's space be what the hypermodel declares, and grow unless that is everything.
+
+    Args:
+        hypermodel: with KerasTuner's `declare_hyperparameters`.
+        oracle: one of this package.
+
+    Raises:
+        Exception: as `declare_by_building`.
+    """
+    space = oracle.get_space()
+    hypermodel.declare_hyperparameters(space)
+    oracle.update_space(space)
+    may_grow = not getattr(hypermodel, "declares_everything", False)
+    if may_grow:
+        declare_by_building(hypermodel, oracle)
+    oracle.freeze_space(may_grow=may_grow)
+
+
 def declare_by_building(hypermodel: Any, oracle: keras_tuner.Oracle) -> None:
     """Add what `build` declares to the oracle's space.
 
     Raises:
-        Exception: what `build` raises, where it is no failure of a trial; also where the defaults
+        Exception: what `build` raises, where that does not fail a trial; also where the defaults
             and all other values that were tried fail by one mistake.
     """
     never_active: list[Any] = []

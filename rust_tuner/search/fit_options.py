@@ -100,7 +100,7 @@ class FitOptions:
             raise SearchError(f"{name} is for arrays only; {kind} are trained without it")
 
 
-def refuse_unknown(arguments: Mapping[str, Any], known: tuple[str, ...]) -> None:
+def refuse_unknown(arguments: Mapping[str, Any], names: tuple[str, ...]) -> None:
     """Refuse arguments that `search` does not have.
 
     Raises:
@@ -109,8 +109,8 @@ def refuse_unknown(arguments: Mapping[str, Any], known: tuple[str, ...]) -> None
     for name in arguments:
         if name in _INSTEAD:
             raise UnknownArgumentError(f"search has no argument {name}: {_INSTEAD[name]}")
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(known)}"
+        close = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(names)}"
         raise UnknownArgumentError(f"search has no argument {name}; {hint}")
 
 

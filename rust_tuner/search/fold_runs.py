@@ -100,7 +100,7 @@ def run_folds(
         store: where records are kept; nowhere by default.
         on_record: called after each record is saved in `store`.
         callbacks: our callbacks of a fold's `fit`, from its model.
-        users_callbacks: those of the user, made anew for each fold.
+        users_callbacks: those of the user, copied for each fold.
         data_of: gives the data of each fold, where they differ; `build_model` then gets the fold's
             inputs as well.
         own_fit: trains a fold in place of `train_fold`.

@@ -1,4 +1,4 @@
-"""Successive halving: at a few epochs, the rungs, only the best share of the trials goes on.
+"""Successive halving: at a few epochs, the rungs, only the best share of the trials continues.
 
 A trial is compared with the trials of lower numbers that reached the same rung, each by the mean of
 its folds there. Nothing else decides, so a resumed search stops the same trials at the same rungs.
@@ -25,8 +25,8 @@ class SuccessiveHalving:
 
     Attributes:
         first_rung: the number of epochs before the first rung.
-        factor: each rung lets one in so many trials go on, and comes after so many times the epochs
-            of the rung before.
+        factor: at each rung one in so many trials continues; a rung has so many times the epochs of
+            the rung before.
     """
 
     first_rung: int = 2
@@ -63,7 +63,7 @@ class Outranked:
         epoch: the last epoch that counts, from 0.
         rank: of the trial at the rung, from 1.
         reached: the trials that have reached the rung, this one included.
-        kept: how many of them go on.
+        kept: how many of them continue.
     """
 
     epoch: int
@@ -75,7 +75,7 @@ class Outranked:
         """The reason, as a person reads it."""
         return (
             f"stopped after epoch {self.epoch} (from 0): rank {self.rank} of the {self.reached} "
-            f"trials so far, of which {self.kept} {'goes' if self.kept == 1 else 'go'} on"
+            f"trials so far, of which {self.kept} {'continues' if self.kept == 1 else 'continue'}"
         )
 
 
@@ -84,7 +84,7 @@ class Rungs:
     """The earlier trials that a trial is compared with.
 
     Attributes:
-        rule: how many go on.
+        rule: how many continue.
         earlier: number of epochs -> the scores of the trials of lower numbers at that rung.
         direction: `max` or `min`, what is best.
     """
@@ -94,10 +94,10 @@ class Rungs:
     direction: str
 
     def verdict(self, score: float, epochs: int) -> Outranked | None:
-        """The verdict on a trial with a score after so many epochs; None if it goes on.
+        """The verdict on a trial with a score after so many epochs; None if it continues.
 
-        Where fewer trials than the factor have reached the rung, the best of them goes on. A score
-        that is not a number is not judged, and earlier ones do not count. Equal scores go on
+        If fewer trials than the factor have reached the rung, the best of them continues. A score
+        that is not a number is not judged, and earlier ones do not count. Equal scores continue
         together.
         """
         if not math.isfinite(score):

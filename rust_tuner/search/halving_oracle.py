@@ -11,11 +11,11 @@ from rust_tuner.search.random_search import RandomSearchOracle
 class SuccessiveHalvingOracle(RandomSearchOracle):
     """Random search that stops a trial at a rung unless it is among the best there.
 
-    After `first_rung` epochs, and after `factor`, `factor` squared, ... times as many, a trial goes
-    on only if its score is in the best 1 / `factor` of the trials of lower numbers that reached the
-    rung. The trials and their order are those of `RandomSearchOracle`; a stopped trial is `PRUNED`
-    and has no score. It costs the best trial where early epochs do not rank trials, so its search
-    says how well they do.
+    After `first_rung` epochs, and after `factor`, `factor` squared, ... times as many, a trial
+    continues only if its score is in the best 1 / `factor` of the trials of lower numbers that
+    reached the rung. The trials and their order are those of `RandomSearchOracle`; a stopped trial
+    is `PRUNED` and has no score. The best trial is lost where early epochs do not rank trials, so
+    the search reports how well they do.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class SuccessiveHalvingOracle(RandomSearchOracle):
             seed: an integer from 0; None for one that is drawn once and recorded with the search.
             hyperparameters: declared in advance, if any.
             first_rung: the number of epochs before the first rung.
-            factor: each rung lets one in so many trials go on.
+            factor: at each rung, one in so many trials continues.
             **kwargs: the other arguments of `RandomSearchOracle`.
 
         Raises:

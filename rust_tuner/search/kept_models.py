@@ -13,13 +13,11 @@ from pathlib import Path
 import keras
 from keras_tuner.engine.trial import Trial
 
-from rust_tuner.errors import RustTunerError, SearchError
-from rust_tuner.files import atomic_path, read_json, sha256_of_file, write_json
+from rust_tuner.errors import SearchError
+from rust_tuner.files import atomic_path, sha256_of_file
+from rust_tuner.records.kept_models import MODELS_FOLDER, model_file, models_folder, write_kept
 from rust_tuner.records.project import trial_folders
 from rust_tuner.search.run_state import Run
-
-FOLDER = "models"
-_INDEX = "models.json"
 
 
 def write_models(folder: Path, trial_id: str, epoch: int, models: Sequence[keras.Model]) -> None:
@@ -31,33 +29,18 @@ def write_models(folder: Path, trial_id: str, epoch: int, models: Sequence[keras
         epoch: that the models are of, from 0.
         models: one a fold.
     """
-    kept = folder / f"trial_{trial_id}" / FOLDER
+    kept = models_folder(folder, trial_id)
     kept.mkdir(parents=True, exist_ok=True)
     hashes = {}
     for fold, model in enumerate(models):
-        path = kept / f"fold_{fold}.keras"
+        path = kept / model_file(fold)
         with atomic_path(path) as temporary:
             model.save(temporary)
         hashes[path.name] = sha256_of_file(path)
-    write_json(kept / _INDEX, {"epoch": epoch, "sha256": hashes})
+    write_kept(kept, epoch=epoch, hashes=hashes)
     for other in trial_folders(folder):
-        if other / FOLDER != kept:
-            shutil.rmtree(other / FOLDER, ignore_errors=True)
-
-
-def kept_files(folder: Path, trial_id: str, epoch: int) -> list[Path] | None:
-    """The files of a trial's models; None where they are not there, or not whole."""
-    kept = folder / f"trial_{trial_id}" / FOLDER
-    try:
-        index = read_json(kept / _INDEX)
-        hashes = index["sha256"]
-        whole = index["epoch"] == epoch and all(
-            sha256_of_file(kept / name) == sha256 for name, sha256 in hashes.items()
-        )
-        names = [f"fold_{fold}.keras" for fold in range(len(hashes))]
-        return [kept / name for name in names] if whole and set(names) == set(hashes) else None
-    except (OSError, RustTunerError, KeyError, TypeError, AttributeError):
-        return None
+        if other / MODELS_FOLDER != kept:
+            shutil.rmtree(other / MODELS_FOLDER, ignore_errors=True)
 
 
 def read_models(files: Sequence[Path], run: Run | None, trial: Trial) -> list[keras.Model]:

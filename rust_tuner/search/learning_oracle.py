@@ -51,14 +51,14 @@ class LearningOracle(ResumableOracle):
 
         Those that are declared, followed by those that the trials asked for, in this order.
         """
-        known = list(self.declared.space)
+        space = list(self.declared.space)
         for trial in earlier:
-            known += [
+            space += [
                 hp
                 for hp in self.asked_by(trial)
-                if not any((hp.name, hp.conditions) == (k.name, k.conditions) for k in known)
+                if not any((hp.name, hp.conditions) == (k.name, k.conditions) for k in space)
             ]
-        return known
+        return space
 
     def values_of(self, number: int) -> Values | None:
         """The values of a trial for what is declared; see `ResumableOracle.values_of`."""
@@ -80,8 +80,8 @@ class LearningOracle(ResumableOracle):
 
     def num_trials(self) -> int:
         """How many trials the search will have at most."""
-        known: int | None = self._num_points
-        return int(self.max_trials) if known is None else known
+        total: int | None = self._num_points
+        return int(self.max_trials) if total is None else total
 
     def is_ready(self) -> bool:
         """Whether all trials have ended whose results the next proposal needs."""
@@ -99,19 +99,19 @@ class LearningOracle(ResumableOracle):
     def _proposal(self, number: int) -> Values | None:
         earlier = self.in_order()[:number]
         assert len(earlier) == number, "the trials before must be known"
-        known = self.known_results(number)
-        earlier = earlier[:known] + [_as_running(trial) for trial in earlier[known:]]
-        told = [
+        num_known = self.known_results(number)
+        earlier = earlier[:num_known] + [_as_running(trial) for trial in earlier[num_known:]]
+        results = [
             [trial.status, trial.score, values_key(trial.hyperparameters.values)]
             for trial in earlier
         ]
-        key = repr([self.drawn_seed, self.exact_steps, told])
+        key = repr([self.drawn_seed, self.exact_steps, results])
         if self._proposed is None or self._proposed[0] != key:
             self._proposed = key, self.propose(self.known_after(earlier), earlier)
         return self._proposed[1]
 
     def _again(self, trial: Trial) -> Trial:
-        """A trial that runs again, proposed anew.
+        """A trial that runs again, proposed again.
 
         It has other values than before only if a trial before it has run again with another
         result, such as after a mended mistake.

@@ -73,14 +73,14 @@ def grown_space(oracle: ResumableOracle) -> dict[str, Any]:
     """What the models of the trials have asked for beyond what is declared, by name."""
     declared, whole = oracle.declared.get_config(), oracle.get_space().get_config()
     names = list(_by_name(declared["space"]))
-    found = _by_name(whole["space"])
-    return {name: plain(item) for name, item in found.items() if name not in names}
+    hyperparameters = _by_name(whole["space"])
+    return {name: plain(item) for name, item in hyperparameters.items() if name not in names}
 
 
 def together_of(folder: Path, subject: Subject) -> dict[str, object]:
     """What a manifest records of folds of arrays that train together; nothing for other subjects.
 
-    A search of an earlier version goes on one fold after another, under the key that it was begun
+    A search of an earlier version continues one fold after another, under the key that it was begun
     with.
     """
     begun = run_if_whole(folder)
@@ -117,20 +117,20 @@ def own_choices(
         run_trial: the tuner's class, where it overrides `run_trial`.
         stop_rule: when a trial is stopped; None where none is.
     """
-    own: dict[str, object] = {}
+    recorded: dict[str, object] = {}
     if stop_rule is not None:
-        own["stop_hopeless"] = stop_rule.to_json()
+        recorded["stop_hopeless"] = stop_rule.to_json()
     if code_version is not None:
-        own["code_version"] = code_version
+        recorded["code_version"] = code_version
     begun = run_if_whole(folder)
-    # A search of an earlier version goes on without it, under the key that it was begun with.
+    # A search of an earlier version continues without it, under the key that it was begun with.
     name = epochs_name(oracle.declared.values)
     if name is not None and (begun is None or begun.epochs_hyperparameter):
-        own["epochs_hyperparameter"] = name
+        recorded["epochs_hyperparameter"] = name
     if oracle.lag:
-        own["lag"] = oracle.lag
+        recorded["lag"] = oracle.lag
     if not oracle.tune_new_entries:
-        own["tune_new_entries"] = False
+        recorded["tune_new_entries"] = False
     if run_trial is not None:
-        own["run_trial"] = sha256_of_json(method_code(run_trial, "run_trial"))
-    return own
+        recorded["run_trial"] = sha256_of_json(method_code(run_trial, "run_trial"))
+    return recorded

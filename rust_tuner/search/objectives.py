@@ -72,7 +72,7 @@ class OutOfFoldScore(keras_tuner.Objective):  # type: ignore[misc]
         if isinstance(score, str) and score not in scorer_names():
             raise SearchError(
                 f"scikit-learn has no scorer {score!r}; "
-                "sklearn.metrics.get_scorer_names() lists those that there are"
+                "sklearn.metrics.get_scorer_names() lists them"
             )
         if not isinstance(score, str) and not callable(score):
             raise SearchError(
@@ -283,8 +283,8 @@ def _scored(
     def scored(
         answers: Sequence[npt.NDArray[Any]], rows: Sequence[IntArray], where: Sequence[str]
     ) -> list[dict[str, float]]:
-        found = [dict(figures) for figures in metrics(answers, rows, where)]
-        for figures, answer, of_fold in zip(found, answers, rows, strict=True):
+        figures_of_outputs = [dict(figures) for figures in metrics(answers, rows, where)]
+        for figures, answer, of_fold in zip(figures_of_outputs, answers, rows, strict=True):
             for score in scores:
                 if score.metric in figures:
                     raise SearchError(
@@ -292,7 +292,7 @@ def _scored(
                         "name: OutOfFoldScore(..., name=...)"
                     )
                 figures[score.metric] = score.value(targets[of_fold], answer)
-        return found
+        return figures_of_outputs
 
     return scored
 
@@ -316,7 +316,7 @@ def _direction_of(name: str) -> str:
         f", or objective={metric!r} for scikit-learn's scorer" if metric in scorer_names() else ""
     )
     raise SearchError(
-        f"whether {name} is best high or low is not known; give keras_tuner.Objective({name!r}, "
+        f"{name} has no known direction; give keras_tuner.Objective({name!r}, "
         f'"max") or keras_tuner.Objective({name!r}, "min"){hint}'
     )
 

@@ -91,7 +91,7 @@ class OptunaOracle(LearningOracle):
 
         Raises:
             ExtraError: where Optuna is not installed.
-            SearchError: where this is no sampler of Optuna, or one with an argument that needs more
+            SearchError: if this is not a sampler of Optuna, or one with an argument that needs more
                 than the records of a search.
         """
         require_package("optuna", what="OptunaOracle needs", extra="optuna")
@@ -133,7 +133,7 @@ class OptunaOracle(LearningOracle):
             self._proposals = made = Proposals(
                 self.sampler, direction=direction, seed=self.drawn_seed, lag=self.lag
             )
-        told = [
+        ended = [
             Earlier(
                 known=len(self.known_after(earlier[:number])),
                 values=dict(trial.hyperparameters.values),
@@ -142,7 +142,7 @@ class OptunaOracle(LearningOracle):
             )
             for number, trial in enumerate(earlier)
         ]
-        return made.next(space, told)
+        return made.next(space, ended)
 
 
 def describe_sampler(part: Any) -> Any:
@@ -195,9 +195,9 @@ def _described(part: Any, seen: set[int]) -> Any:
         return name
     seen.add(id(part))
     described = {"class": name, **_described(vars(part), seen)}
-    own = [owner for owner in kind.__mro__ if not _is_of_optuna(owner) and owner is not object]
-    if own:
-        described["code"] = sha256_of_json([_code(f) for o in own for f in _functions(o)])
+    classes = [owner for owner in kind.__mro__ if not _is_of_optuna(owner) and owner is not object]
+    if classes:
+        described["code"] = sha256_of_json([_code(f) for o in classes for f in _functions(o)])
     return described
 
 

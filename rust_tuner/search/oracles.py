@@ -2,43 +2,36 @@
 
 Only the trials themselves have to survive a crash: `oracle.json` is written for KerasTuner's own
 tools and never read here. Files are written atomically, and a trial that was running when a process
-died runs again under the same id. A space may grow: a trial's model may ask for hyperparameters
-that were not declared before the first trial, and its values are completed before it is trained.
-The order of values belongs to each oracle, such as `random_search` and `grid_search`.
+died runs again under the same id. The space belongs to `growing_space`, and the order of values to
+each oracle, such as `random_search` and `grid_search`.
 """
 
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from rust_tuner.errors import SpaceError
 from rust_tuner.files import write_json
 from rust_tuner.metrics.mean_ranks import mean_ranks
 from rust_tuner.records.project import TRIAL_ID_WIDTH
 from rust_tuner.records.trials import PRUNED
 from rust_tuner.search.asked import (
     AskedHyperParameters,
-    DrawnByName,
-    Rule,
     again_from_start,
     asked_late,
-    at_default,
     begin_with,
     begun_values,
     missing_from,
 )
+from rust_tuner.search.growing_space import GrowingSpace
 from rust_tuner.search.halving import SuccessiveHalving
 from rust_tuner.search.objectives import as_objective, objectives_of
 from rust_tuner.search.points import Values, plain
 
-Build = Callable[[int, keras_tuner.HyperParameters], object]
 
-
-class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
+class ResumableOracle(GrowingSpace):
     """What all oracles share: ids, storage, retries and failures, but not the order of values."""
 
     # What decides the values beside this package; their versions are recorded with a search.
@@ -62,7 +55,7 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
     ) -> None:
         """Keep the seed as it is given, 0 included; where it is None, the tuner draws one."""
         if isinstance(hyperparameters, AskedHyperParameters):
-            # Those of a trial, such as the best one, would go on by the rule of that trial.
+            # Those of a trial, such as the best one, would still follow the rule of that trial.
             hyperparameters = keras_tuner.HyperParameters.copy(hyperparameters)
         super().__init__(
             objective=as_objective(objective),
@@ -80,43 +73,11 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
         self.max_consecutive_failed_trials = max_consecutive_failed_trials
         self.verbose = 0
         self._mutex = threading.RLock()
-        self._declared: keras_tuner.HyperParameters | None = None
-        self._may_grow = True
-        self._build: Build | None = None
         # How many trials the search has, once that is known.
         self._num_points: int | None = None
-        # False for a search that was begun with KerasTuner's steps; see `steps`.
-        self.exact_steps = True
         self.ongoing_trials: dict[str, Trial] = {}
         self._retry_queue: list[str] = []
         self.end_order: list[str] = []
-
-    @property
-    def drawn_seed(self) -> int:
-        """The seed, once the tuner has drawn one where none was given.
-
-        Raises:
-            SpaceError: where there is none yet.
-        """
-        if self.seed is None:
-            raise SpaceError("the oracle has no seed yet; give it one, or give it to a tuner first")
-        return int(self.seed)
-
-    @property
-    def declared(self) -> keras_tuner.HyperParameters:
-        """What was declared before the first trial; a search is identified by it."""
-        return self.hyperparameters if self._declared is None else self._declared
-
-    @property
-    def first_grown(self) -> int | None:
-        """The number of the first trial that asked for more than is declared, and tunes it."""
-        num_declared = len(self.declared.space)
-        grown = (
-            int(name)
-            for name, trial in self.trials.items()
-            if len(trial.hyperparameters.space) > num_declared
-        )
-        return min(grown, default=None) if self.tune_new_entries else None
 
     def in_order(self) -> list[Trial]:
         """The trials by their numbers."""
@@ -134,30 +95,6 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
             Values by name; None where the space has no more.
         """
         raise NotImplementedError
-
-    def rule_of(self, number: int) -> Rule:
-        """What gives a value to a hyperparameter that a trial asks for and that has none."""
-        if not self.tune_new_entries:
-            return at_default
-        return self.growth_rule(number)
-
-    def growth_rule(self, number: int) -> Rule:
-        """The same where new hyperparameters are tuned: a random value by its name."""
-        return DrawnByName(self.drawn_seed, number, self.exact_steps)
-
-    def asked_by(self, trial: Trial) -> list[Any]:
-        """The hyperparameters that a trial asked for and tunes, beyond what is declared.
-
-        Only those with a value, in the order of asking.
-        """
-        if not self.tune_new_entries:
-            return []
-        hyperparameters = trial.hyperparameters
-        return [
-            hp
-            for hp in missing_from(self.declared, hyperparameters.space)
-            if hp.name in hyperparameters.values and hyperparameters.is_active(hp)
-        ]
 
     def accepts(self, number: int, trial: Trial) -> bool:
         """Whether the recorded values of a trial are those that this search gives to its number."""
@@ -190,46 +127,6 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
                 break
             number += 1
         return max(number, len(self.trials))
-
-    def freeze_space(self, *, may_grow: bool = True) -> None:
-        """Take the space as declared; from now on it grows with the trials that ask for more.
-
-        Args:
-            may_grow: if not, a model that asks for more is refused.
-        """
-        self._may_grow = may_grow
-        self._declared = keras_tuner.HyperParameters.copy(self.hyperparameters)
-
-    def complete_by(self, build: Build | None) -> None:
-        """Complete the values of each new trial with what its model asks for.
-
-        Args:
-            build: builds the model with the hyperparameters that it is given; None where all are
-                declared.
-        """
-        self._build = build
-
-    def update_space(self, hyperparameters: keras_tuner.HyperParameters) -> None:
-        """Add new hyperparameters to the space, as `allow_new_entries` and `tune_new_entries` say.
-
-        Raises:
-            SpaceError: naming those that may not be added.
-        """
-        new = missing_from(self.hyperparameters, hyperparameters.space)
-        names = ", ".join(dict.fromkeys(hp.name for hp in new))
-        if new and not self._may_grow:
-            raise SpaceError(
-                f"hyperparameter {names} was first declared during the search, but the model says "
-                "that declare_hyperparameters declares everything; declare it there"
-            )
-        if new and not self.allow_new_entries:
-            raise SpaceError(
-                f"the model asks for the hyperparameter {names}, which is not in the oracle's "
-                "hyperparameters, and allow_new_entries is False; add it there, or allow new "
-                "entries"
-            )
-        if self.tune_new_entries:
-            self.hyperparameters.merge(new)
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """KerasTuner's form of `values_of`."""
@@ -291,17 +188,17 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
             SpaceError: as `update_space`.
         """
         with self._mutex:
-            known = trial.hyperparameters
-            new = missing_from(known, hyperparameters.space)
+            recorded = trial.hyperparameters
+            new = missing_from(recorded, hyperparameters.space)
             values = {
                 name: value
                 for name, value in hyperparameters.values.items()
-                if name not in known.values
+                if name not in recorded.values
             }
             self.update_space(hyperparameters)
             if new or values:
-                known.values |= values
-                known.merge(new, overwrite=False)
+                recorded.values |= values
+                recorded.merge(new, overwrite=False)
                 self._save_trial(trial)
 
     def update_trial(self, trial_id: str, metrics: dict[str, float], step: int = 0) -> Trial:
@@ -414,8 +311,8 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
 
     def _save_trial(self, trial: Trial) -> None:
         path = Path(self._get_trial_dir(trial.trial_id)) / "trial.json"
-        found = getattr(trial, "traceback", None)
-        state = trial.get_state() | ({} if found is None else {"traceback": found})
+        traceback = getattr(trial, "traceback", None)
+        state = trial.get_state() | ({} if traceback is None else {"traceback": traceback})
         if late := asked_late(trial):
             state["asked_late"] = late
         if self._run_times[trial.trial_id] and trial.status == TrialStatus.RUNNING:
@@ -434,8 +331,10 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
         late = {name: trial.hyperparameters.values[name] for name in asked_late(trial)}
         again = self.new_trial(number, begun_values(trial))
         again.hyperparameters.values |= late
-        known = again.hyperparameters
-        known.merge(missing_from(known, trial.hyperparameters.space), overwrite=False)
+        hyperparameters = again.hyperparameters
+        hyperparameters.merge(
+            missing_from(hyperparameters, trial.hyperparameters.space), overwrite=False
+        )
         return again
 
     def _end_invalid(self, trial: Trial) -> None:

@@ -147,11 +147,11 @@ def refuse_workers() -> None:
     Raises:
         SearchError: naming the variables.
     """
-    found = [name for name in _WORKER_VARIABLES if os.environ.get(name)]
-    if found:
+    variables = [name for name in _WORKER_VARIABLES if os.environ.get(name)]
+    if variables:
         raise SearchError(
-            f"{', '.join(found)} set in the environment: KerasTuner's chief and workers do not "
-            "share the folds of a trial, and would wait for each other here without end; unset "
-            "KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT, and run the "
-            "search in one process"
+            f"{', '.join(variables)} set in the environment: KerasTuner's chief and workers do not "
+            "share the folds of a trial, and would wait for each other forever; unset "
+            "KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT, and use "
+            "search(workers=...) instead"
         )

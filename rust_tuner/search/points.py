@@ -81,11 +81,11 @@ def next_point(
 
 def first_point(space: keras_tuner.HyperParameters, values: Values, exact_steps: bool) -> Values:
     """The grid's first point with some values: every other active one has its first candidate."""
-    found: Values = {}
+    point: Values = {}
     for hp in space.space:
-        if hp.name not in found and all(one.is_active(found) for one in hp.conditions):
-            found[hp.name] = values.get(hp.name, hp.default)
-    return found | {name: value for name, value in values.items() if name not in found}
+        if hp.name not in point and all(one.is_active(point) for one in hp.conditions):
+            point[hp.name] = values.get(hp.name, hp.default)
+    return point | {name: value for name, value in values.items() if name not in point}
 
 
 def declared_values(space: keras_tuner.HyperParameters, values: Values) -> Values:
@@ -111,13 +111,13 @@ def rank_of(parameters: Sequence[Any], values: Values, exact_steps: bool) -> int
 def _active(parameters: Sequence[Any], values: Values, before: Values) -> dict[str, Any]:
     """The hyperparameters that have a value and are active, by name, in their order."""
     chosen = dict(before)
-    found: dict[str, Any] = {}
+    by_name: dict[str, Any] = {}
     for hp in parameters:
         active = all(condition.is_active(chosen) for condition in hp.conditions)
         if active and hp.name in values and hp.name not in chosen:
-            found[hp.name] = hp
+            by_name[hp.name] = hp
             chosen[hp.name] = values[hp.name]
-    return found
+    return by_name
 
 
 def _distinct(choices: list[Any]) -> list[Any]:

@@ -40,13 +40,13 @@ def stop_rule_of(
     Raises:
         SearchError: where trials cannot be compared at the same epoch, or for two rules.
     """
-    own = oracle.stop_rule
-    if own is not None and stop_hopeless:
+    rule = oracle.stop_rule
+    if rule is not None and stop_hopeless:
         raise SearchError(
             f"stop_hopeless with a {type(oracle).__name__}, which stops trials by a rule of its "
             "own; leave one of the two out"
         )
-    if own is None and not stop_hopeless:
+    if rule is None and not stop_hopeless:
         return None
     if own_scores:
         raise SearchError(
@@ -57,8 +57,8 @@ def stop_rule_of(
         raise SearchError(
             "stop_hopeless with several objectives, whose ranks need all trials; give one"
         )
-    if own is not None:
-        return own
+    if rule is not None:
+        return rule
     return stop_hopeless if isinstance(stop_hopeless, AnyRule) else StopRule()
 
 

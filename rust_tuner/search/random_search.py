@@ -94,15 +94,15 @@ class RandomSearchOracle(ResumableOracle, keras_tuner.oracles.RandomSearchOracle
 
         Draws that repeat an earlier trial are left out; which these are is known without a model.
         """
-        found = self._draw_of(number)
-        return None if found is None else found[1]
+        draw = self._draw_of(number)
+        return None if draw is None else draw[1]
 
     def growth_rule(self, number: int) -> Rule:
         """A value by the name and the number of the draw."""
-        found = self._draw_of(number)
-        if found is None or found[0] is None:
+        draw = self._draw_of(number)
+        if draw is None or draw[0] is None:
             return at_default
-        return DrawnByName(self.drawn_seed, found[0], self.exact_steps)
+        return DrawnByName(self.drawn_seed, draw[0], self.exact_steps)
 
     def num_trials(self) -> int:
         """How many trials the search will have: `max_trials`, or fewer if the space has fewer."""

@@ -117,8 +117,8 @@ def train_fold_models(
             model.set_weights(at_epoch.weights)
         if _differs(records[fold], curves.validation, epoch):
             say(
-                f"note: trial {trial.trial_id}, fold {fold}: trained again, the model scores other "
-                "than recorded; results on this machine are not repeatable"
+                f"note: trial {trial.trial_id}, fold {fold}: trained again, the model has another "
+                "score than recorded; results on this machine are not repeatable"
             )
         models.append(model)
     return models

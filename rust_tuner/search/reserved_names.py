@@ -50,7 +50,7 @@ def epochs_of(values: Mapping[str, Any], default: int) -> int:
 
 
 def warn_of_old_epochs(name: str, epochs: int) -> None:
-    """Log that a search of an earlier version goes on without its hyperparameter for epochs."""
+    """Log that a search of an earlier version continues without its hyperparameter for epochs."""
     _log.warning(
         "this search was begun by an earlier version, in which the hyperparameter %s did not set "
         "the number of epochs; its remaining trials have %d epochs as well",

@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from rust_tuner.errors import ResumeError, RustTunerError, SearchError
-from rust_tuner.files import read_json, remove_leftovers, sha256_of_json
+from rust_tuner.files import remove_leftovers, sha256_of_json
 from rust_tuner.models.weights import NAMED_WEIGHTS
 from rust_tuner.onednn import ONEDNN_VARIABLE, can_switch_onednn
 from rust_tuner.records.folds import fold_files
-from rust_tuner.records.model import Json, Record, write_record
+from rust_tuner.records.model import Json, Record, read_content, write_record
 from rust_tuner.records.nested import NestedManifest
 from rust_tuner.records.project import trial_folders
 from rust_tuner.records.run import RUN_FILE, RunManifest, run_if_whole
@@ -57,11 +57,8 @@ def with_begun_kernels(path: Path, run: Manifest, *, say: Callable[[str], None])
     Returns:
         The run with its `onednn` as it was begun; unchanged where a difference is refused.
     """
-    try:
-        written = read_json(path)
-    except (OSError, RustTunerError):
-        return run
-    if not isinstance(written, dict) or written.get("onednn") == run.onednn:
+    written = read_content(path)
+    if written is None or written.get("onednn") == run.onednn:
         return run
     if "onednn" not in written:
         say(
@@ -89,13 +86,9 @@ def with_begun_weights(path: Path, record: AnyRecord) -> AnyRecord:
         path: the manifest, which may be missing.
         record: as this process would begin it.
     """
-    try:
-        written = read_json(path)
-    except (OSError, RustTunerError):
-        return record
-    content = record.to_json()
+    content, written = record.to_json(), read_content(path)
     used, begun = _weights_in(content), _weights_in(written)
-    if used is None or begun is None or used["sha256"] != begun["sha256"]:
+    if written is None or used is None or begun is None or used["sha256"] != begun["sha256"]:
         return record
     if {str(used["asked"]), str(begun["asked"])} & set(NAMED_WEIGHTS):
         return record
@@ -106,9 +99,9 @@ def with_begun_weights(path: Path, record: AnyRecord) -> AnyRecord:
     return record.of(content)
 
 
-def _weights_in(content: object) -> Json | None:
+def _weights_in(content: Json | None) -> Json | None:
     """The weights in the content of a manifest; None if there are none."""
-    if not isinstance(content, dict):
+    if content is None:
         return None
     subject = content.get("subject")
     for part in (subject, content):
@@ -152,21 +145,18 @@ def claim_folder(folder: Path, run: RunManifest, *, free: tuple[str, ...] = ()) 
         ResumeError: with a table of the differences and what to do about them.
     """
     path = folder / RUN_FILE
-    try:
-        written = read_json(path)
-    except FileNotFoundError:
-        written = None
-        if any(folder.glob("trial_*/trial.json")) and not any(
-            fold_files(path) for path in trial_folders(folder)
-        ):
-            raise ResumeError(
-                f"{folder} contains trials but no {RUN_FILE}, so another program made them; use a "
-                "new folder or project_name"
-            ) from None
-    except RustTunerError:
-        written = None
+    if (
+        not path.exists()
+        and any(folder.glob("trial_*/trial.json"))
+        and not any(fold_files(trial) for trial in trial_folders(folder))
+    ):
+        raise ResumeError(
+            f"{folder} contains trials but no {RUN_FILE}, so another program made them; use a new "
+            "folder or project_name"
+        )
+    written = read_content(path)
     # Every record has the key of its run, so records can be trusted without their manifest.
-    if isinstance(written, dict):
+    if written is not None:
         _refuse_differences(
             written,
             run.to_json(),
@@ -201,12 +191,9 @@ def claim_record(path: Path, record: Record, *, what: str, free: tuple[str, ...]
     Raises:
         ResumeError: with a table of the differences and what to do about them.
     """
-    try:
-        written = read_json(path)
-    except (FileNotFoundError, RustTunerError):
-        # As above: everything in the folder has the record's key, or its own manifest.
-        written = None
-    if isinstance(written, dict):
+    written = read_content(path)
+    # As above: everything in the folder has the record's key, or its own manifest.
+    if written is not None:
         _refuse_differences(
             written,
             record.to_json(),

@@ -82,7 +82,7 @@ def split_rows(
     stratified = random_key = None
     if isinstance(cv, int | np.integer):
         begun = None if folder is None else run_if_whole(folder)
-        # Searches of earlier versions go on with the folds that they were begun with.
+        # Searches of earlier versions keep the folds that they were begun with.
         is_older = begun is not None and begun.subject.stratified is None
         made, stratified = _from_number(int(cv), targets, owners, seed, is_older=is_older)
         pairs = checked_folds(made, num_rows)

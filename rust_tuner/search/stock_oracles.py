@@ -19,7 +19,7 @@ _USE = (
     "rust_tuner"
 )
 _REFUSED = {
-    "HyperbandOracle": "Hyperband goes on from the weights of earlier trials, which folds do not "
+    "HyperbandOracle": "Hyperband continues from the weights of earlier trials, which folds do not "
     "keep. Use rust_tuner.RandomSearchOracle with search(stop_hopeless=True), or "
     "rust_tuner.SuccessiveHalvingOracle; or halve the trials step by step: search with few epochs, "
     "then again with more epochs over narrower ranges"
@@ -48,8 +48,8 @@ def _bayesian(stock: keras_tuner.Oracle, shared: dict[str, Any]) -> ResumableOra
     # Only where it is needed, since scikit-learn's Gaussian processes are slow to import.
     from rust_tuner.search.bayesian import BayesianOptimizationOracle
 
-    own = {name: getattr(stock, name) for name in ("num_initial_points", "alpha", "beta")}
-    return BayesianOptimizationOracle(**shared, **own)
+    settings = {name: getattr(stock, name) for name in ("num_initial_points", "alpha", "beta")}
+    return BayesianOptimizationOracle(**shared, **settings)
 
 
 take_over_as(keras_tuner.oracles.BayesianOptimizationOracle, _bayesian)

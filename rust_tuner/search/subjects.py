@@ -70,7 +70,7 @@ class Subject:
             can be released.
         is_users_model: whether `build` runs code of the user, which no recorded version names.
         rows: what `rows_table` gives for radiographs; None for arrays.
-        callbacks: the user's, made anew for each fold; None where there are none.
+        callbacks: the user's, copied for each fold; None where there are none.
         classes: output -> the names of its classes, where targets were text; "" is the only output.
         preparation: what is fitted on the training rows of each fold; None where nothing is.
         own_fit: whether the hypermodel's own `fit` trains each fold.

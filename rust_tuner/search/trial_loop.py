@@ -99,9 +99,9 @@ class TrialLoop:
                     self._revise(task, oracle.num_trials())
                 tuner.on_trial_begin(trial)
                 self._progress.recorded(run.folder, trial.trial_id)
-                own = run.epochs_of(trial) * folds
+                epochs = run.epochs_of(trial) * folds
                 steps = run.task = (
-                    CountedSteps(task, planned=per_trial, own=own)
+                    CountedSteps(task, planned=per_trial, own=epochs)
                     if self._ahead is None
                     else self._ahead.steps_of(trial)
                 )

@@ -5,7 +5,6 @@ record them. How folds are trained and values are chosen belongs to other module
 """
 
 import contextlib
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -16,18 +15,16 @@ import numpy.typing as npt
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from rust_tuner.analysis.stopped import rungs_note
-from rust_tuner.data.splits import Development, require_development
 from rust_tuner.errors import SearchError
 from rust_tuner.files import empty_folder, write_json
 from rust_tuner.locks import hold_lock
 from rust_tuner.models.runtime import start_backend
 from rust_tuner.progress import Progress, Silent
-from rust_tuner.records.private import named_within_study
 from rust_tuner.records.run import run_if_whole
 from rust_tuner.search.after_search import AfterSearch
-from rust_tuner.search.array_subject import arrays_subject, notes_about, taken_apart
+from rust_tuner.search.array_subject import taken_apart
 from rust_tuner.search.compile_arguments import CompileArguments
-from rust_tuner.search.declaring import declare_by_building
+from rust_tuner.search.declaring import declare_space
 from rust_tuner.search.executors.ahead import trials_ahead, why_not_ahead
 from rust_tuner.search.executors.engines import Engine, engine_of
 from rust_tuner.search.executors.lag import choose_lag
@@ -41,29 +38,19 @@ from rust_tuner.search.fit_options import (
     progress_of,
     refuse_unknown,
 )
-from rust_tuner.search.groups import by_row_note
+from rust_tuner.search.given_subject import subject_of
 from rust_tuner.search.mean_curves import chosen_epoch
 from rust_tuner.search.objectives import require_validation, with_scores
 from rust_tuner.search.opening import open_run
 from rust_tuner.search.own_tuner import HOOKS, refuse_workers
 from rust_tuner.search.pruning import AnyRule, compared_with, stop_rule_of
-from rust_tuner.search.runs import (
-    choose_steps,
-    readable_trials,
-    require_a_search,
-)
+from rust_tuner.search.runs import choose_steps, readable_trials, require_a_search
 from rust_tuner.search.scoring import Scoring
 from rust_tuner.search.stock_oracles import resumable
-from rust_tuner.search.subjects import (
-    Subject,
-    images_subject,
-    is_radiographs,
-    radiographs_subject,
-    takes_radiographs,
-)
+from rust_tuner.search.subjects import Subject
 from rust_tuner.search.trial_loop import TrialLoop
 from rust_tuner.search.trial_training import choices_of, cross_validated, figures_of
-from rust_tuner.seeds import require_seed
+from rust_tuner.seeds import drawn_once
 
 _DEFAULT_EPOCHS = Default(20)
 _DEFAULT_BATCH_SIZE = Default(32)
@@ -139,8 +126,8 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
             raise SearchError(f"keep_models={keep_models!r}; expected 'best' or None")
         refuse_workers()
         self._compile_arguments = CompileArguments.of(compiling)
-        self.seed = _drawn_once(seed, None if begun is None else begun.seed)
-        oracle.seed = _drawn_once(oracle.seed, begun_seed)
+        self.seed = drawn_once(seed, None if begun is None else begun.seed, SearchError)
+        oracle.seed = drawn_once(oracle.seed, begun_seed, SearchError)
         start_backend()
         self.cv = cv
         self.score_epoch = score_epoch
@@ -164,7 +151,7 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
             with hold_lock(self.project_folder, "overwriting the search"):
                 require_a_search(self.project_folder)
                 empty_folder(self.project_folder)
-        self._declare_space()
+        declare_space(self.hypermodel, self.oracle)
         # The results of an earlier run are available before the search is resumed.
         oracle.adopt(readable_trials(self.project_folder))
 
@@ -259,32 +246,21 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
             shuffle=shuffle,
         )
         x, y, batch_size, options = taken_apart(x, y, batch_size, options)
-        if is_radiographs(x) or (y is None and takes_radiographs(self.hypermodel)):
-            development = named_within_study(require_development(x), self.project_folder)
-            if y is not None or groups is not None:
-                raise SearchError(
-                    "y and groups are for arrays only; a development set has its own labels and "
-                    "patients"
-                )
-            options.refuse("radiographs")
-            subject = self._subject_of(development, cache)
-        else:
-            subject = arrays_subject(
-                self.hypermodel,
-                x,
-                y,
-                groups,
-                self.cv,
-                seed=self.seed,
-                objective=self.oracle.objective.name,
-                folder=self.project_folder,
-                options=options,
-            )
-            if groups is None and (note := by_row_note(self.cv, subject.data.num_rows)):
-                self.progress.say(note)
-            self.classes = subject.classes
-            for note in notes_about(subject):
-                self.progress.say(note)
+        subject = subject_of(
+            self.hypermodel,
+            x,
+            y,
+            groups,
+            options,
+            compiling=self._compile_arguments,
+            cv=self.cv,
+            seed=self.seed,
+            objective=self.oracle.objective.name,
+            folder=self.project_folder,
+            cache=cache,
+            progress=self.progress,
+        )
+        self.classes = subject.classes
         given: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size} | options.given()
         if groups is not None:
             given["groups"] = groups
@@ -296,24 +272,6 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
             stop_hopeless=stop_hopeless,
             engine=engine,
             about=about,
-        )
-
-    def _subject_of(self, development: Development, cache: str | Path | None) -> Subject:
-        """Radiographs as the hypermodel takes them: frozen features once, or images."""
-        if self._compile_arguments.is_given:
-            raise SearchError(
-                "optimizer, loss, metrics and max_model_size are for arrays only; the hypermodels "
-                "of radiographs compile their models themselves"
-            )
-        shared: dict[str, Any] = {"seed": self.seed, "cache": cache, "progress": self.progress}
-        if hasattr(self.hypermodel, "feature_recipe"):
-            return radiographs_subject(self.hypermodel, development, self.cv, **shared)
-        if hasattr(self.hypermodel, "image_recipe"):
-            return images_subject(self.hypermodel, development, self.cv, **shared)
-        raise SearchError(
-            f"{type(self.hypermodel).__name__} has no frozen backbone and no recipe for images; "
-            "with radiographs, use TransferLearningHyperModel or ImageHyperModel; with arrays, any "
-            "HyperModel"
         )
 
     def search_subject(
@@ -331,12 +289,11 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
         if epochs < 1 or batch_size < 1:
             raise SearchError(f"epochs={epochs}, batch_size={batch_size}; both must be at least 1")
         subject = with_scores(subject, self.oracle.objective)
-        for told in () if subject.split is None else subject.split.notes:
-            self.progress.say(told)
+        for line in () if subject.split is None else subject.split.notes:
+            self.progress.say(line)
         # An epoch that this search does not have is refused before the first trial.
         chosen_epoch([0.0] * epochs, self.score_epoch)
-        note = choose_steps(self.project_folder, self.oracle)
-        if note is not None:
+        if note := choose_steps(self.project_folder, self.oracle):
             self.progress.say(note)
         if subject.own_fit and self.keep_models is not None:
             raise SearchError(
@@ -422,16 +379,7 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
         """Do nothing: a search loads the trials itself."""
 
     def _populate_initial_space(self) -> None:
-        """Do nothing in KerasTuner's constructor; `_declare_space` follows it."""
-
-    def _declare_space(self) -> None:
-        space = self.oracle.get_space()
-        self.hypermodel.declare_hyperparameters(space)
-        self.oracle.update_space(space)
-        may_grow = not getattr(self.hypermodel, "declares_everything", False)
-        if may_grow:
-            declare_by_building(self.hypermodel, self.oracle)
-        self.oracle.freeze_space(may_grow=may_grow)
+        """Do nothing in KerasTuner's constructor; `declare_space` follows it."""
 
     def _overrides(self, method: str) -> bool:
         """Whether a subclass has its own form of a method of KerasTuner's tuner."""
@@ -449,10 +397,3 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
 def _folder_of(directory: str | Path | None, project_name: str | None) -> Path:
     """The project folder, as KerasTuner will name it."""
     return Path(directory or ".") / (project_name or "untitled_project")
-
-
-def _drawn_once(seed: object, recorded: int | None) -> int:
-    """A seed that is given, else the recorded one, else a new one."""
-    if seed is not None:
-        return require_seed(seed, SearchError)
-    return secrets.randbits(31) if recorded is None else recorded

@@ -36,13 +36,14 @@ from rust_tuner.records.looks import (
     HOLDOUT_FILE,
     MODEL_FILE,
     Look,
+    look_refused,
     unrecorded_looks,
 )
 from rust_tuner.records.model import HyperValues, Weights
 from rust_tuner.records.model_card import CardInput, ModelCard, read_card, write_card
 from rust_tuner.records.novelty import NOVELTY_FILE, write_novelty
 from rust_tuner.records.project import Project, read_project
-from rust_tuner.records.study import StudyFile, look_refused
+from rust_tuner.records.study import StudyFile
 from rust_tuner.steps.novelty import fit_novelty
 from rust_tuner.steps.refit import HYPERPARAMETERS, fit_head, tuned_hypermodel
 

@@ -5,7 +5,7 @@ image is read, and every look after the first one needs a reason.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,13 +47,11 @@ from rust_tuner.records.looks import (
     MODEL_FILE,
     PREDICTIONS_FILE,
     is_whole,
+    look_refused,
 )
 from rust_tuner.records.model_card import read_card, write_card
-from rust_tuner.records.study import StudyFile, look_refused
+from rust_tuner.records.study import StudyFile
 from rust_tuner.scope import SCOPES
-
-if TYPE_CHECKING:
-    pass
 from rust_tuner.steps.final import (
     chosen_union_cutoff,
     load_final_model,
@@ -156,7 +154,7 @@ def evaluate_holdout(
     assert look.date is not None
     record = Holdout(
         format=1,
-        kind="estimate: of patients that nothing which was chosen had seen",
+        kind="estimate: from patients that played no part in any choice",
         date=look.date,
         looks=[
             LookNote(date=one.date, model_sha256=one.model_sha256, reason=one.reason)

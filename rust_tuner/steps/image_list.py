@@ -147,9 +147,9 @@ def _name_and_view(path: Path) -> tuple[tuple[str, ...], str] | None:
         (path.parent.name, str(path.parent.parent), path.stem),
     )
     for text, folder, rest in places:
-        found = list(_VIEW.finditer(text))
-        if found:
-            last = found[-1]
+        matches = list(_VIEW.finditer(text))
+        if matches:
+            last = matches[-1]
             view = VIEWS[0] if last[0].lower() == VIEWS[0] else VIEWS[1]
             return (folder, text[: last.start()], text[last.end() :], rest), view
     return None
@@ -165,5 +165,5 @@ def _pairs(named: Sequence[tuple[tuple[str, ...], str] | None]) -> list[Pair]:
     return [
         (views[VIEWS[0]][0], views[VIEWS[1]][0])
         for views in positions.values()
-        if all(len(found) == 1 for found in views.values())
+        if all(len(matches) == 1 for matches in views.values())
     ]

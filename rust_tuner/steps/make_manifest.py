@@ -63,7 +63,7 @@ def make_manifest(
 
     Args:
         images: folder of PNG, JPEG or DICOM files.
-        scores: table of scores, `.xlsx` or CSV: one row a radiograph, a visit or a patient.
+        scores: table of scores, `.xlsx` or CSV: one row per radiograph, visit or patient.
         path: the manifest to write.
         pattern: what file names say, such as `{patient_id}_{visit}_{view}.png`; without it, the
             table names the images, or DICOM tags say what they are.
@@ -95,9 +95,9 @@ def make_manifest(
     understood = understand_columns(table.columns, given=columns, source=table.source)
     scored, notes = read_scored_views(table, understood, view_cortices=view_cortices)
     with report.task("reading images", 1) as task:
-        found = find_images(images, pattern=pattern)
+        listed = find_images(images, pattern=pattern)
         task.advance()
-    matching = match(scored, found)
+    matching = match(scored, listed)
     if not matching.pairs:
         first = matching.scores[0] if matching.scores else None
         why = f"{first.place}: {marked(first.reason)}" if first else "the table has no scores"

@@ -133,8 +133,8 @@ def _say_names(radiographs: Radiographs, directory: Path, progress: Progress) ->
     names = radiographs.pseudonyms
     assert names is not None
     progress.say(
-        f"note: the study has keyed hashes in place of patient ids; {directory / PRIVATE} says "
-        "which is which, so keep that folder, and leave it out when you share the study"
+        f"note: the study has keyed hashes instead of patient ids; {directory / PRIVATE} has the "
+        "id of each hash, so keep that folder, and leave it out when you share the study"
     )
     if names.changed_visits:
         progress.say(

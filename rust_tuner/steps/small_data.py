@@ -152,10 +152,10 @@ def notes(
     Returns:
         A sentence or two each.
     """
-    found = []
+    problems = []
     if holdout is not None:
-        found.append(holdout_note(holdout.radiographs, like=development.radiographs))
-    return (*found, search_note(development, protocol, folds))
+        problems.append(holdout_note(holdout.radiographs, like=development.radiographs))
+    return (*problems, search_note(development, protocol, folds))
 
 
 def holdout_note(radiographs: Radiographs, *, like: Radiographs) -> str:
@@ -182,11 +182,11 @@ def holdout_note(radiographs: Radiographs, *, like: Radiographs) -> str:
             f"{size}{lacks}. Its AUROC will have no interval, which needs at least {MIN_PATIENTS} "
             "patients with and without a score: it will tell little about new patients"
         )
-    told = f"{size}{lacks}. Expect its AUROC of visible cortices to about {width:.2f} either way"
+    message = f"{size}{lacks}. Expect its AUROC of visible cortices to about {width:.2f} either way"
     if width > _PRECISE:
         wanted = patients_for(like.labels, like.visible, like.patient_ids, wanted=_PRECISE)
-        told += f"; about {wanted} hold-out patients would give {_PRECISE:.2f}"
-    return told
+        message += f"; about {wanted} hold-out patients would give {_PRECISE:.2f}"
+    return message
 
 
 def search_note(development: Development, protocol: Protocol, folds: Folds | int) -> str:
@@ -194,7 +194,7 @@ def search_note(development: Development, protocol: Protocol, folds: Folds | int
     radiographs = development.radiographs
     made = make_folds(development, folds, protocol.seed) if isinstance(folds, int) else folds
     trials = max(2, protocol.trials)
-    found = expected_resolution(
+    difference = expected_resolution(
         radiographs.labels,
         radiographs.visible,
         radiographs.patient_ids,
@@ -203,18 +203,19 @@ def search_note(development: Development, protocol: Protocol, folds: Folds | int
     )
     num_patients = len(set(radiographs.patient_ids))
     begin = f"with {_count(num_patients, 'patient')} and {trials} trials, a search "
-    if np.isnan(found):
+    if np.isnan(difference):
         return begin + "cannot compare trials, since a fold has no cortex to score"
-    told = (
-        begin + f"can tell trials apart that differ by more than about {min(found, 0.5):.2f} in "
+    message = (
+        begin
+        + f"can distinguish trials that differ by more than about {min(difference, 0.5):.2f} in "
         "AUROC of visible cortices"
     )
-    if found <= _CLEAR:
-        return told + "; it is worthwhile"
-    wanted = round(num_patients * (found / _CLEAR) ** 2)
-    if found <= _SELDOM:
-        return told + f"; expect many ties (about {wanted} patients would resolve {_CLEAR:.2f})"
-    return told + (
+    if difference <= _CLEAR:
+        return message + "; it is worthwhile"
+    wanted = round(num_patients * (difference / _CLEAR) ** 2)
+    if difference <= _SELDOM:
+        return message + f"; expect many ties (about {wanted} patients would resolve {_CLEAR:.2f})"
+    return message + (
         ". Settings seldom differ that much, so a search is hardly worthwhile: most trials will be "
         "tied, and any of them is as good a choice"
         + (f" (--trials {_FEW_TRIALS} does as well)" if trials > _FEW_TRIALS else "")

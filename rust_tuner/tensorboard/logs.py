@@ -175,15 +175,15 @@ def _locked(search: _Search) -> AbstractContextManager[None]:
 
 def _logged_searches(search: _Search) -> dict[_Search, RunManifest]:
     """The searches of the same study that have logs and can be read."""
-    found = {}
+    projects = {}
     for folder, subfolders, _ in os.walk(search.logs):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("trial_"))
         name = Path(folder).relative_to(search.logs).as_posix()
         project = search.logs.parent / name
         run = run_if_whole(project)
         if run is not None:
-            found[_Search(project, search.logs, name)] = run
-    return found
+            projects[_Search(project, search.logs, name)] = run
+    return projects
 
 
 def _settle(folder: Path, files: _Run) -> None:

@@ -43,7 +43,7 @@ def check_status_lines(directory: Path) -> list[Text]:
         return [Text("checks: not run")]
     except RustTunerError as error:
         return [Text(f"checks: {error}", style="red")]
-    lines = [Text(f"checks: {record.told} ({record.date})")]
+    lines = [Text(f"checks: {record.in_words} ({record.date})")]
     lines += [
         Text(f"  {verdict.title}: {verdict.reason}", style=_STYLES[verdict.status])
         for verdict in record.of("failed", "warning")

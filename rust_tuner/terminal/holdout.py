@@ -230,8 +230,8 @@ def _brackets(figures: pd.DataFrame, groups: Sequence[str], names: Sequence[str]
         titles.append(_named(row["figure"]))
         counts += [int(counted["number"])] if counted else []
     for reason, (titles, counts) in notes.items():
-        told = f"{_range(counts)} {reason}" if counts else reason
-        lines.append(f"{_NO_INTERVAL} No interval for {', '.join(dict.fromkeys(titles))}: {told}.")
+        text = f"{_range(counts)} {reason}" if counts else reason
+        lines.append(f"{_NO_INTERVAL} No interval for {', '.join(dict.fromkeys(titles))}: {text}.")
     return lines
 
 

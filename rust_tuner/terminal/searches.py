@@ -120,7 +120,7 @@ def _caption(project: Project, metrics: list[str], *, with_ties: bool) -> str:
             line = (
                 f"WARNING, {_SHORT[name]}: {item.doubt}."
                 if item.doubt
-                else (f"Best against the view alone, {_SHORT[name]}: {item.told}.")
+                else (f"Best against the view alone, {_SHORT[name]}: {item.in_words}.")
             )
             lines.append(line)
     if CORTEX_SCOPE.objective in metrics:
@@ -160,8 +160,8 @@ def plan_table(steps: Sequence[PlannedStep], *, is_measured: bool = False) -> Ta
     """
     table = plain_table(
         "Plan",
-        "Times follow from a few steps on this machine, and are revised after each step. Those of "
-        "Regime II and the final model depend on the batch size that Regime I finds best."
+        "Times are estimated from a few steps on this machine and revised after each step. Those "
+        "of Regime II and the final model depend on the batch size that Regime I finds best."
         if is_measured
         else "Times are rough, for steps that have not been started; finished steps are skipped.",
     )

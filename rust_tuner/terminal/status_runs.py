@@ -95,10 +95,10 @@ def _end_line(run: LastRun, folder: Path) -> Text:
 def _last_sign(folder: Path, since: datetime.datetime) -> datetime.datetime:
     """When a file of the folder was last written."""
     newest = since.timestamp()
-    for place, _, names in os.walk(folder):
+    for parent, _, names in os.walk(folder):
         for name in names:
             with contextlib.suppress(OSError):
-                newest = max(newest, (Path(place) / name).stat().st_mtime)
+                newest = max(newest, (Path(parent) / name).stat().st_mtime)
     return datetime.datetime.fromtimestamp(newest, datetime.UTC)
 
 

@@ -89,8 +89,8 @@ def _pieces(name: str) -> list[str]:
 
 
 def _wrapped(line: str, width: int) -> list[str]:
-    found = _INDENT.match(line)
-    start = found[0] if found else ""
+    indent = _INDENT.match(line)
+    start = indent[0] if indent else ""
     start = start if cell_len(start) < width // 2 else ""
     lines = [start]
     is_empty = True

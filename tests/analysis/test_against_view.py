@@ -34,7 +34,7 @@ def standing(low: float, high: float, view_only: float = 0.8, metric: str = "aur
 def test_a_gain_whose_interval_is_above_zero_leaves_no_doubt() -> None:
     found = standing(0.01, 0.05)
     assert (found.answer, found.is_above, found.doubt) == ("above", True, "")
-    assert found.told == (
+    assert found.in_words == (
         "0.830 against 0.800, gain +0.030 (95 % over 40 patients +0.010 to +0.050)"
     )
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from judged_searches import of_the_view, phantom_rows, skilled, write_judged_search
 from narrowing import not_none
 from report_studies import (
     holdout_record_of,
@@ -227,15 +226,6 @@ def test_figures_that_are_undefined_are_said(prepared: Path) -> None:
     found = of(prepared)
     assert "the figures are undefined" in found.sentence
     assert found.reliance == "no"
-
-
-@pytest.fixture(scope="module")
-def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("judged")
-    radiographs = phantom_rows(patients=50)
-    write_judged_search(folder / "regime_1", radiographs, skilled(radiographs))
-    write_judged_search(folder / "regime_2", radiographs, of_the_view(radiographs))
-    return folder
 
 
 def test_a_search_that_knows_only_the_view_is_not_to_be_relied_on(judged: Path) -> None:

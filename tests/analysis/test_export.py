@@ -106,7 +106,7 @@ EXPECTED = {
     "score_std": pytest.approx(statistics.stdev([0.80, 0.70, 0.66])),
     "score_interval": [pytest.approx(0.4367647228500268), 1.0],
     "tied_trials": None,
-    "score_kind": "selection score: the best of several trials, no estimate for new patients",
+    "score_kind": "selection score: the best of several trials, not an estimate for new patients",
     "epoch": 1,
     "trial": "0001",
     "metrics": {"val_auroc": 0.72, "val_cortex_auroc": 0.63},

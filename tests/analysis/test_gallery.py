@@ -138,9 +138,9 @@ def test_each_tile_has_its_picture_or_says_that_there_is_none(predictions: pd.Da
     assert not figure.axes[4].images
     assert [bool(axes.texts) for axes in figure.axes] == [False] * 4 + [True]
     assert figure.axes[4].texts[0].get_text() == "image not\nfound"
-    told = [text.get_text() for text in figure.texts]
+    texts = [text.get_text() for text in figure.texts]
     first = errors.iloc[0]
-    (line,) = [text for text in told if text.startswith("#1 ")]
+    (line,) = [text for text in texts if text.startswith("#1 ")]
     assert line.startswith(f"#1 {first['view']}: off by {first['error']:.0f}\n")
     shown = [cortex for cortex in CORTICES if first[f"{cortex}_true"] == first[f"{cortex}_true"]]
     assert line.count("→") == len(shown) == 2

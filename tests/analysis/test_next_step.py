@@ -4,17 +4,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from report_studies import write_json, write_study
+from report_studies import write_json
 from studies import StudyFolder
 
 from rust_tuner.analysis.next_step import another_folder, command, next_command
 from rust_tuner.files import read_json
 from rust_tuner.protocol import PUBLISHED_VIEWS
-
-
-@pytest.fixture
-def study(tmp_path: Path) -> Path:
-    return write_study(tmp_path / "study")
 
 
 def follows(study: Path, after: str) -> str:

@@ -15,7 +15,6 @@ from report_studies import (
     write_project,
     write_regime_1,
     write_split,
-    write_study,
 )
 
 from rust_tuner.analysis.record_checks import FAILED, NOT_YET, PASSED, WARNING, record_checks
@@ -38,11 +37,6 @@ ONE_LOOK = "Was the hold-out set looked at once, with sealed patients only?"
 
 def checked(study: Path) -> dict[str, Verdict]:
     return {check.title: check for check in record_checks(read_study(study))}
-
-
-@pytest.fixture
-def study(tmp_path: Path) -> Path:
-    return write_study(tmp_path / "study")
 
 
 def change(path: Path, *keys: Any, value: str | dict[str, str] | int) -> None:

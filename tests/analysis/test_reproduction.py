@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import typer
 from report_studies import (
+    change_json,
     study_record,
     write_json,
     write_project,
     write_regime_1,
     write_regime_2,
-    write_study,
 )
 
 from rust_tuner import Protocol
@@ -25,23 +25,14 @@ from rust_tuner.protocol import PUBLISHED_VIEWS
 from rust_tuner.records.folder import read_study
 
 
-@pytest.fixture
-def study(tmp_path: Path) -> Path:
-    return write_study(tmp_path / "study")
-
-
-def change(path: Path, **changes: Any) -> None:
-    write_json(path, read_json(path) | changes)
-
-
 def options(line: str) -> dict[str, str]:
     words = shlex.split(line)
     return dict(zip(words[3::2], words[4::2], strict=True))
 
 
 def test_the_commands_say_what_was_searched(study: Path) -> None:
-    told = reproduction(read_study(study)).commands
-    assert [line.split()[1] for line in told] == [
+    text = reproduction(read_study(study)).commands
+    assert [line.split()[1] for line in text] == [
         "prepare",
         "baselines",
         "regime1",
@@ -51,7 +42,7 @@ def test_the_commands_say_what_was_searched(study: Path) -> None:
         "final",
         "report",
     ]
-    assert options(told[0]) == {
+    assert options(text[0]) == {
         "--manifest": "manifest.csv",
         "--protocol": "study",
         "--views": "anatomical",
@@ -61,17 +52,17 @@ def test_the_commands_say_what_was_searched(study: Path) -> None:
         "--image-size": "299",
         "--precision": "float32",
     }
-    assert options(told[1]) == {"--folds": "4", "--epochs": "5"}
-    assert options(told[2]) == {
+    assert options(text[1]) == {"--folds": "4", "--epochs": "5"}
+    assert options(text[2]) == {
         "--trials": "12",
         "--folds": "3",
         "--epochs": "5",
         "--batch-sizes": "16,2048",
         "--dropout-rates": "0.0,0.5",
     }
-    assert options(told[3])["--learning-rates"] == "0.1,0.01,0.001,0.0001"
-    assert "--batch-size" not in options(told[3])
-    assert options(told[4]) == {
+    assert options(text[3])["--learning-rates"] == "0.1,0.01,0.001,0.0001"
+    assert "--batch-size" not in options(text[3])
+    assert options(text[4]) == {
         "--outer-folds": "3",
         "--trials": "12",
         "--folds": "3",
@@ -81,25 +72,25 @@ def test_the_commands_say_what_was_searched(study: Path) -> None:
         "--learning-rates": "0.1,0.01,0.001,0.0001",
         "--epsilons": "0.1,0.01,0.001,0.0001,1e-05,1e-06,1e-07,1e-08",
     }
-    assert options(told[5]) == {"--repeats": "4"}
+    assert options(text[5]) == {"--repeats": "4"}
 
 
 @pytest.mark.parametrize("name", ["regime_1/search.json", "nested/nested.json"])
 def test_batch_sizes_that_were_fitted_are_fitted_again(name: str, study: Path) -> None:
-    change(study / name, fit_batch_sizes=True)
+    change_json(study / name, fit_batch_sizes=True)
     command = {"regime_1/search.json": 2, "nested/nested.json": 4}[name]
-    told = options(reproduction(read_study(study)).commands[command])
-    assert "--batch-sizes" not in told
-    assert told["--dropout-rates"] == "0.0,0.5"
+    text = options(reproduction(read_study(study)).commands[command])
+    assert "--batch-sizes" not in text
+    assert text["--dropout-rates"] == "0.0,0.5"
 
 
 def test_the_commands_are_those_of_the_command_line(study: Path) -> None:
     known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     protocol = Protocol.study(scale="small").to_json()
     lines = list(reproduction(read_study(study)).commands)
-    change(study / "regime_2" / "trial_0000" / "trial.json", status="RUNNING")
+    change_json(study / "regime_2" / "trial_0000" / "trial.json", status="RUNNING")
     lines += reproduction(read_study(study)).commands
-    change(study / "study.json", protocol=protocol)
+    change_json(study / "study.json", protocol=protocol)
     lines += reproduction(read_study(study)).commands
     for line in lines:
         _, command, _, *_ = shlex.split(line)
@@ -124,8 +115,8 @@ def test_a_manifest_with_an_odd_name_cannot_break_a_command(tmp_path: Path) -> N
 def test_choices_without_an_option_are_named(tmp_path: Path) -> None:
     protocol = Protocol.study(score_epoch="last", flips="none", final_folds=4).to_json()
     write_json(tmp_path / "study.json", study_record(protocol=protocol))
-    told = " ".join(reproduction(read_study(tmp_path)).notes)
-    assert "flips, masked_loss, score_epoch, final_folds cannot be set" in told
+    expected = " ".join(reproduction(read_study(tmp_path)).notes)
+    assert "flips, masked_loss, score_epoch, final_folds cannot be set" in expected
     usual = Protocol.study(seed=7, image_size=75).to_json()
     write_json(tmp_path / "study.json", study_record(protocol=usual))
     assert "cannot be set" not in " ".join(reproduction(read_study(tmp_path)).notes)
@@ -177,14 +168,14 @@ def test_whether_hopeless_trials_were_stopped_is_in_the_commands(study: Path) ->
     assert "stop-hopeless" not in " ".join(reproduction(read_study(study)).commands)
     for name in ("regime_1/search.json", "regime_2/search.json", "nested/nested.json"):
         protocol = read_json(study / name)["protocol"]
-        change(study / name, protocol=protocol | {"stop_hopeless": True})
+        change_json(study / name, protocol=protocol | {"stop_hopeless": True})
     lines = reproduction(read_study(study)).commands
     stopping = [line.split()[1] for line in lines if line.endswith(" --stop-hopeless")]
     assert stopping == ["regime1", "regime2", "nested"]
 
 
 def test_a_study_of_small_scale_is_one_command(study: Path) -> None:
-    change(study / "study.json", protocol=Protocol.study(scale="small", seed=3).to_json())
+    change_json(study / "study.json", protocol=Protocol.study(scale="small", seed=3).to_json())
     line, *more = reproduction(read_study(study)).commands
     assert [other.split()[1] for other in more] == ["nested", "noise"]
     assert line.startswith("rust-tuner study STUDY --scale small --manifest manifest.csv ")

@@ -78,8 +78,8 @@ def test_the_hold_out_set_has_the_recorded_figure_with_an_interval_over_patients
     recorded = not_none(study.holdout).metrics.cortex_auroc
     assert (row["value"], row["view_only"]) == (recorded, 0.5)
     figures = figures_table(as_predictions(not_none(study.predictions)))
-    told = figures[(figures["figure"] == "auroc") & (figures["of"] == "cortices")]
-    (expected,) = told[told["average"] == "macro"].to_dict("records")
+    table = figures[(figures["figure"] == "auroc") & (figures["of"] == "cortices")]
+    (expected,) = table[table["average"] == "macro"].to_dict("records")
     assert (row["low"], row["high"]) == (expected["low"], expected["high"])
     assert 0.5 < row["low"] < row["high"] < 1
 

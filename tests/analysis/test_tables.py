@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from narrowing import not_none
 from report_studies import (
+    change_json,
     curve_value,
     holdout_record,
     write_baselines,
@@ -35,20 +36,16 @@ from rust_tuner.analysis.tables import (
     write_table,
 )
 from rust_tuner.errors import ResumeError, SearchError
-from rust_tuner.files import read_json, write_json
+from rust_tuner.files import write_json
 from rust_tuner.records.folder import read_study
 from rust_tuner.records.holdout import Holdout
 from rust_tuner.records.project import read_project
 from rust_tuner.records.trial_tables import results_table
 
 
-def change(path: Path, **changes: Any) -> None:
-    write_json(path, read_json(path) | changes)
-
-
 def fail(folder: Path, number: int) -> None:
     failed = {"status": "FAILED", "score": None, "best_step": None, "message": "TrialError: no"}
-    change(folder / f"trial_{number:04d}" / "trial.json", **failed)
+    change_json(folder / f"trial_{number:04d}" / "trial.json", **failed)
 
 
 def mean_curve(
@@ -78,7 +75,7 @@ def test_ranks_are_those_of_the_scores_and_a_failed_trial_has_none(folder: Path)
 def test_the_best_so_far_never_falls_and_begins_with_the_first_score(folder: Path) -> None:
     # The best trial comes last, and the first one failed.
     fail(folder, 0)
-    change(folder / "trial_0011" / "trial.json", score=0.99)
+    change_json(folder / "trial_0011" / "trial.json", score=0.99)
     table = trials_table(read_project(folder))
     running = table["best_so_far"]
     assert np.isnan(running[0])
@@ -89,14 +86,14 @@ def test_the_best_so_far_never_falls_and_begins_with_the_first_score(folder: Pat
 
 def test_equal_scores_rank_in_the_order_of_trials(folder: Path) -> None:
     for number in range(12):
-        change(folder / f"trial_{number:04d}" / "trial.json", score=0.5)
+        change_json(folder / f"trial_{number:04d}" / "trial.json", score=0.5)
     project = read_project(folder)
     assert list(trials_table(project)["rank"]) == list(range(1, 13))
     assert not_none(project.best).trial == "0000"
 
 
 def test_where_less_is_better_the_lowest_score_is_first(folder: Path) -> None:
-    change(folder / "search.json", objective={"name": "val_loss", "direction": "min"})
+    change_json(folder / "search.json", objective={"name": "val_loss", "direction": "min"})
     table = trials_table(read_project(folder))
     assert table.loc[table["rank"] == 1, "score"].item() == table["score"].min()
     assert table["best_so_far"].is_monotonic_decreasing
@@ -153,7 +150,7 @@ def test_curves_are_laid_out_as_published(folder: Path) -> None:
 
 
 def test_without_a_name_the_curves_are_the_best_trials(folder: Path) -> None:
-    change(folder / "trial_0007" / "trial.json", score=0.99)
+    change_json(folder / "trial_0007" / "trial.json", score=0.99)
     project = read_project(folder)
     expected = curves_table(project, model="m", trial="0007")
     pd.testing.assert_frame_equal(curves_table(project, model="m"), expected)
@@ -221,7 +218,7 @@ def test_the_second_regime_is_written_as_published(tmp_path: Path) -> None:
 
 
 def test_the_published_score_is_the_maximum_whatever_epoch_the_protocol_takes(folder: Path) -> None:
-    change(folder / "trial_0000" / "trial.json", best_step=0, score=0.1)
+    change_json(folder / "trial_0000" / "trial.json", best_step=0, score=0.1)
     table = published_regime_1(read_project(folder))
     assert table["max_val_auroc"][0] == pytest.approx(mean_curve("auroc", 0).max())
 
@@ -282,8 +279,8 @@ def test_an_unfinished_study_has_fewer_tables(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["absent", "empty"])
 def test_a_folder_without_a_study_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    told = {"absent": "absent is not a folder", "empty": "empty is not a study folder"}[name]
-    with pytest.raises(ResumeError, match=told):
+    text = {"absent": "absent is not a folder", "empty": "empty is not a study folder"}[name]
+    with pytest.raises(ResumeError, match=text):
         study_tables(tmp_path / name)
 
 

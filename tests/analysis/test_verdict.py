@@ -7,31 +7,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from judged_searches import of_the_view, phantom_rows, skilled, write_judged_search
 from narrowing import not_none
 from report_studies import (
+    change_json,
     holdout_record,
     study_record,
     write_baselines,
     write_nested,
     write_regime_1,
     write_regime_2,
-    write_study,
 )
 
 from rust_tuner import Protocol
 from rust_tuner.analysis.verdict import summary, warnings_of
 from rust_tuner.files import read_json, write_json
 from rust_tuner.records.folder import read_study
-
-
-@pytest.fixture
-def study(tmp_path: Path) -> Path:
-    return write_study(tmp_path / "study")
-
-
-def change(path: Path, **changes: Any) -> None:
-    write_json(path, read_json(path) | changes)
 
 
 def warned(study: Path, part: str) -> list[str]:
@@ -111,7 +101,7 @@ def test_a_nested_estimate_that_does_not_beat_the_view_alone_is_said(study: Path
 
 def test_a_figure_that_is_undefined_is_no_number(study: Path) -> None:
     metrics = holdout_record()["metrics"] | {"auroc": None}
-    change(study / "final" / "holdout.json", metrics=metrics)
+    change_json(study / "final" / "holdout.json", metrics=metrics)
     rows = {row.what: row for row in summary(read_study(study)).rows}
     assert rows["Tuned model, hold-out set"].auroc == "undefined"
 
@@ -131,9 +121,9 @@ def test_the_question_names_objective_and_protocol(tmp_path: Path) -> None:
 
 
 def test_a_sound_study_has_no_grave_warning(study: Path) -> None:
-    told = " ".join(warnings_of(read_study(study)))
+    expected = " ".join(warnings_of(read_study(study)))
     for word in ("Random", "cannot be", "lies below", "not finished", "failed", "Damaged", "Not"):
-        assert word not in told
+        assert word not in expected
 
 
 @pytest.mark.parametrize("part", ["regime_1", "holdout"])
@@ -173,7 +163,7 @@ def test_labels_with_few_positives_are_named(study: Path) -> None:
 
 def test_an_unfinished_search_and_its_failures_are_said(tmp_path: Path) -> None:
     write_regime_1(tmp_path / "regime_1", count=3, num_trials=100)
-    change(
+    change_json(
         tmp_path / "regime_1" / "trial_0001" / "trial.json",
         status="FAILED",
         message="TrialError: the loss is not finite\nat epoch 2",
@@ -193,8 +183,8 @@ def test_an_unfinished_search_and_its_failures_are_said(tmp_path: Path) -> None:
         "The tuned model's cross-validation": "final",
         "The checks": "check",
     }
-    told = ", ".join(f"{name} (rust-tuner {step} {tmp_path})" for name, step in steps.items())
-    assert line == f"Not run yet: {told}."
+    expected = ", ".join(f"{name} (rust-tuner {step} {tmp_path})" for name, step in steps.items())
+    assert line == f"Not run yet: {expected}."
 
 
 @pytest.mark.parametrize(
@@ -220,8 +210,8 @@ def test_trials_that_learned_nothing_are_counted(study: Path) -> None:
     alike = tuple(fold.with_changes(validation=curves) for fold in last.folds)
     trials = (*others, dataclasses.replace(last, folds=alike))
     project = dataclasses.replace(not_none(records.regime_2), trials=trials)
-    told = warnings_of(dataclasses.replace(records, regime_2=project))
-    (line,) = [line for line in told if "learned nothing" in line]
+    notes = warnings_of(dataclasses.replace(records, regime_2=project))
+    (line,) = [line for line in notes if "learned nothing" in line]
     assert line.startswith(f"Regime II: 1 of {len(trials)} trials learned nothing")
     assert line.endswith(f"such as {last.trial}.")
 
@@ -229,7 +219,7 @@ def test_trials_that_learned_nothing_are_counted(study: Path) -> None:
 def test_parts_made_with_different_weights_or_versions_are_said(study: Path) -> None:
     subject = read_json(study / "regime_2" / "search.json")["subject"]
     subject["weights"]["sha256"] = "cd" * 32
-    change(study / "regime_2" / "search.json", subject=subject, versions={"keras": "4"})
+    change_json(study / "regime_2" / "search.json", subject=subject, versions={"keras": "4"})
     assert len(warned(study, "did not use the same weights")) == 1
     assert len(warned(study, "did not use the same versions")) == 1
     assert warned(study, "did not use the same radiographs") == []
@@ -237,7 +227,7 @@ def test_parts_made_with_different_weights_or_versions_are_said(study: Path) -> 
 
 def test_a_small_scale_is_said(study: Path) -> None:
     protocol = Protocol.study(scale="small").to_json()
-    change(study / "study.json", protocol=protocol)
+    change_json(study / "study.json", protocol=protocol)
     assert len(warned(study, "Scale small")) == 1
 
 
@@ -270,16 +260,6 @@ def test_a_check_that_warns_is_said_and_others_are_not(study: Path) -> None:
     for status in ("passed", "not_run"):
         with_verdict(study, status, title=status)
     assert len(warned(study, "Check")) == 1
-
-
-@pytest.fixture(scope="module")
-def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study whose Regime I has skill and whose Regime II knows only the view."""
-    folder = tmp_path_factory.mktemp("judged")
-    radiographs = phantom_rows(patients=50)
-    write_judged_search(folder / "regime_1", radiographs, skilled(radiographs))
-    write_judged_search(folder / "regime_2", radiographs, of_the_view(radiographs))
-    return folder
 
 
 def test_a_best_trial_whose_interval_contains_chance_is_said_and_another_is_not(

@@ -123,7 +123,7 @@ def prepared(tmp_path: Path, phantom_manifest: Path, tiny_protocol: Protocol) ->
             ],
         ),
         ("noise", ["repeat the best configuration", "--repeats", "[default: 10]"]),
-        ("status", ["how far a study is", "damaged folder"]),
+        ("status", ["progress of a study", "damaged folder"]),
         ("export", [".json, .yaml, .yml or .csv", "Regime II if it has a completed trial"]),
     ],
 )
@@ -281,8 +281,8 @@ def test_status_of_a_finished_study(finished_study: StudyFolder) -> None:
 def test_status_of_what_is_not_there(tmp_path: Path) -> None:
     assert "no such folder" in run("status", tmp_path / "nothing").stdout
     assert not (tmp_path / "nothing").exists()
-    told = run("status", tmp_path).stdout.splitlines()[1]
-    assert told.startswith("not a study. It is empty. To make a study in it: rust-tuner prepare ")
+    text = run("status", tmp_path).stdout.splitlines()[1]
+    assert text.startswith("not a study. It is empty. To make a study in it: rust-tuner prepare ")
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_with_a_yes_it_is_cleared(cache: Path, options: list[str], answer: str) 
     result = CliRunner().invoke(app, ["cache", "clear", *options], input=answer)
     assert result.exit_code == 0, result.output
     assert f"cleared 1.2 kB in {cache}" in result.stderr
-    assert f"left alone: {cache / 'notes.txt'}" in result.stderr
+    assert f"so kept: {cache / 'notes.txt'}" in result.stderr
     assert list(cache.iterdir()) == [cache / "notes.txt"]
 
 

@@ -34,8 +34,10 @@ def test_export_writes_the_best_of_regime_2(
         written = yaml.safe_load(target.read_text())
     assert written["hyperparameters"] == not_none(best).values
     assert written["score"] == not_none(best).score
-    told = f"trial {not_none(best).trial}: val_auroc {not_none(best).score:.4f}, a selection score"
-    assert f"{told} -> {target}" in result.stderr
+    expected = (
+        f"trial {not_none(best).trial}: val_auroc {not_none(best).score:.4f}, a selection score"
+    )
+    assert f"{expected} -> {target}" in result.stderr
 
 
 def test_export_says_what_the_view_alone_scores_and_warns_below_it(

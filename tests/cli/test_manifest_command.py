@@ -37,7 +37,7 @@ def test_a_manifest_is_replaced_only_if_that_is_asked_for(archive: Path) -> None
 
 def test_a_sheet_of_a_text_file_is_refused(archive: Path) -> None:
     result = run(*arguments(archive, "--sheet", "One"), code=1)
-    assert "s.csv is no Excel file and has no sheets; leave out --sheet One" in result.stderr
+    assert "s.csv is not an Excel file and has no sheets; leave out --sheet One" in result.stderr
 
 
 def test_another_crop_is_refused(archive: Path) -> None:

@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command import run
@@ -73,7 +74,16 @@ def test_steps_notes_warnings_and_trials_are_logged(
     project = study / "regime_1"
     for trial, status, score in (("0000", "COMPLETED", 0.81234), ("0001", "RUNNING", None)):
         (project / f"trial_{trial}").mkdir(parents=True)
-        write_json(project / f"trial_{trial}" / "trial.json", {"status": status, "score": score})
+        state: dict[str, Any] = {
+            "trial_id": trial,
+            "status": status,
+            "hyperparameters": {"values": {"batch_size": 8}},
+            "metrics": {"metrics": {}},
+            "score": score,
+            "best_step": 0,
+            "message": None,
+        }
+        write_json(project / f"trial_{trial}" / "trial.json", state)
     with keeping_log(study, "regime1", "rust-tuner regime1 STUDY"):
         note_begin(study, "Regime I")
         note_begin(project, "searching hyperparameters")

@@ -61,7 +61,7 @@ def test_commands_import_only_what_they_need(tmp_path: Path) -> None:
     search = write_regime_1(tmp_path / "study" / "regime_1", count=2, num_folds=3)
     (tmp_path / "manifest.csv").write_text("image\n")
     (tmp_path / "empty").mkdir()
-    told = imported(
+    text = imported(
         ["--version"],
         ["--help"],
         ["-h"],
@@ -85,10 +85,10 @@ def test_commands_import_only_what_they_need(tmp_path: Path) -> None:
         ["export", str(search), "best.yaml"],
         folder=tmp_path,
     )
-    codes = {" ".join(arguments): code for arguments, code, _ in told}
+    codes = {" ".join(arguments): code for arguments, code, _ in text}
     assert all(codes[name] == 0 for name in ("--version", "--help", "-h", "regime2 -h"))
     assert all(codes[name] in (1, 2) for name in codes if " new" in name or "none" in name)
-    *others, status, weights, choice, export = told
+    *others, status, weights, choice, export = text
     for arguments, _, slow in others:
         assert slow == [], arguments
     for arguments, _, slow in (status, weights, choice):

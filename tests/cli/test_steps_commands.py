@@ -66,11 +66,11 @@ def test_final_looks_once_and_then_shows_what_it_found(
     assert all(name in shown.stdout for name in CORTICES)
     run("predict", model, *images, "--csv", tmp_path / "scores.csv")
     scores = pd.read_csv(tmp_path / "scores.csv")
-    told = pd.read_csv(study / "final" / "predictions.csv")
-    both = [str(path) for path in images if str(path) in set(told["image"])]
+    table = pd.read_csv(study / "final" / "predictions.csv")
+    both = [str(path) for path in images if str(path) in set(table["image"])]
     for image in both:
         ours = scores.set_index("image").loc[image, "medial_1"]
-        theirs = told.set_index("image").loc[image, "probability_medial_1"]
+        theirs = table.set_index("image").loc[image, "probability_medial_1"]
         assert ours == pytest.approx(theirs, abs=1e-5)
     assert len(scores) == 2
 

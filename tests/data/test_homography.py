@@ -73,7 +73,7 @@ def test_a_turn_of_a_narrow_picture_is_a_turn_and_no_stretch() -> None:
     homography = squash @ turned_and_scaled(4, 1) @ np.linalg.inv(squash)
     moved = movement(homography.astype(np.float32), aspect, aspect)
     assert moved.is_a_copys[0]
-    assert moved.told(0) == "turned by 4.0 degrees"
+    assert moved.in_words(0) == "turned by 4.0 degrees"
     as_square = movement(homography.astype(np.float32), aspect * 2, aspect * 2)
     assert not as_square.is_a_copys[0]
 

@@ -375,6 +375,6 @@ def test_whose_image_a_file_is_is_told_whatever_the_order_of_rows(tmp_path: Path
     paths = [save(tmp_path, noise(9, 9, seed=n), f"{n}.png") for n in range(3)]
     radiographs = radiographs_of(paths)
     hashes = ["a", "b", "c"]
-    told = images_sha256(radiographs, hashes)
-    assert images_sha256(radiographs.subset([2, 0, 1]), ["c", "a", "b"]) == told
-    assert images_sha256(radiographs, ["b", "a", "c"]) != told
+    text = images_sha256(radiographs, hashes)
+    assert images_sha256(radiographs.subset([2, 0, 1]), ["c", "a", "b"]) == text
+    assert images_sha256(radiographs, ["b", "a", "c"]) != text

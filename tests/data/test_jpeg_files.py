@@ -14,7 +14,7 @@ from rust_tuner.data import jpeg_files
 from rust_tuner.data.images import load_image
 from rust_tuner.errors import ImageError
 
-SOF, SOS, EOI, DRI = 0xC0, 0xDA, 0xD9, 0xDD
+SOF, SOS, EOI = 0xC0, 0xDA, 0xD9
 WRITERS: dict[str, dict[str, Any]] = {
     "baseline": {},
     "optimised": {"optimize": True},

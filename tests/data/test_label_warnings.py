@@ -79,12 +79,12 @@ def test_what_nothing_has_is_told_once_and_of_no_side() -> None:
 def test_a_fold_without_a_label_is_told() -> None:
     table = radiographs(("a", "ap", 1), ("b", "ap", 1), ("c", "ap", 2), ("d", "ap", 2))
     warnings = fold_warnings(table, np.repeat([0, 0, 1, 1], 4), num_folds=2)
-    for told in (
+    for text in (
         "medial cortex, score 1, is set in 2 patients, but in no validation row of the folds [1]",
         "medial cortex, score 1, is set in 2 patients, but in no training row of fold 0",
         "medial cortex, score 1, is not set in 2 patients, but in no training row of fold 1",
     ):
-        assert any(told in line for line in warnings)
+        assert any(text in line for line in warnings)
 
 
 @pytest.mark.parametrize("score, scored", [(None, 0), (3, 2)])

@@ -1,7 +1,4 @@
-"""Manifests: what is accepted, what is refused, and what the refusal says.
-
-Long because it mirrors one module, and its tests share their fixtures.
-"""
+"""Manifests: what is accepted, what is refused, and what the refusal says."""
 
 import re
 from pathlib import Path

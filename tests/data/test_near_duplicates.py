@@ -123,17 +123,17 @@ def test_a_copy_that_was_cropped_turned_framed_or_slanted_is_found(
 def test_a_pair_says_what_was_done_to_the_copy(
     of_moved: tuple[SimilarPair, ...], prints: Fingerprints
 ) -> None:
-    told = {
+    text = {
         change: pair.change
         for position, change in enumerate(MOVED)
         for pair in of_moved
         if is_of(pair, position, len(prints))
     }
-    assert "turned by 1.0 degrees" in told["turn 1"]
-    assert told["crop 10 %"] == "cropped or framed"
-    assert told["crop 5 %, inverted"] == "cropped or framed"
-    assert "turned by 2.0 degrees" in told["turn 2, half, quality 30"]
-    assert any("in perspective" in change for change in told.values())
+    assert "turned by 1.0 degrees" in text["turn 1"]
+    assert text["crop 10 %"] == "cropped or framed"
+    assert text["crop 5 %, inverted"] == "cropped or framed"
+    assert "turned by 2.0 degrees" in text["turn 2, half, quality 30"]
+    assert any("in perspective" in change for change in text.values())
 
 
 @pytest.mark.slow

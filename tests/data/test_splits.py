@@ -281,13 +281,13 @@ def test_a_split_of_a_split_remembers_both() -> None:
 def test_folds_without_a_sealed_set_say_so() -> None:
     radiographs = small_table([f"p{n // 2}" for n in range(24)])
     table = radiographs.table.assign(site=["A", "A", "B", "B"] * 6)
-    told = "no hold-out set was taken from these radiographs, so nothing is sealed"
-    assert make_folds(radiographs, 2, 0).warnings[0].startswith(told)
-    assert make_site_folds(Radiographs(table)).warnings[0].startswith(told)
+    expected = "no hold-out set was taken from these radiographs, so nothing is sealed"
+    assert make_folds(radiographs, 2, 0).warnings[0].startswith(expected)
+    assert make_site_folds(Radiographs(table)).warnings[0].startswith(expected)
     development, _ = split_holdout(Radiographs(table), 0.25, 0)
     for seen in (development, development.radiographs):
         for folds in (make_folds(seen, 2, 0), make_site_folds(seen)):
-            assert not any(told in warning for warning in folds.warnings)
+            assert not any(expected in warning for warning in folds.warnings)
 
 
 @pytest.mark.parametrize("value", [None, "manifest.csv", np.zeros(3)])

@@ -86,8 +86,8 @@ def test_no_text_lies_over_the_panel_of_another(figure: Any) -> None:
 
 
 def test_how_many_it_shows_stands_in_it(figure: Any) -> None:
-    told = " ".join(text.get_text() for text in shown_texts(figure))
-    assert re.search(r"n = \d|n folds: \d|\d+ (folds|patients|trials|visits)", told), told
+    texts = " ".join(text.get_text() for text in shown_texts(figure))
+    assert re.search(r"n = \d|n folds: \d|\d+ (folds|patients|trials|visits)", texts), texts
 
 
 def is_number(text: str) -> bool:

@@ -34,8 +34,8 @@ def test_counts_and_agreement_are_written_into_the_matrices(predictions: pd.Data
         for true in range(4):
             for predicted in range(4):
                 assert written[predicted + 1, true + 1] == str(counts[true, predicted])
-        told = f"{cortex}: {np.trace(counts)} of n = {counts.sum()}"
-        assert axes.get_title(loc="left") == told
+        expected = f"{cortex}: {np.trace(counts)} of n = {counts.sum()}"
+        assert axes.get_title(loc="left") == expected
 
 
 def test_each_curve_of_a_cortex_has_a_style_of_its_own_and_its_figure(
@@ -48,8 +48,8 @@ def test_each_curve_of_a_cortex_has_a_style_of_its_own_and_its_figure(
         curves = axes.get_lines()[1:]
         assert len({str(line.get_linestyle()) + str(line._dash_pattern) for line in curves}) == 4  # type: ignore[attr-defined]
         for line, (score, own) in zip(curves, rows.groupby("score"), strict=True):
-            told = f"{own['auroc'].iloc[0]:.2f} (n = {own['positives'].iloc[0]})"
-            assert line.get_label() == f"{score}: {told}"
+            expected = f"{own['auroc'].iloc[0]:.2f} (n = {own['positives'].iloc[0]})"
+            assert line.get_label() == f"{score}: {expected}"
             np.testing.assert_array_equal(line.get_ydata(), own["true_positive_rate"])
 
 
@@ -82,8 +82,8 @@ def test_a_score_with_fewer_than_ten_positives_has_its_number_and_no_curve(
     ):
         figure = new_figure(height=4.7)
         draw(table, figure=figure)
-        told = [text.get_text() for text in not_none(figure.axes[0].get_legend()).get_texts()]
-        assert told[3] == f"4: too few (n = {positives})"
+        texts = [text.get_text() for text in not_none(figure.axes[0].get_legend()).get_texts()]
+        assert texts[3] == f"4: too few (n = {positives})"
         drawn = [line.get_label() for line in figure.axes[0].get_lines()]
         assert not [label for label in drawn if str(label).startswith("4")]
 

@@ -128,14 +128,14 @@ def test_the_chosen_trial_is_ringed_where_it_is_not_the_best_by_the_score(
 ) -> None:
     figure = new_figure()
     draw_slices(first, figure=figure, names=NAMES, best=5)
-    told = first.loc[5]
+    table = first.loc[5]
     assert np.asarray(lines_of(figure.axes[0], "chosen: ").get_xydata()).tolist() == [
-        [told["batch_size"], told["score"]]
+        [table["batch_size"], table["score"]]
     ]
     axes = new_axes()
     draw_regime_1(first, axes=axes, best=5)
     assert np.asarray(lines_of(axes, "chosen: ").get_xydata()).tolist() == [
-        [told["dropout_rate"], told["batch_size"]]
+        [table["dropout_rate"], table["batch_size"]]
     ]
 
 
@@ -169,12 +169,12 @@ def test_cells_hold_their_scores_on_logarithmic_axes_and_the_best_is_framed(
     cells = cell_texts(axes)
     assert len(cells) == 32
     for row in second.to_dict("records"):
-        (told,) = [
+        (note,) = [
             text
             for (x, y), text in cells.items()
             if np.isclose(x, row["epsilon"]) and np.isclose(y, row["learning_rate"])
         ]
-        assert told == ("-" if np.isnan(row["score"]) else f"{row['score']:.3f}")
+        assert note == ("-" if np.isnan(row["score"]) else f"{row['score']:.3f}")
     (patch,) = axes.patches
     frame = is_a(Rectangle, patch)
     low, left = frame.get_y(), frame.get_x()
@@ -189,13 +189,13 @@ def test_the_chosen_cell_is_framed_where_it_is_not_the_best_by_the_score(
 ) -> None:
     axes = new_axes()
     draw_regime_2(second, axes=axes, best=5)
-    told = second.loc[5]
+    table = second.loc[5]
     (patch,) = axes.patches
     frame = is_a(Rectangle, patch)
     low, left = frame.get_y(), frame.get_x()
-    assert low < told["learning_rate"] < low + frame.get_height()
-    assert left < told["epsilon"] < left + frame.get_width()
-    assert f"□ chosen {told['score']:.3f}" in axes.get_title(loc="left")
+    assert low < table["learning_rate"] < low + frame.get_height()
+    assert left < table["epsilon"] < left + frame.get_width()
+    assert f"□ chosen {table['score']:.3f}" in axes.get_title(loc="left")
 
 
 def test_an_uneven_grid_has_uneven_cells_and_no_text_where_it_would_not_fit(

@@ -79,8 +79,8 @@ def test_differences_stand_at_their_means_between_the_limits(
     low, high = axes.get_ylim()
     assert low < agreement.lower_limit.low
     assert high > agreement.upper_limit.high
-    told = [text.get_text() for text in axes.texts]
-    assert f"bias\n{agreement.bias.value:+.2f}" in told
+    texts = [text.get_text() for text in axes.texts]
+    assert f"bias\n{agreement.bias.value:+.2f}" in texts
 
 
 def test_one_visit_has_a_bias_and_no_limits(visits: pd.DataFrame) -> None:

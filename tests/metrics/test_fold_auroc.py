@@ -8,13 +8,15 @@ from rust_tuner.errors import MetricError
 from rust_tuner.metrics import FoldMacroAuroc, auroc_intervals, macro_auroc
 from rust_tuner.metrics.fold_auroc import difference
 
+Problem = tuple[
+    npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.bool_], npt.NDArray[np.int64]
+]
+
 
 @pytest.fixture(params=range(5))
 def problem(
     request: pytest.FixtureRequest,
-) -> tuple[
-    npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.bool_], npt.NDArray[np.int64]
-]:
+) -> Problem:
     """Labels, scores with ties, a mask, folds and patients; some label lacks a class in a fold."""
     rng = np.random.default_rng(request.param)
     n, labels = 90, 4
@@ -38,12 +40,7 @@ def by_hand(
 
 
 def test_all_ones_are_the_mean_over_the_folds(
-    problem: tuple[
-        npt.NDArray[np.float64],
-        npt.NDArray[np.float64],
-        npt.NDArray[np.bool_],
-        npt.NDArray[np.int64],
-    ],
+    problem: Problem,
 ) -> None:
     truth, score, mask, folds = problem
     found = FoldMacroAuroc(truth, score, mask, folds=folds)(np.ones((len(truth), 2)))
@@ -52,12 +49,7 @@ def test_all_ones_are_the_mean_over_the_folds(
 
 
 def test_a_weight_is_how_often_a_row_is_there(
-    problem: tuple[
-        npt.NDArray[np.float64],
-        npt.NDArray[np.float64],
-        npt.NDArray[np.bool_],
-        npt.NDArray[np.int64],
-    ],
+    problem: Problem,
 ) -> None:
     truth, score, mask, folds = problem
     weights = np.random.default_rng(1).integers(0, 4, len(truth))
@@ -68,27 +60,17 @@ def test_a_weight_is_how_often_a_row_is_there(
 
 
 def test_it_is_the_macro_figure_of_auroc_intervals(
-    problem: tuple[
-        npt.NDArray[np.float64],
-        npt.NDArray[np.float64],
-        npt.NDArray[np.bool_],
-        npt.NDArray[np.int64],
-    ],
+    problem: Problem,
 ) -> None:
     truth, score, mask, folds = problem
     patients = np.arange(len(truth)) // 2
-    told = auroc_intervals(truth, score, patients, mask, folds=folds)
+    text = auroc_intervals(truth, score, patients, mask, folds=folds)
     found = FoldMacroAuroc(truth, score, mask, folds=folds)(np.ones((len(truth), 1)))
-    assert found[0, 0] == pytest.approx(told.macro.value, abs=1e-12)
+    assert found[0, 0] == pytest.approx(text.macro.value, abs=1e-12)
 
 
 def test_differences_are_those_of_the_same_weights(
-    problem: tuple[
-        npt.NDArray[np.float64],
-        npt.NDArray[np.float64],
-        npt.NDArray[np.bool_],
-        npt.NDArray[np.int64],
-    ],
+    problem: Problem,
 ) -> None:
     truth, score, mask, folds = problem
     one = FoldMacroAuroc(truth, score, mask, folds=folds)
@@ -100,12 +82,7 @@ def test_differences_are_those_of_the_same_weights(
 
 
 def test_without_folds_one_model_scored_all(
-    problem: tuple[
-        npt.NDArray[np.float64],
-        npt.NDArray[np.float64],
-        npt.NDArray[np.bool_],
-        npt.NDArray[np.int64],
-    ],
+    problem: Problem,
 ) -> None:
     truth, score, mask, _ = problem
     found = FoldMacroAuroc(truth, score, mask, folds=None)(np.ones((len(truth), 1)))
@@ -113,12 +90,7 @@ def test_without_folds_one_model_scored_all(
 
 
 def test_folds_of_another_length_are_refused(
-    problem: tuple[
-        npt.NDArray[np.float64],
-        npt.NDArray[np.float64],
-        npt.NDArray[np.bool_],
-        npt.NDArray[np.int64],
-    ],
+    problem: Problem,
 ) -> None:
     truth, score, mask, folds = problem
     with pytest.raises(MetricError, match=r"folds \(89,\); expected \(90,\)"):

@@ -11,6 +11,10 @@ from rust_tuner.errors import MetricError
 from rust_tuner.metrics import jackknife, patient_jackknife
 from rust_tuner.metrics.ranking import ratio
 
+Problem = tuple[
+    npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.bool_], npt.NDArray[np.float64]
+]
+
 
 def recall_and_mean(
     truth: npt.NDArray[Any], decided: npt.NDArray[Any], score: npt.NDArray[Any]
@@ -26,18 +30,14 @@ def recall_and_mean(
 
 
 @pytest.fixture
-def problem() -> tuple[
-    npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.bool_], npt.NDArray[np.float64]
-]:
+def problem() -> Problem:
     rng = np.random.default_rng(0)
     patients = rng.integers(0, 20, size=70)
     return patients, rng.random(70) < 0.2, rng.random(70) < 0.5, rng.normal(size=70)
 
 
 def test_variances_are_those_of_tables_without_a_patient(
-    problem: tuple[
-        npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.bool_], npt.NDArray[np.float64]
-    ],
+    problem: Problem,
 ) -> None:
     patients, truth, decided, score = problem
     found = patient_jackknife(recall_and_mean(truth, decided, score), patients)
@@ -65,9 +65,7 @@ def test_one_row_a_patient_gives_the_variance_of_the_mean() -> None:
 
 
 def test_it_does_not_depend_on_how_many_patients_are_left_out_at_a_time(
-    problem: tuple[
-        npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.bool_], npt.NDArray[np.float64]
-    ],
+    problem: Problem,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     patients, *arrays = problem

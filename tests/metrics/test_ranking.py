@@ -1,7 +1,4 @@
-"""AUROC: exactly scikit-learn's, invariant where it must be, and honest about the view.
-
-Long because it mirrors one module, and every figure is held against scikit-learn on the same draws.
-"""
+"""AUROC: exactly scikit-learn's, invariant where it must be, and honest about the view."""
 
 from typing import Any
 

@@ -1,7 +1,4 @@
-"""Architectures: the study's layers, what frozen means, files, and the masked loss.
-
-Long because it mirrors one module, and its tests share their models.
-"""
+"""Architectures: the study's layers, what frozen means, files, and the masked loss."""
 
 from pathlib import Path
 

@@ -1,7 +1,4 @@
-"""Frozen features: equal to the uncached model, cached by content, resumable, bounded in memory.
-
-Long because it mirrors one module, and its tests share their fixtures.
-"""
+"""Frozen features: equal to the uncached model, cached by content, resumable, bounded in memory."""
 
 import dataclasses
 import errno
@@ -620,19 +617,19 @@ def test_features_of_other_kernels_are_not_read(
 def test_progress_counts_what_the_cache_has_as_done(
     images: list[Path], quick: Decoded, tmp_path: Path
 ) -> None:
-    told: list[Any] = []
+    text: list[Any] = []
 
     class Noted(Silent):
         def task(self, name: str, total: int, *, done: int = 0) -> Any:
-            told.append((name, total, done))
+            text.append((name, total, done))
             return nullcontext(self)
 
         def advance(self, steps: int = 1, *, note: str | None = None) -> None:
-            told.append(steps)
+            text.append(steps)
 
     extract_features(images[:1], ALL_FLIPS, cache=tmp_path)
     extract_features(images, ALL_FLIPS, cache=tmp_path, progress=Noted())
-    assert told == [("features", 10, 1), *[1] * 9]
+    assert text == [("features", 10, 1), *[1] * 9]
 
 
 # ------------------------------------------------------------------------------------------ faults

@@ -1,7 +1,4 @@
-"""Training one fold: a crash loses no epoch, every draw has its place, and faults are named.
-
-Long because it mirrors one module, and its tests share their fixtures.
-"""
+"""Training one fold: a crash loses no epoch, every draw has its place, and faults are named."""
 
 import dataclasses
 import itertools
@@ -166,17 +163,17 @@ def test_a_fold_goes_on_after_its_last_epoch_bitwise_as_if_untouched(
     # Other initial weights, so that every value must come from the checkpoint.
     model = built(dataclasses.replace(PLACE, fold=9))
     restored: list[Any]
-    told, restored = [], []
+    text, restored = [], []
     curves, trained = train(
         model,
         checkpoint=at_every_epoch(tmp_path),
-        on_epoch=lambda: told.append(1),
+        on_epoch=lambda: text.append(1),
         on_restored=restored.append,
     )
     # The last epoch ends the fold, whose record then takes the checkpoint's place.
     first = min(epoch + 1, EPOCHS - 1)
     assert trained == list(range(first, EPOCHS))
-    assert (restored, len(told)) == ([first], EPOCHS - first)
+    assert (restored, len(text)) == ([first], EPOCHS - first)
     assert_same_training(curves, model, whole)
 
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from report_studies import signed, write_study
+from report_studies import signed
 
 from rust_tuner.errors import ResumeError
 from rust_tuner.files import read_json, sha256_of_file, write_json
@@ -23,11 +23,6 @@ PARTS = {
     "final/predictions.csv": "predictions",
     "checks.json": "checks",
 }
-
-
-@pytest.fixture
-def study(tmp_path: Path) -> Path:
-    return write_study(tmp_path / "study")
 
 
 def found(records: StudyRecords) -> set[str]:
@@ -148,8 +143,8 @@ def test_the_empty_folder_of_a_refused_step_is_no_problem(study: Path) -> None:
     records = read_study(study)
     assert records.problems == ()
     assert records.cross_validation is None
-    told = [line.plain for line in status_lines(study)]
-    assert "final/cross_validation: not started" in told
+    text = [line.plain for line in status_lines(study)]
+    assert "final/cross_validation: not started" in text
 
 
 def test_a_folder_that_is_no_study_is_refused(tmp_path: Path) -> None:

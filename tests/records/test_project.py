@@ -1,7 +1,4 @@
-"""Records: what is read is what was written, or it is not read at all.
-
-Long because it mirrors one module, and its tests share their fixtures.
-"""
+"""Records: what is read is what was written, or it is not read at all."""
 
 import dataclasses
 import json

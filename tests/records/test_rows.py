@@ -71,8 +71,8 @@ def test_predictions_stand_beside_what_is_true_of_the_same_rows(project: Project
         area = macro_auroc(
             part.labels[:, NUM_VIEWS:], part.probabilities[:, NUM_VIEWS:], part.visible
         )
-        told = not_none(best).folds[fold].validation["cortex_auroc"][not_none(not_none(best).epoch)]
-        assert area == pytest.approx(told, abs=1e-12)
+        text = not_none(best).folds[fold].validation["cortex_auroc"][not_none(not_none(best).epoch)]
+        assert area == pytest.approx(text, abs=1e-12)
 
 
 def test_rows_that_were_changed_or_lost_are_refused(copied: Path) -> None:

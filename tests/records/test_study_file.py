@@ -1,6 +1,5 @@
-"""`study.json`: what was prepared comes back, what steps add stays, what differs is refused."""
+"""`study.json`: what was prepared comes back, what steps add stays."""
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -8,53 +7,15 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from narrowing import as_json, not_none
+from study_files import PROTOCOL, write_study_file
 
-from rust_tuner import Protocol
 from rust_tuner.data.radiographs import Radiographs
-from rust_tuner.errors import ImageError, ResumeError, SplitError
+from rust_tuner.errors import ResumeError
 from rust_tuner.records.model import Weights
 from rust_tuner.records.study import StudyFile
 from rust_tuner.records.study_record import STUDY_FILE
-
-PROTOCOL = Protocol.study(seed=3)
-
-
-@pytest.fixture
-def radiographs(tmp_path: Path) -> Radiographs:
-    rows = []
-    for number in range(4):
-        image = tmp_path / f"{number}.png"
-        image.write_bytes(bytes([number]))
-        scores = {"medial": 1 + number, "lateral": 2, "anterior": None, "posterior": None}
-        place = {"image": str(image), "patient_id": f"p{number // 2}", "visit": str(number)}
-        rows.append(place | {"view": "ap"} | scores)
-    return Radiographs(pd.DataFrame(rows))
-
-
-@pytest.fixture
-def folder(tmp_path: Path, radiographs: Radiographs) -> Path:
-    folder = tmp_path / "study"
-    folder.mkdir()
-    create(folder, radiographs, tmp_path / "manifest.csv")
-    return folder
-
-
-def create(folder: Path, radiographs: Radiographs, manifest: Path) -> None:
-    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in radiographs.images]
-    file = StudyFile(folder)
-    assert not file.is_there
-    file.create(
-        radiographs,
-        radiographs.subset([0, 1]),
-        manifest=manifest,
-        protocol=PROTOCOL,
-        image_hashes=hashes,
-        split_sha256="split",
-    )
-    assert file.is_there
 
 
 def test_what_was_prepared_comes_back(folder: Path, tmp_path: Path) -> None:
@@ -71,7 +32,7 @@ def test_a_study_that_another_process_prepared_is_seen_once_it_is_looked_for(
 ) -> None:
     (tmp_path / "study").mkdir()
     file = StudyFile(tmp_path / "study")
-    create(tmp_path / "study", radiographs, tmp_path / "manifest.csv")
+    write_study_file(tmp_path / "study", radiographs, tmp_path / "manifest.csv")
     assert not file.is_there
     file.read_again()
     assert file.is_there
@@ -158,89 +119,10 @@ def test_a_damaged_record_of_what_was_begun_is_named(
         StudyFile(folder).begun("regime_1")
 
 
-def test_swapped_and_changed_images_are_named_with_their_rows(
-    folder: Path, radiographs: Radiographs, tmp_path: Path
-) -> None:
-    first, second = radiographs.images[0].read_bytes(), radiographs.images[1].read_bytes()
-    radiographs.images[0].write_bytes(second)
-    radiographs.images[1].write_bytes(first)
-    radiographs.images[3].write_bytes(b"another")
-    with pytest.raises(ResumeError) as caught:
-        StudyFile(folder).refuse_other_radiographs(radiographs, tmp_path / "manifest.csv")
-    told = str(caught.value)
-    assert f"row 2 ({radiographs.images[0]}, patient p0): is the image that row 3 had" in told
-    assert f"row 3 ({radiographs.images[1]}, patient p0): is the image that row 2 had" in told
-    assert f"row 5 ({radiographs.images[3]}, patient p1): changed" in told
-    assert "row 4" not in told
-
-
-def test_a_study_without_a_record_of_rows_gives_the_general_message(
-    folder: Path, radiographs: Radiographs, tmp_path: Path
-) -> None:
-    content = {k: v for k, v in StudyFile(folder).record.to_json().items() if k != "rows"}
-    (folder / STUDY_FILE).write_text(json.dumps(content))
-    radiographs.images[2].write_bytes(b"another")
-    with pytest.raises(ResumeError, match=r"is \w{12}\); restore them"):
-        StudyFile(folder).refuse_other_radiographs(radiographs, tmp_path / "manifest.csv")
-
-
 def test_nothing_is_written_where_nothing_changed(folder: Path) -> None:
     before = (folder / STUDY_FILE).stat().st_mtime_ns
     StudyFile(folder).update(split_sha256="split")
     assert (folder / STUDY_FILE).stat().st_mtime_ns == before
-
-
-def test_settled_choices_are_refused_with_a_table_and_those_of_searches_are_not(
-    folder: Path,
-) -> None:
-    file = StudyFile(folder)
-    file.refuse_changes(dataclasses.replace(PROTOCOL, epochs=7, trials=3, weights="random"))
-    other = dataclasses.replace(PROTOCOL, seed=4, image_size=150)
-    with pytest.raises(
-        ResumeError, match=r"other choices:\n  seed: was 3, is 4\n  image_size: was"
-    ):
-        file.refuse_changes(other)
-    # The first search that used weights has settled them.
-    file.record_weights(Weights(asked="imagenet", sha256="abc"), "imagenet")
-    with pytest.raises(ResumeError, match="weights: was imagenet, is random"):
-        file.refuse_changes(dataclasses.replace(PROTOCOL, weights="random"))
-
-
-def test_the_same_radiographs_of_another_manifest_are_taken_and_its_path_noted(
-    folder: Path, radiographs: Radiographs, tmp_path: Path
-) -> None:
-    file = StudyFile(folder)
-    file.refuse_other_radiographs(radiographs.subset([3, 1, 0, 2]), tmp_path / "moved.csv")
-    assert StudyFile(folder).manifest == tmp_path / "moved.csv"
-
-
-def test_other_radiographs_are_refused_with_their_numbers(
-    folder: Path, radiographs: Radiographs, tmp_path: Path
-) -> None:
-    fewer = radiographs.subset([0, 1, 2])
-    told = r"radiographs: was 4 of 2 patients \(.*\), is 3 of 2 patients"
-    with pytest.raises(ResumeError, match=rf"manifest\.csv changed since .*:\n  {told}"):
-        StudyFile(folder).refuse_other_radiographs(fewer, tmp_path / "manifest.csv")
-    with pytest.raises(ResumeError, match=r"prepared from .*manifest\.csv, and .*other\.csv has"):
-        StudyFile(folder).refuse_other_radiographs(fewer, tmp_path / "other.csv")
-
-
-def test_a_changed_or_missing_image_is_refused(
-    folder: Path, radiographs: Radiographs, tmp_path: Path
-) -> None:
-    radiographs.images[2].write_bytes(b"another")
-    with pytest.raises(ResumeError, match=r"image files of .* changed since"):
-        StudyFile(folder).refuse_other_radiographs(radiographs, tmp_path / "manifest.csv")
-    radiographs.images[2].unlink()
-    with pytest.raises(ImageError, match=r"2\.png cannot be read"):
-        StudyFile(folder).refuse_other_radiographs(radiographs, tmp_path / "manifest.csv")
-
-
-def test_another_development_set_is_refused(folder: Path, radiographs: Radiographs) -> None:
-    file = StudyFile(folder)
-    file.refuse_other_development(radiographs.subset([1, 0]), folder / "split.json")
-    with pytest.raises(SplitError, match=r"split\.json seals other patients than study\.json says"):
-        file.refuse_other_development(radiographs.subset([0, 1, 2]), folder / "split.json")
 
 
 def test_a_study_says_with_which_kernels_its_first_training_was_begun(folder: Path) -> None:

@@ -92,17 +92,17 @@ class Told:
     def disagreements(self) -> list[Any]:
         """What is told in two ways."""
         found: list[Any] = []
-        for key, told in self.values.items():
-            exact = [float(number) for _, number in told if not isinstance(number, str)]
+        for key, text in self.values.items():
+            exact = [float(number) for _, number in text if not isinstance(number, str)]
             if not exact:
-                found.append((key, "no file has it", told))
+                found.append((key, "no file has it", text))
                 continue
-            for place, number in told:
+            for place, number in text:
                 digits = len(number.partition(".")[2]) if isinstance(number, str) else 12
                 # Half a last digit, and what rounding to it in two ways leaves.
                 if abs(float(number) - exact[0]) > ROUNDING * 10.0**-digits:
                     found.append((key, place, number, exact[0]))
-        found += [(key, told) for key, told in self.counts.items() if len({n for _, n in told}) > 1]
+        found += [(key, text) for key, text in self.counts.items() if len({n for _, n in text}) > 1]
         return found
 
 
@@ -166,16 +166,16 @@ def told_of(
         final = final_section(records, room)
         parts = predicted_sections(records, room)
         search = regime_section(records.regime_1, "regime_1", room)
-        told = Told()
-        _tell_files(told, files, pictures)
+        progress = Told()
+        _tell_files(progress, files, pictures)
         _tell_page(
-            told, [*final.tables, *(table for part in parts for table in part.tables)], search
+            progress, [*final.tables, *(table for part in parts for table in part.tables)], search
         )
-        _tell_answer(told, records)
-        _tell_terminal(told, records)
-        _tell_checklists(told, records)
-        _tell_summary(told, records)
-        return told, files
+        _tell_answer(progress, records)
+        _tell_terminal(progress, records)
+        _tell_checklists(progress, records)
+        _tell_summary(progress, records)
+        return progress, files
 
     return read
 
@@ -389,9 +389,9 @@ def test_what_is_told_twice_is_told_alike(
     tmp_path: Path,
     told_of: Callable[[Path], tuple[Told, dict[str, pd.DataFrame]]],
 ) -> None:
-    told, files = told_of(random_study(tmp_path / "study", seed))
-    assert told.disagreements() == []
-    several = [key for key, places in told.values.items() if len({p for p, _ in places}) > 2]
+    text, files = told_of(random_study(tmp_path / "study", seed))
+    assert text.disagreements() == []
+    several = [key for key, places in text.values.items() if len({p for p, _ in places}) > 2]
     assert len(several) > 20
     for scope in ("holdout", "out_of_fold"):
         for row in files[f"{scope}_figures"].to_dict("records"):
@@ -423,8 +423,8 @@ def test_a_planted_disagreement_is_found(
         return row | ends if name == "icc" else row  # type: ignore[operator,return-value]
 
     monkeypatch.setattr("rust_tuner.report.sections.holdout.find_figure", of_independent_visits)
-    told, _ = told_of(folder)
-    assert {key[1] for key, *_ in told.disagreements()} >= {"icc"}
+    text, _ = told_of(folder)
+    assert {key[1] for key, *_ in text.disagreements()} >= {"icc"}
 
 
 def analytic_icc(folder: Path) -> Interval:

@@ -15,11 +15,11 @@ def test_every_term_has_an_anchor_of_its_own_and_a_sentence() -> None:
 
 
 def test_a_term_links_to_its_entry_where_it_first_stands() -> None:
-    told = explained("A selection score; selection scores are tied.")
-    assert told.count('href="#term-selection-score"') == 1
-    assert told.count('href="#term-tied"') == 1
-    assert ">selection score</a>" in told
-    assert Markup(told).striptags() == "A selection score; selection scores are tied."
+    html = explained("A selection score; selection scores are tied.")
+    assert html.count('href="#term-selection-score"') == 1
+    assert html.count('href="#term-tied"') == 1
+    assert ">selection score</a>" in html
+    assert Markup(html).striptags() == "A selection score; selection scores are tied."
 
 
 @pytest.mark.parametrize("text", ["folder", "hp_fold_size", "untied", "estimated"])
@@ -36,8 +36,8 @@ def test_the_longest_form_counts() -> None:
     "command", ["rust-tuner final study", "rust-tuner regime1 '/my data/study'"]
 )
 def test_a_command_is_set_as_code(command: str) -> None:
-    told = explained(f"It is sealed: {command}")
-    assert told == f"It is sealed: <code>{escape(command)}</code>"
+    html = explained(f"It is sealed: {command}")
+    assert html == f"It is sealed: <code>{escape(command)}</code>"
 
 
 def test_figures_are_emphasised() -> None:
@@ -45,10 +45,10 @@ def test_figures_are_emphasised() -> None:
 
 
 def test_markup_of_a_text_is_escaped_wherever_it_stands() -> None:
-    told = explained("<b>tied</b> **<i>** rust-tuner final '<script>'")
-    assert "<b>" not in told
-    assert "<i>" not in told
-    assert "<script>" not in told
+    html = explained("<b>tied</b> **<i>** rust-tuner final '<script>'")
+    assert "<b>" not in html
+    assert "<i>" not in html
+    assert "<script>" not in html
 
 
 @given(st.text())

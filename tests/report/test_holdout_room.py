@@ -62,11 +62,6 @@ def lines(study: Path) -> list[str]:
     return [line.plain for line in status_lines(study)[1:] if "look" in line.plain]
 
 
-@pytest.fixture
-def study(tmp_path: Path) -> Path:
-    return write_study(tmp_path / "study")
-
-
 @pytest.fixture(scope="module")
 def twice(tmp_path_factory: pytest.TempPathFactory) -> Path:
     study = write_study(tmp_path_factory.mktemp("twice") / "study")
@@ -76,16 +71,16 @@ def twice(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_page_and_checklists_tell_the_number_and_the_reason(twice: Path) -> None:
-    told = "looked at 2 times; reason for looking again: the &lt;first&gt; file was lost"
+    expected = "looked at 2 times; reason for looking again: the &lt;first&gt; file was lost"
     # Terms are linked.
     page = re.sub(r"</?a\b[^>]*>", "", (twice / "report" / "index.html").read_text())
-    assert f"Hold-out set, {told}. ROC curves" in page
-    assert f"The hold-out set was {told}. Its figures are an estimate only if" in page
+    assert f"Hold-out set, {expected}. ROC curves" in page
+    assert f"The hold-out set was {expected}. Its figures are an estimate only if" in page
     # Captions, titles of tables, the summary.
-    assert page.count(told) > 12
+    assert page.count(expected) > 12
     claim = (twice / "report" / "claim.md").read_text()
-    assert f"hold-out set, {told}, the last on " in claim
-    assert f"hold-out set {told}" in claim
+    assert f"hold-out set, {expected}, the last on " in claim
+    assert f"hold-out set {expected}" in claim
 
 
 def test_every_table_and_figures_file_of_the_hold_out_set_tells_it(twice: Path) -> None:

@@ -1,7 +1,4 @@
-"""The page: self-contained, whole, honest, and there also where the study is not.
-
-Long because it mirrors one page, and its tests share one study and one parser.
-"""
+"""The page: self-contained, whole, honest, and there also where the study is not."""
 
 import base64
 import hashlib
@@ -283,27 +280,27 @@ def section_of(source: str, name: str) -> str:
 def test_search_figures_lead_with_visible_cortices_and_fold_the_18_labels_away(
     regime: str, finished: Path, source: str
 ) -> None:
-    told = section_of(source, regime.replace("_", "-"))
-    folded = "".join(re.findall(r'<details class="beside">.*?</details>', told, flags=re.DOTALL))
+    section = section_of(source, regime.replace("_", "-"))
+    folded = "".join(re.findall(r'<details class="beside">.*?</details>', section, flags=re.DOTALL))
     for end in ("", "_slices", "_progress", "_folds", "_curves"):
         lead, beside = f'"figures/{regime}{end}.svg"', f'"figures/{regime}_labels{end}.svg"'
-        assert lead in told
+        assert lead in section
         assert lead not in folded
         assert beside in folded
     folder = finished / "report" / "figures"
     for name, column in ((regime, "val_cortex_auroc"), (f"{regime}_labels", "val_auroc")):
         table = pd.read_csv(folder / f"{name}.csv")
         np.testing.assert_allclose(table["score"], table[column])
-    head = not_none(re.search(r"<thead>.*?</thead>", told, flags=re.DOTALL))[0]
+    head = not_none(re.search(r"<thead>.*?</thead>", section, flags=re.DOTALL))[0]
     assert head.index("AUROC, visible cortices") < head.index("AUROC, 18 labels")
 
 
 def test_worst_errors_name_file_and_patient(finished: Path, source: str) -> None:
     worst = pd.read_csv(finished / "report" / "tables" / "holdout_worst.csv", dtype=str)
-    told = section_of(source, "cortices")
+    section = section_of(source, "cortices")
     for row in worst.to_dict("records"):
-        assert f"<td>{row['image']}</td>" in told
-        assert f"<td>{row['patient_id']}</td>" in told
+        assert f"<td>{row['image']}</td>" in section
+        assert f"<td>{row['patient_id']}</td>" in section
 
 
 def test_what_was_predicted_stands_in_sections_of_its_own(source: str) -> None:
@@ -329,9 +326,9 @@ def test_figures_take_the_colours_of_the_page(finished: Path, source: str) -> No
 
 def test_a_selection_score_is_called_so_and_never_an_estimate(source: str) -> None:
     for name in ("baselines", "regime-1", "regime-2"):
-        told = section_of(source, name)
-        assert "selection score" in told
-        assert "estimate" not in told
+        section = section_of(source, name)
+        assert "selection score" in section
+        assert "estimate" not in section
     rows = re.findall(r"<tr>.*?</tr>", section_of(source, "final"), flags=re.DOTALL)
     kept = [row for row in rows if "cross-validation" in row]
     assert kept
@@ -342,27 +339,27 @@ def test_a_selection_score_is_called_so_and_never_an_estimate(source: str) -> No
 
 
 def test_nested_cross_validation_shows_both_and_the_gap(source: str) -> None:
-    told = section_of(source, "nested")
+    section = section_of(source, "nested")
     for figure in ("selection score", "estimate", "optimism", "view only", "95 %"):
-        assert figure in told
+        assert figure in section
     for figure in ("0.810", "0.762", "0.048", "0.775", "0.035"):
-        assert f">{figure}<" in told
-    assert "on the patients that the outer fold left out" in told
+        assert f">{figure}<" in section
+    assert "on the patients that the outer fold left out" in section
 
 
 def test_the_noise_floor_shows_its_standard_deviations(source: str) -> None:
-    told = section_of(source, "noise")
-    assert "other seeds, same folds" in told
+    section = section_of(source, "noise")
+    assert "other seeds, same folds" in section
     # Four scores that fall by 0.01 each.
-    assert ">0.0129<" in told
+    assert ">0.0129<" in section
 
 
 def test_the_noise_floor_is_the_band_of_both_searches_slices(finished: Path, source: str) -> None:
     spread = noise_spread(read_noise(finished / "noise").values)
     of_seeds = spread[(spread["kind"] == "seed") & (spread["metric"] == "auroc")]
-    told = f"{of_seeds['difference'].item():.4f} (95 %)"
+    expected = f"{of_seeds['difference'].item():.4f} (95 %)"
     for name in ("regime-1", "regime-2"):
-        assert told in section_of(source, name)
+        assert expected in section_of(source, name)
         assert "The band is the noise floor at the best." in section_of(source, name)
 
 
@@ -397,25 +394,25 @@ def test_the_gallery_shows_the_radiographs_that_the_manifest_names(tmp_path: Pat
 
 
 def test_checks_stand_with_their_verdicts(source: str) -> None:
-    told = section_of(source, "checks")
-    assert told.count('<td class="passed">passed</td>') == 11
-    assert "11 checks of the records: 11 passed." in told
+    section = section_of(source, "checks")
+    assert section.count('<td class="passed">passed</td>') == 11
+    assert "11 checks of the records: 11 passed." in section
 
 
 def test_figures_lie_beside_those_of_the_published_study(source: str) -> None:
-    told = section_of(source, "published")
+    section = section_of(source, "published")
     for words in ("published 0.784", "the best of 110 published trials is 0.811, of 12 here 0.754"):
-        assert words in told
-    assert "0.806 for the published study" in told
+        assert words in section
+    assert "0.806 for the published study" in section
 
 
 def test_hold_out_and_view_only_figures_stand_in_the_summary(finished: Path, page: Page) -> None:
     start = page.text.index("What came out")
-    told = page.text[start : page.text.index("Macro averages")]
+    html = page.text[start : page.text.index("Macro averages")]
     metrics = as_json(read_study(finished).holdout)["metrics"]
     own = (f"{metrics[name]:.3f}" for name in ("auroc", "cortex_auroc"))
     for figure in (*own, "0.720", "0.754 ± 0.004", "0.700"):
-        assert figure in told
+        assert figure in html
 
 
 def test_every_figure_stands_on_the_page_with_its_interval(
@@ -429,8 +426,8 @@ def test_every_figure_stands_on_the_page_with_its_interval(
         )
         row = figures[(figures["figure"] == "auroc") & (figures["of"] == "cortices")].iloc[0]
         cells = [f"{row[item]:.3f}" for item in ("value", "low", "high")]
-        told = "".join(f'<td class="number" data-value="[^"]*">{cell}</td>\n' for cell in cells)
-        assert re.search(told, source)
+        expected = "".join(f'<td class="number" data-value="[^"]*">{cell}</td>\n' for cell in cells)
+        assert re.search(expected, source)
         bins = pd.read_csv(tables / f"{name}_reliability.csv")
         assert bins.loc[bins["label"] == "all", "rows"].sum() == rows * 2 * 4
     assert "Union: a true total of at least 13, a predicted one of at least 13" in page.text
@@ -532,7 +529,7 @@ def test_equal_records_give_an_equal_report_but_for_the_studys_name(
 def test_a_study_that_is_only_prepared_has_a_page(tmp_path: Path) -> None:
     write_json(tmp_path / "study.json", study_record())
     page = read_page(write_report(tmp_path))
-    for told in (
+    for text in (
         "split.json is missing",
         f"The first models have not been run: rust-tuner baselines {tmp_path}",
         f"Regime I has not been run, or cannot be read: rust-tuner regime1 {tmp_path}",
@@ -544,7 +541,7 @@ def test_a_study_that_is_only_prepared_has_a_page(tmp_path: Path) -> None:
         "nothing here says how well the model performs on new patients",
         f"Not run yet: First models (rust-tuner baselines {tmp_path}), Regime I (",
     ):
-        assert told in page.text
+        assert text in page.text
     assert "120 radiographs of 60 patients" in page.text
 
 

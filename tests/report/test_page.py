@@ -103,9 +103,9 @@ def test_colours_of_a_drawing_become_the_pages() -> None:
         '<svg width="1" height="1"><path style="fill: #ffffff; stroke: #000000"/>'
         '<path style="fill: #fefefe; stroke: #123456"/></svg>'
     )
-    told = inline_svg(svg, prefix="a")
-    assert 'style="fill: var(--sheet); stroke: var(--ink)"' in told
-    assert 'style="fill: #fefefe; stroke: #123456"' in told
+    html = inline_svg(svg, prefix="a")
+    assert 'style="fill: var(--sheet); stroke: var(--ink)"' in html
+    assert 'style="fill: #fefefe; stroke: #123456"' in html
 
 
 def test_a_table_goes_where_the_page_says(tmp_path: Path) -> None:

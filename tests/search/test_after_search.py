@@ -18,7 +18,7 @@ from rust_tuner.errors import ResumeError, SearchError
 from rust_tuner.metrics import macro_auroc
 from rust_tuner.models.fold_batches import FoldPlace
 from rust_tuner.models.seeding import seeded_weights
-from rust_tuner.search.kept_models import FOLDER
+from rust_tuner.records.kept_models import MODELS_FOLDER
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_fold_models_give_the_out_of_fold_predictions_kept_or_not(
             np.testing.assert_allclose(
                 model.predict(x[rows], verbose=0), predictions[rows], atol=1e-6
             )
-    kept = [path.parent.name for path in searched.project_folder.glob(f"trial_*/{FOLDER}")]
+    kept = [path.parent.name for path in searched.project_folder.glob(f"trial_*/{MODELS_FOLDER}")]
     assert kept == [f"trial_{searched.best_trial}"]
     models = searched.fold_models()
     mean = np.mean([model.predict(x, verbose=0) for model in models], axis=0)

@@ -1,7 +1,4 @@
-"""The first models: what each is, that it resumes, and what their table says.
-
-Long because it mirrors one module, and its tests share one trained set of models.
-"""
+"""The first models: what each is, that it resumes, and what their table says."""
 
 import dataclasses
 import functools
@@ -48,6 +45,9 @@ LENET, END_TO_END, RADIMAGENET, IMAGENET = BASELINES
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
 )
+
+
+Finished = tuple[Path, dict[str, Project], list[str]]
 
 
 class Killed(BaseException):
@@ -117,10 +117,10 @@ def finished(
     cache: Path,
     radimagenet: Path,
     tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[Path, dict[str, Project], list[str]]:
+) -> Finished:
     """All four; not to be written to. The end-to-end one has a stand-in for InceptionV3."""
     folder = tmp_path_factory.mktemp("study")
-    told = Told()
+    progress = Told()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(architectures, "build_backbone", backbone_stand_in)
         patch.setenv(WEIGHTS_VARIABLE, str(radimagenet))
@@ -130,9 +130,9 @@ def finished(
             radimagenet_weights=radimagenet,
             protocol=protocol,
             cache=cache,
-            progress=told,
+            progress=progress,
         )
-    return folder, projects, told.said
+    return folder, projects, progress.said
 
 
 def run_lenet(
@@ -144,7 +144,7 @@ def run_lenet(
 
 @pytest.mark.slow
 def test_each_model_is_a_finished_project_of_one_trial_at_the_protocols_values(
-    finished: tuple[Path, dict[str, Project], list[str]],
+    finished: Finished,
 ) -> None:
     folder, projects, said = finished
     assert tuple(projects) == BASELINES
@@ -167,7 +167,7 @@ def test_each_model_is_a_finished_project_of_one_trial_at_the_protocols_values(
 
 @pytest.mark.slow
 def test_records_say_which_model_weights_and_preprocessing_it_was(
-    finished: tuple[Path, dict[str, Project], list[str]], radimagenet: Path
+    finished: Finished, radimagenet: Path
 ) -> None:
     _, projects, _ = finished
     subjects = {model: project.run.subject.to_json() for model, project in projects.items()}
@@ -188,7 +188,7 @@ def test_records_say_which_model_weights_and_preprocessing_it_was(
 
 @pytest.mark.slow
 def test_a_radimagenet_file_is_loaded_whole(
-    finished: tuple[Path, dict[str, Project], list[str]],
+    finished: Finished,
 ) -> None:
     # One file served both, so that what they learnt has to be the same.
     _, projects, _ = finished
@@ -200,7 +200,7 @@ def test_a_radimagenet_file_is_loaded_whole(
 
 @pytest.mark.slow
 def test_a_second_run_trains_nothing_and_changes_no_record(
-    finished: tuple[Path, dict[str, Project], list[str]],
+    finished: Finished,
     development: Development,
     protocol: Protocol,
     cache: Path,
@@ -222,7 +222,7 @@ def test_a_second_run_trains_nothing_and_changes_no_record(
 
 @pytest.mark.slow
 def test_another_choice_of_the_baselines_is_refused_on_resuming(
-    finished: tuple[Path, dict[str, Project], list[str]],
+    finished: Finished,
     development: Development,
     protocol: Protocol,
     cache: Path,
@@ -235,7 +235,7 @@ def test_another_choice_of_the_baselines_is_refused_on_resuming(
 
 @pytest.mark.slow
 def test_a_model_that_was_killed_and_resumed_equals_an_untouched_one(
-    finished: tuple[Path, dict[str, Project], list[str]],
+    finished: Finished,
     development: Development,
     protocol: Protocol,
     cache: Path,
@@ -275,7 +275,7 @@ def test_a_model_that_was_killed_and_resumed_equals_an_untouched_one(
 
 @pytest.mark.slow
 def test_an_end_to_end_model_resumes_with_its_statistics_and_optimiser(
-    finished: tuple[Path, dict[str, Project], list[str]],
+    finished: Finished,
     development: Development,
     protocol: Protocol,
     cache: Path,
@@ -337,7 +337,7 @@ def test_weights_that_are_missing_are_found_before_anything_is_trained(
 
 @pytest.mark.slow
 def test_what_is_left_out_is_said_with_how_to_add_it(
-    finished: tuple[Path, dict[str, Project], list[str]],
+    finished: Finished,
     development: Development,
     tmp_path: Path,
     protocol: Protocol,
@@ -345,13 +345,15 @@ def test_what_is_left_out_is_said_with_how_to_add_it(
 ) -> None:
     folder, found, _ = finished
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
-    told = Told()
+    progress = Told()
     at_random = dataclasses.replace(protocol, weights="random")
-    projects = run_baselines(development, tmp_path, protocol=at_random, cache=cache, progress=told)
+    projects = run_baselines(
+        development, tmp_path, protocol=at_random, cache=cache, progress=progress
+    )
     assert {model: project.trials for model, project in projects.items()} == {
         model: found[model].trials for model in (LENET, END_TO_END)
     }
-    first, second = told.said
+    first, second = progress.said
     assert first.startswith(f"{RADIMAGENET} is left out; to add it, request the files at https://")
     assert "RadImageNet-InceptionV3_notop.h5 as radimagenet_weights" in first
     assert second.startswith(f"{IMAGENET} is left out, since the protocol's weights are random")
@@ -374,11 +376,11 @@ def test_a_model_that_fails_is_said_each_time_and_the_others_go_on(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("rust_tuner.models.hypermodels.LeNet1998", too_large)
         run_baselines(development, tmp_path, **shared)
-    told = Told()
-    projects = run_baselines(development, tmp_path, **shared, progress=told)
+    progress = Told()
+    projects = run_baselines(development, tmp_path, **shared, progress=progress)
     assert projects[LENET].best is None
     assert projects[END_TO_END].best is not None
-    assert told.said == [
+    assert progress.said == [
         f"lenet1998 failed (MemoryError: no room); delete {tmp_path / 'baselines' / LENET} to try "
         "it again"
     ]
@@ -396,7 +398,7 @@ def test_a_model_that_fails_is_said_each_time_and_the_others_go_on(
 
 @pytest.mark.slow
 def test_the_table_has_chance_the_view_alone_and_each_model(
-    finished: tuple[Path, dict[str, Project], list[str]], development: Development
+    finished: Finished, development: Development
 ) -> None:
     folder, projects, _ = finished
     table = baseline_results(folder)
@@ -477,21 +479,21 @@ def test_the_suggested_backbone_is_the_best_frozen_one_by_the_objective() -> Non
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["folds", "targets"])
 def test_models_of_other_folds_or_labels_are_not_compared(
-    name: str, finished: tuple[Path, dict[str, Project], list[str]], tmp_path: Path
+    name: str, finished: Finished, tmp_path: Path
 ) -> None:
     shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
     path = tmp_path / "baselines" / END_TO_END / "search.json"
     run = read_json(path)
     run["subject"][name] = "0" * 64
     write_json(path, run)
-    told = f"{END_TO_END} was trained on other {name} than .*{LENET} .SHA-256 000000000000 and"
-    with pytest.raises(SearchError, match=told):
+    expected = f"{END_TO_END} was trained on other {name} than .*{LENET} .SHA-256 000000000000 and"
+    with pytest.raises(SearchError, match=expected):
         baseline_results(tmp_path)
 
 
 @pytest.mark.slow
 def test_the_table_needs_no_tensorflow(
-    finished: tuple[Path, dict[str, Project], list[str]],
+    finished: Finished,
 ) -> None:
     code = (
         "import sys; from rust_tuner.records.baselines import *\n"

@@ -83,7 +83,7 @@ def test_a_watch_judges_the_mean_of_the_folds_at_rungs_alone() -> None:
     folds = [[0.1, 0.3], [0.4, 0.62], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0], [0.8, 0.9], [1.0, 1.0]]
     assert [watch.see(scores) for scores in folds] == [False] * 5 + [True, True]
     assert str(watch.verdict) == (
-        "stopped after epoch 5 (from 0): rank 2 of the 2 trials so far, of which 1 goes on"
+        "stopped after epoch 5 (from 0): rank 2 of the 2 trials so far, of which 1 continues"
     )
     last = RungWatch(Rungs(SuccessiveHalving(2, 3), {2: [0.5], 6: [0.9]}, "max"), 6)
     assert not any(last.see(scores) for scores in folds[:6])
@@ -187,7 +187,7 @@ def test_tables_and_status_say_what_was_stopped_and_how_well_rungs_rank(
 ) -> None:
     project = halved.project
     stopped = sum(trial.status == "PRUNED" for trial in project.trials)
-    start = f"{stopped} of {TRIALS} trials were stopped by successive halving, which left out "
+    start = f"{stopped} of {TRIALS} trials were stopped by successive halving, which saved "
     note = stopped_note(project)
     assert note is not None and note.startswith(start)
     assert "after 1 epoch, and after each 2 times as many, only one in 2" in note

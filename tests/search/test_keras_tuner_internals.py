@@ -1,7 +1,4 @@
-"""What the package leans on inside KerasTuner; a failure here names what a new version changed.
-
-Long because it mirrors one module, and its tests share their fixtures.
-"""
+"""What the package leans on inside KerasTuner; a failure here names what a new version changed."""
 
 import importlib.metadata
 import inspect

@@ -53,7 +53,7 @@ def test_an_objective_has_a_name_and_a_direction(
 @pytest.mark.parametrize(
     ("objective", "message"),
     [
-        ("val_mine", r"val_mine is best high or low is not known; give keras_tuner.Objective\("),
+        ("val_mine", r"val_mine has no known direction; give keras_tuner.Objective\("),
         ("val_roc_auc_ovr", "or objective='roc_auc_ovr' for scikit-learn's scorer"),
         ("mine", "objective 'mine'; expected a validation metric, such as val_auroc"),
         (7, "objective=7; expected a metric"),

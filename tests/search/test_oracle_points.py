@@ -78,7 +78,6 @@ def stepped(hp: keras_tuner.HyperParameters) -> None:
 
 
 RATES = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
-DECAYS = [1e-4, 1e-3, 1e-2, 1e-1]
 
 
 def test_grid_visits_the_end_of_a_range_with_steps() -> None:

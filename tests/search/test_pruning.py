@@ -129,7 +129,7 @@ def test_tables_export_and_status_say_what_was_stopped(stopped: CrossValidationT
     assert best_hyperparameters(stopped.project).trials.stopped == 2
     table = best_trials_table(stopped.project)
     assert "2 stopped" in str(table.title)
-    assert "2 of 4 trials were stopped as hopeless, which left out 31% of all" in str(table.caption)
+    assert "2 of 4 trials were stopped as hopeless, which saved 31% of all" in str(table.caption)
     lines = "\n".join(str(line) for line in status_lines(stopped.project_folder))
     assert "2 of 4 trials done, 0 failed, 2 stopped as hopeless" in lines
 

@@ -114,8 +114,8 @@ def test_batch_sizes_end_at_the_rows_of_a_fold_and_that_is_said_once(
     rows = max(len(training) for training, _ in make_folds(development, 6, 0))
     batch_size = space_of(tuner)["batch_size"]
     assert (batch_size.max_value, batch_size.sampling) == (rows, "log")
-    (told,) = notes.said
-    assert f"trains on up to {rows} radiographs" in told
+    (note,) = notes.said
+    assert f"trains on up to {rows} radiographs" in note
     drawn = pd.DataFrame([tuner.oracle.values_of(trial) for trial in range(100)])["batch_size"]
     assert drawn.between(batch_size.min_value, rows).all()
     assert (np.ceil(rows / drawn) > 1).mean() > 0.9
@@ -124,7 +124,7 @@ def test_batch_sizes_end_at_the_rows_of_a_fold_and_that_is_said_once(
     # A search that was begun is said to be nothing new.
     write_run(tmp_path, about)
     regime_1(development, tmp_path, progress=notes)
-    assert notes.said == [told]
+    assert notes.said == [note]
     assert searches[1][1]["about"] == about
 
 
@@ -134,7 +134,7 @@ def test_a_range_that_is_asked_for_stays_and_what_of_it_is_one_step_is_said(
     notes = Notes()
     tuner = regime_1(development, tmp_path, batch_size_range=(8, 1000), progress=notes)
     assert (space_of(tuner)["batch_size"].max_value) == 1000
-    assert "of the batch sizes 8 to 1000 hold the whole fold" in notes.said[0]
+    assert "of the batch sizes 8 to 1000 contain the whole fold" in notes.said[0]
     assert "fit_batch_sizes" not in searches[0][1]["about"]
 
 

@@ -1,7 +1,4 @@
-"""Subjects: folds keep patients apart, figures are those of the reference, and all is named.
-
-Long because it mirrors one module, and its tests share their fixtures.
-"""
+"""Subjects: folds keep patients apart, figures are those of the reference, and all is named."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -43,6 +40,9 @@ from rust_tuner.search.subjects import (
 )
 
 X, Y, GROUPS = arrays()
+
+
+Extractions = list[tuple[tuple[Path, ...], FeatureRecipe, str | Path | None, tuple[int, ...]]]
 
 
 def of_arrays(
@@ -213,7 +213,7 @@ def development() -> Development:
 @pytest.fixture(autouse=True)
 def features(
     monkeypatch: pytest.MonkeyPatch,
-) -> list[tuple[tuple[Path, ...], FeatureRecipe, str | Path | None, tuple[int, ...]]]:
+) -> Extractions:
     """Features without images: what was asked for, instead of the backbone's answer."""
     asked = []
 
@@ -257,7 +257,7 @@ def test_folds_made_from_a_number_are_those_of_make_folds(development: Developme
 @pytest.mark.parametrize("as_pairs", [False, True])
 def test_a_patient_on_both_sides_of_a_given_fold_is_refused_by_name(
     as_pairs: bool,
-    features: list[tuple[tuple[Path, ...], FeatureRecipe, str | Path | None, tuple[int, ...]]],
+    features: Extractions,
 ) -> None:
     table = phantom_table(patients=12, seed=1).sort_values("patient_id", ignore_index=True)
     development = Development(Radiographs(table))
@@ -326,7 +326,7 @@ def test_the_metrics_of_a_row_set_are_those_of_its_labels_and_its_visible_cortic
 
 
 def test_a_fold_with_nothing_to_score_is_named_before_any_long_work(
-    features: list[tuple[tuple[Path, ...], FeatureRecipe, str | Path | None, tuple[int, ...]]],
+    features: Extractions,
 ) -> None:
     table = phantom_table(patients=8, seed=0)
     rows = np.flatnonzero(table["view"] == "ap")[:4]
@@ -341,7 +341,7 @@ def test_a_fold_with_nothing_to_score_is_named_before_any_long_work(
 
 def test_the_identity_names_data_folds_weights_and_preprocessing(
     development: Development,
-    features: list[tuple[tuple[Path, ...], FeatureRecipe, str | Path | None, tuple[int, ...]]],
+    features: Extractions,
 ) -> None:
     subject = of_radiographs(development)
     identity = subject.identity
@@ -382,7 +382,7 @@ def test_a_head_is_compiled_with_the_metric_that_it_is_given(development: Develo
 def test_the_view_alone_has_all_of_the_radiographs_but_its_input(
     masked_loss: bool,
     development: Development,
-    features: list[tuple[tuple[Path, ...], FeatureRecipe, str | Path | None, tuple[int, ...]]],
+    features: Extractions,
 ) -> None:
     whole = of_radiographs(development, masked_loss=masked_loss)
     protocol = Protocol.study(weights="random", masked_loss=masked_loss)

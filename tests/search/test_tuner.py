@@ -1,7 +1,4 @@
-"""The tuner: a trial is a cross-validation, a search resumes, and what changed is refused.
-
-Long because it mirrors one module, and its tests share one finished search.
-"""
+"""The tuner: a trial is a cross-validation, a search resumes, and what changed is refused."""
 
 import json
 import shutil

@@ -184,8 +184,8 @@ def test_a_grid_that_was_begun_with_keras_tuners_steps_goes_on_with_them(tmp_pat
     notes = Notes()
     tuner = search(tmp_path / "old", Stepped(), progress=notes, **options)
     assert "steps" not in read_json(old / "search.json")
-    (told,) = [note for note in notes.said if "KerasTuner's steps" in note]
-    assert "rate takes 0.0, 0.1, 0.2; in a new folder it takes 0.0, 0.1, 0.2, 0.3" in told
+    (line,) = [note for note in notes.said if "KerasTuner's steps" in note]
+    assert "rate takes 0.0, 0.1, 0.2; in a new folder it takes 0.0, 0.1, 0.2, 0.3" in line
     assert not_none(tuner.oracle.values_of(3))["rate"] == 0.0
     again = make_tuner(tmp_path / "elsewhere", "grid", hypermodel=Stepped())
     assert not_none(again.oracle.values_of(3))["rate"] == 0.3

@@ -80,11 +80,11 @@ def test_keras_alone_loads_the_model_and_gives_the_predictions(
 ) -> None:
     study, _ = final_study
     final = study.directory / "final"
-    told = pd.read_csv(final / PREDICTIONS_FILE)
+    table = pd.read_csv(final / PREDICTIONS_FILE)
     card = read_card(final / MODEL_FILE)
     size, resize = as_json(card)["input"]["shape"][0], as_json(card)["input"]["resize"]
     _, holdout = sides_of(study)
-    assert list(told["image"]) == list(holdout.radiographs.written["image"])
+    assert list(table["image"]) == list(holdout.radiographs.written["image"])
     paths = holdout.radiographs.images
     images = np.stack([load_image(path, size=size, resize=resize) for path in paths])
     np.save(tmp_path / "images.npy", images)
@@ -101,7 +101,7 @@ np.save(sys.argv[3], model.predict(np.load(sys.argv[2]), verbose=0))
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     answers = np.load(tmp_path / "answers.npy")
-    np.testing.assert_allclose(answers, told[PROBABILITIES], atol=1e-5)
+    np.testing.assert_allclose(answers, table[PROBABILITIES], atol=1e-5)
 
 
 @pytest.mark.slow
@@ -133,9 +133,9 @@ def test_no_patient_of_the_hold_out_set_was_trained_on(
 ) -> None:
     study, _ = final_study
     development, holdout = sides_of(study)
-    told = pd.read_csv(study.directory / "final" / PREDICTIONS_FILE, dtype=str)
+    table = pd.read_csv(study.directory / "final" / PREDICTIONS_FILE, dtype=str)
     sealed = set(holdout.radiographs.written_patients)
-    assert set(told["patient_id"]) == sealed
+    assert set(table["patient_id"]) == sealed
     assert not sealed & set(development.radiographs.written_patients)
     card = read_card(study.directory / "final" / MODEL_FILE)
     assert card["radiographs"] == len(development)

@@ -54,10 +54,10 @@ def test_the_figures_are_those_of_the_predictions(
     final_study: tuple[Study, Holdout | None],
 ) -> None:
     study, found = final_study
-    told = pd.read_csv(study.directory / "final" / PREDICTIONS_FILE)
+    table = pd.read_csv(study.directory / "final" / PREDICTIONS_FILE)
     _, holdout = sides_of(study)
-    labels, answers = holdout.radiographs.labels, told[PROBABILITIES].to_numpy()
-    assert len(told) == as_json(found)["radiographs"] == len(holdout)
+    labels, answers = holdout.radiographs.labels, table[PROBABILITIES].to_numpy()
+    assert len(table) == as_json(found)["radiographs"] == len(holdout)
     precisions: list[Any]
     recalls: list[Any]
     areas, precisions, recalls = [], [], []
@@ -112,12 +112,12 @@ def test_every_figure_is_written_with_its_interval(
     final_study: tuple[Study, Holdout | None],
 ) -> None:
     study, found = final_study
-    told = pd.read_csv(
+    table = pd.read_csv(
         study.directory / "final" / PREDICTIONS_FILE, dtype={"patient_id": str, "visit": str}
     )
     written = pd.read_csv(study.directory / "final" / FIGURES_FILE)
     cutoff = as_json(found)["union_cutoff"]["value"]
-    expected = figures_table(as_predictions(told), union_threshold=13, union_cutoff=cutoff)
+    expected = figures_table(as_predictions(table), union_threshold=13, union_cutoff=cutoff)
     assert list(written["figure"]) == list(expected["figure"])
     np.testing.assert_allclose(written["value"], expected["value"], atol=1e-12)
     np.testing.assert_allclose(written["low"], expected["low"], atol=1e-12)
@@ -230,13 +230,13 @@ def test_what_was_found_may_be_lost_but_not_looked_for_again(
     (look,) = final_copy.looks
     with pytest.raises(ResumeError) as caught:
         final_copy.final()
-    told = str(caught.value)
+    message = str(caught.value)
     assert (
         f"looked at on {look.date} with the model {not_none(look.model_sha256)[:12]} (AUROC 0."
-        in told
+        in message
     )
-    assert "--look-again" in told
-    assert "remove" not in told
+    assert "--look-again" in message
+    assert "remove" not in message
     assert (final_copy.directory / "study.json").read_bytes() == before
 
 

@@ -65,7 +65,7 @@ def test_a_folder_stands_for_its_images_and_those_of_its_subfolders(tmp_path: Pa
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match="holds no image; expected files that end in"):
+    with pytest.raises(ManifestError, match="contains no images; expected files that end in"):
         list_images([tmp_path])
 
 

@@ -1,7 +1,4 @@
-"""Nested cross-validation: nothing inside sees the outer patients, and a kill changes nothing.
-
-Long because it mirrors one module, and its tests share their fixtures.
-"""
+"""Nested cross-validation: nothing inside sees the outer patients, and a kill changes nothing."""
 
 import contextlib
 import dataclasses
@@ -222,10 +219,10 @@ def test_every_estimate_is_that_of_the_folds_own_predictions(
 ) -> None:
     for record, fold in zip(nested.outer, outer, strict=True):
         place = outer_folder(repeated_study.directory / "nested", record.outer_fold)
-        told = pd.read_csv(place / "predictions.csv", dtype={"patient_id": str})
-        assert set(told["patient_id"]) == set(fold.validation.radiographs.written_patients)
+        table = pd.read_csv(place / "predictions.csv", dtype={"patient_id": str})
+        assert set(table["patient_id"]) == set(fold.validation.radiographs.written_patients)
         labels, visible = fold.validation.radiographs.labels, fold.validation.radiographs.visible
-        answers = told[PROBABILITIES].to_numpy(np.float32)
+        answers = table[PROBABILITIES].to_numpy(np.float32)
         areas = [
             roc_auc_score(labels[:, index], answers[:, index])
             for index in range(len(LABELS))
@@ -247,13 +244,13 @@ def test_every_development_radiograph_is_predicted_once_by_a_model_without_its_p
     repeated_study: StudyFolder, outer: tuple[OuterFold, ...]
 ) -> None:
     folder = repeated_study.directory / "nested"
-    told = read_predictions(folder / "predictions.csv")
+    table = read_predictions(folder / "predictions.csv")
     development = repeated_study.open().prepare().radiographs
-    ours = told["image"].tolist()
+    ours = table["image"].tolist()
     assert ours == development.written["image"].tolist()
     assert len(set(ours)) == len(development)
     for fold in outer:
-        own = told[told["outer_fold"] == fold.number]
+        own = table[table["outer_fold"] == fold.number]
         assert set(own["patient_id"]) == set(fold.validation.radiographs.written_patients)
         alone = pd.read_csv(outer_folder(folder, fold.number) / "predictions.csv")
         np.testing.assert_array_equal(
@@ -333,7 +330,7 @@ def test_other_data_or_another_seed_are_refused(
 ) -> None:
     development = repeated_study.open().prepare()
     table = development.radiographs.table.copy()
-    told = "subject"
+    expected = "subject"
     if what == "scores":
         row = table["medial"].first_valid_index()
         table.loc[row, "medial"] = 5 - table.loc[row, "medial"]  # type: ignore[index]
@@ -341,9 +338,9 @@ def test_other_data_or_another_seed_are_refused(
         table["image"] = [*table["image"][1:], table["image"].iloc[0]]
     else:
         nested_protocol = dataclasses.replace(nested_protocol, seed=1)
-        told = "seed: was 0, is 1"
+        expected = "seed: was 0, is 1"
     changed = Development(Radiographs(table))
-    with pytest.raises(ResumeError, match=f"{DIFFERS}(?s:.*){told}"):
+    with pytest.raises(ResumeError, match=f"{DIFFERS}(?s:.*){expected}"):
         nested_cross_validation(
             changed,
             repeated_study.directory,

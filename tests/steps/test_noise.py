@@ -110,8 +110,8 @@ def test_another_best_is_refused_with_what_was_and_is(repeated_copy: StudyFolder
     path = repeated_copy.directory / "regime_2" / f"trial_{not_none(best).trial}" / "trial.json"
     path.write_text(json.dumps(read_json(path) | {"score": 0.0}))
     other = read_project(repeated_copy.directory / "regime_2").best
-    told = f"trial: was {not_none(best).trial}, is {not_none(other).trial}"
-    with pytest.raises(ResumeError, match=rf"contains a noise floor that differs(?s:.*){told}"):
+    expected = f"trial: was {not_none(best).trial}, is {not_none(other).trial}"
+    with pytest.raises(ResumeError, match=rf"contains a noise floor that differs(?s:.*){expected}"):
         repeated_copy.open().noise()
 
 

@@ -121,8 +121,8 @@ def test_the_estimate_is_of_a_refit_for_the_chosen_epochs_on_the_outer_training_
     )
     asked = extract_features(held.images, recipe, cache=cache).values[:, 0]
     place = outer_folder(repeated_study.directory / "nested", fold.number)
-    told = pd.read_csv(place / "predictions.csv")[[f"probability_{label}" for label in LABELS]]
-    np.testing.assert_array_equal(np.asarray(head(asked)), told.to_numpy(np.float32))
+    table = pd.read_csv(place / "predictions.csv")[[f"probability_{label}" for label in LABELS]]
+    np.testing.assert_array_equal(np.asarray(head(asked)), table.to_numpy(np.float32))
 
 
 def test_the_view_alone_reaches_chance_on_visible_cortices(

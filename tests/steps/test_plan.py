@@ -152,14 +152,14 @@ def test_the_plan_says_what_a_fold_trains_on_and_which_batch_sizes_make_that_one
             steps = plan_study(protocol, num_radiographs, MODELS)
         return next(step.what for step in steps if step.name == "regime1")
 
-    told = regime_1(Protocol.study(), 120)
+    text = regime_1(Protocol.study(), 120)
     # 85 % of 120, five of six folds, and four of five outer ones.
     rows = 68 if nested else 85
-    assert f"a fold trains on about {rows} images" in told
-    assert f"so it draws 16 to {rows}, logarithmically" in told
+    assert f"a fold trains on about {rows} images" in text
+    assert f"so it draws 16 to {rows}, logarithmically" in text
     asked = regime_1(Protocol.study(batch_size_range=(16, 2048)), 120)
     share = (2048 - rows + 1) / 2033
-    assert f"{int(100 * share)} % of the batch sizes 16 to 2048 hold the whole fold" in asked
+    assert f"{int(100 * share)} % of the batch sizes 16 to 2048 contain the whole fold" in asked
     assert "logarithmically" not in asked
     whole = regime_1(Protocol.study(), 5000)
     assert "batch sizes 16 to 2048" in whole

@@ -82,9 +82,9 @@ def test_a_fold_with_nothing_to_score_is_refused_and_a_number_of_folds_that_work
 ):
     # One visit: a fold of one patient has one radiograph of each view, and nothing to compare.
     protocol = Protocol.study(num_folds=6)
-    with pytest.raises(SplitError, match="none of whose cortices has two different scores") as told:
+    with pytest.raises(SplitError, match="none of whose cortices has two different scores") as text:
         refuse(8, protocol, visits=1)
-    number = int(str(told.value).split("--folds ")[1].split(",")[0])
+    number = int(str(text.value).split("--folds ")[1].split(",")[0])
     fewer = dataclasses.replace(protocol, num_folds=number)
     refuse(8, fewer, visits=1)
 
@@ -111,10 +111,10 @@ def test_prepare_refuses_before_anything_is_written(
 
 def test_the_note_on_the_hold_out_set_gives_its_size_gaps_and_width() -> None:
     _, holdout = split_holdout(radiographs(70), 0.15, 0)
-    told = holdout_note(holdout.radiographs, like=holdout.radiographs)
-    assert told.startswith("the hold-out set has 10 patients (40 radiographs)")
-    assert "Expect its AUROC of visible cortices to about 0." in told
-    assert "hold-out patients would give 0.05" in told
+    text = holdout_note(holdout.radiographs, like=holdout.radiographs)
+    assert text.startswith("the hold-out set has 10 patients (40 radiographs)")
+    assert "Expect its AUROC of visible cortices to about 0." in text
+    assert "hold-out patients would give 0.05" in text
     without = radiographs(10).subset(
         np.flatnonzero(radiographs(10).table["posterior"].to_numpy() != 1)
     )
@@ -142,7 +142,11 @@ def test_what_the_data_allow_is_said_at_prepare_and_again_before_a_search_of_ano
     tmp_path: Path, phantom_manifest: Path, tiny_protocol: Protocol, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def sizes(notes: Notes) -> list[str]:
-        return [text for text in notes.said if "hold-out set has" in text or "tell trials" in text]
+        return [
+            text
+            for text in notes.said
+            if "hold-out set has" in text or "distinguish trials" in text
+        ]
 
     first, later = Notes(), Notes()
     Study(tmp_path / "study", phantom_manifest, tiny_protocol, progress=first).prepare()

@@ -1,7 +1,4 @@
-"""TensorBoard logs: a function of the records, read back with TensorFlow's own reader.
-
-Long because it mirrors one module, and its tests share the reader of logs.
-"""
+"""TensorBoard logs: a function of the records, read back with TensorFlow's own reader."""
 
 import contextlib
 import json
@@ -542,9 +539,9 @@ def serving(logs: Path) -> Iterator[Callable[..., Any]]:
             address = None
             while address is None:
                 output.seek(0)
-                told = output.read()
-                assert server.poll() is None and time.monotonic() < deadline, told
-                address = next((w for w in told.split() if w.startswith("http://")), None)
+                text = output.read()
+                assert server.poll() is None and time.monotonic() < deadline, text
+                address = next((w for w in text.split() if w.startswith("http://")), None)
                 time.sleep(0.2)
 
             def ask(path: str, question: dict[str, Any] | None = None) -> Any:

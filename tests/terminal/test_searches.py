@@ -96,20 +96,20 @@ def test_a_batch_size_that_holds_the_whole_fold_is_marked(tmp_path: Path) -> Non
 def test_the_best_trials_interval_stands_below_the_table(project: Project) -> None:
     best = project.best
     found = {name: not_none(best).interval(name) for name in ("auroc", "cortex_auroc")}
-    told = ", ".join(
+    expected = ", ".join(
         f"{title} {found[name].low:.3f} to {found[name].high:.3f}"
         for name, title in (("auroc", "18 labels"), ("cortex_auroc", "cortices"))
     )
     text = " ".join(shown(project).split())
-    assert f"Best, 95 % interval over folds: {told}." in text
+    assert f"Best, 95 % interval over folds: {expected}." in text
 
 
 def test_the_view_only_baseline_stands_below_both_figures(project: Project) -> None:
     lines = shown(project).splitlines()
     (baseline,) = [line for line in lines if line.startswith(" view only")]
     known: Any = project.run["view_only_baseline"]
-    told = [f"{known['val_auroc']:.3f}", f"{known['val_cortex_auroc']:.3f}"]
-    assert baseline.split()[2:] == told
+    text = [f"{known['val_auroc']:.3f}", f"{known['val_cortex_auroc']:.3f}"]
+    assert baseline.split()[2:] == text
     (row, *_) = [line for line in lines if FIGURE.search(line)]
     starts = [match.start() for match in FIGURE.finditer(row)]
     assert [match.start() for match in re.finditer(r"\d\.\d{3}", baseline)] == starts
@@ -121,8 +121,8 @@ def test_fixed_hyperparameters_are_named_once_above_the_table(finished_study: St
     assert "in all of them: learning rate 0.001, epsilon 1e-07" in text
     second = read_project(finished_study.directory / "regime_2")
     best = not_none(first.best).values
-    told = f"batch size {best['batch_size']}, dropout rate {best['dropout_rate']:.4g}"
-    assert f"in all of them: {told}, epsilon 1e-07" in shown(second)
+    expected = f"batch size {best['batch_size']}, dropout rate {best['dropout_rate']:.4g}"
+    assert f"in all of them: {expected}, epsilon 1e-07" in shown(second)
     for part in (text, shown(second)):
         assert part.count("epsilon") == 1
 

@@ -86,6 +86,6 @@ def test_status_lines_fit_80_columns_and_tell_the_best(finished_study: StudyFold
             f"  best so far: trial {best.trial}, val_auroc "
             f"{best.score:.4f} ± {spread:.4f} (selection score)"
         )
-        told = dict(part.split("=") for part in lines[position + 2].strip().split(", "))
+        text = dict(part.split("=") for part in lines[position + 2].strip().split(", "))
         for key, value in best.values.items():
-            assert np.isclose(float(told[key]), value, rtol=1e-3)
+            assert np.isclose(float(text[key]), value, rtol=1e-3)

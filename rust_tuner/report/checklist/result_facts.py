@@ -135,7 +135,7 @@ def _view_only(records: StudyRecords) -> list[str]:
         f"a predictor that knows only the view: AUROC {baseline.cortex_auroc:.3f} of visible "
         f"cortices, {baseline.auroc:.3f} of {NUM_LABELS} labels",
         *(
-            f"the model against it, {METRICS[item.metric]}: {item.doubt or item.told}"
+            f"the model against it, {METRICS[item.metric]}: {item.doubt or item.in_words}"
             for item in holdout_standings(records)
         ),
     ]

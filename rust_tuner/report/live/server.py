@@ -53,10 +53,10 @@ class Watcher:
         """Look until closed."""
         last, pause = fingerprint(self.directory), SECONDS_BETWEEN_LOOKS
         while not self._wait(pause):
-            found = fingerprint(self.directory)
-            if found == last:
+            state = fingerprint(self.directory)
+            if state == last:
                 continue
-            last, start = found, time.process_time()
+            last, start = state, time.process_time()
             self._look()
             pause = max(SECONDS_BETWEEN_LOOKS, (time.process_time() - start) / _SHARE)
 

@@ -21,7 +21,6 @@ from rust_tuner.analysis.study_figures import (
     OVER,
     find_figure,
 )
-from rust_tuner.analysis.summary_scores import METRICS_TOLD
 from rust_tuner.analysis.tie_note import tie_note
 from rust_tuner.labels import CORTICES
 from rust_tuner.metrics import Predictions, UnionCutoff
@@ -29,7 +28,7 @@ from rust_tuner.metrics.figure import ALL_LABELS, CORTEX_GROUP, EVERY_ROW, VISIB
 from rust_tuner.records.project import Project
 from rust_tuner.report.page import Room, Section, attempt, results
 from rust_tuner.report.sections.chapters import Chapters
-from rust_tuner.scope import CORTEX_SCOPE, LABEL_SCOPE
+from rust_tuner.scope import AUROCS, CORTEX_SCOPE, LABEL_SCOPE
 from rust_tuner.words import LABEL_NAMES, METRICS, figure_name
 
 _GROUPS = {
@@ -98,13 +97,11 @@ def tell_worth(section: Section, project: Project, table: pd.DataFrame) -> None:
         table: its trials, from `trials_table`.
     """
     best = project.best
-    intervals = (
-        {} if best is None else {name: best.interval(name) for name in reversed(METRICS_TOLD)}
-    )
+    intervals = {} if best is None else {name: best.interval(name) for name in reversed(AUROCS)}
     scores = "; ".join(
-        f"{METRICS[name]} {found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
-        for name, found in intervals.items()
-        if not pd.isna(found.low)
+        f"{METRICS[name]} {figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})"
+        for name, figure in intervals.items()
+        if not pd.isna(figure.low)
     )
     if scores:
         section.lead.append(

@@ -32,7 +32,7 @@ def checks_section(records: StudyRecords) -> Section:
         )
         return section
     section.lead.append(
-        f"Guards against leakage, and sanity checks, run at {record.date}: {record.told}."
+        f"Guards against leakage, and sanity checks, run at {record.date}: {record.in_words}."
     )
     if record.searches != searches_seen(records.projects):
         section.missing.append(

@@ -17,7 +17,7 @@ def data_section(records: StudyRecords) -> Section:
         return section
     protocol = study.protocol
     hashed = study.patient_ids == "hashed"
-    source = "with keyed hashes in place of patient ids" if hashed else f"from {study.manifest}"
+    source = "with keyed hashes instead of patient ids" if hashed else f"from {study.manifest}"
     section.lead.append(f"{study.radiographs} radiographs of {study.patients} patients, {source}.")
     cortices = protocol.get("view_cortices")
     expected = {

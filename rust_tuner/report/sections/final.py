@@ -66,7 +66,7 @@ def final_section(records: StudyRecords, room: Room) -> Section:
             "estimate."
         )
         section.lead += [
-            f"{METRICS[item.metric]}, against the view alone: {item.doubt or item.told}."
+            f"{METRICS[item.metric]}, against the view alone: {item.doubt or item.in_words}."
             for item in holdout_standings(records)
         ]
     elif looks:

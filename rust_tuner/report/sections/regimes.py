@@ -20,6 +20,7 @@ from rust_tuner.analysis.tables import (
     ranked_curves,
     searched_values,
     trials_table,
+    with_best_so_far,
 )
 from rust_tuner.analysis.trained_on import trained_note
 from rust_tuner.analysis.verdict import SEARCH_NAMES, view_only_of
@@ -143,14 +144,13 @@ def _views(
     index = table.index[table["trial"] == chosen]
     shown = []
     for position, metric in enumerate(metrics):
-        own = table
+        scored = table
         if f"val_{metric}" in table and f"val_{metric}" != project.objective:
-            score = table[f"val_{metric}"].astype("float64")
-            own = table.assign(score=score, best_so_far=score.cummax().ffill())
+            scored = with_best_so_far(table, f"val_{metric}")
         floor = None if noise is None else _difference(noise, metric)
         files = name if position == 0 else f"{name}_labels"
         best = int(index[0]) if len(index) else None
-        shown.append(_Shown(project, name, metric, own, best, files, floor))
+        shown.append(_Shown(project, name, metric, scored, best, files, floor))
     return shown
 
 

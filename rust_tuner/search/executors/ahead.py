@@ -241,7 +241,7 @@ class TrialsAhead:
         self._submit(sent)
 
     def _revive(self, error: concurrent.futures.BrokenExecutor) -> None:
-        """Start workers anew, and send them again what they had not finished."""
+        """Start workers again, and send them what they had not finished."""
         self._deaths += 1
         lost = [sent for sent in self._sent if not _is_done(sent)]
         running = ", ".join(sent.trial.trial_id for sent in lost)

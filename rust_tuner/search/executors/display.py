@@ -42,8 +42,8 @@ class Display:
 
     def steps_of(self, trial: Trial) -> CountedSteps:
         """What counts the steps of a trial that is sent to a worker."""
-        own = self._run.epochs_of(trial) * len(self._run.subject.folds)
-        return CountedSteps(self._task, planned=self._per_trial, own=own)
+        epochs = self._run.epochs_of(trial) * len(self._run.subject.folds)
+        return CountedSteps(self._task, planned=self._per_trial, own=epochs)
 
     def update(self, trials: Sequence[tuple[Trial, CountedSteps, bool]]) -> None:
         """Show how far trials are.

@@ -32,7 +32,7 @@ class Engine(Protocol):
         ...
 
     def restart(self) -> bool:
-        """Start anew after workers have died; False where that is not this engine's to do."""
+        """Start workers again after some have died; False if this engine does not do that."""
         ...
 
     def close(self) -> None:

@@ -17,8 +17,8 @@ class GivenExecutor:
         """
         self._executor = executor
         # Most executors know; where one does not, as many trials wait as this process has cores.
-        known = getattr(executor, "_max_workers", None)
-        self.num_workers = known if isinstance(known, int) and known > 0 else os.cpu_count() or 1
+        count = getattr(executor, "_max_workers", None)
+        self.num_workers = count if isinstance(count, int) and count > 0 else os.cpu_count() or 1
         self._futures: list[concurrent.futures.Future[Any]] = []
 
     def submit(self, function: Any, *arguments: Any) -> "concurrent.futures.Future[Any]":

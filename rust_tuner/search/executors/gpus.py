@@ -84,17 +84,17 @@ def take_a_place(folder: Path, num_places: int) -> int:
         folder: shared by the processes.
         num_places: how many there are at least.
     """
-    place = 0
+    position = 0
     while True:
-        lock = filelock.FileLock(folder / f"{place}.lock")
+        lock = filelock.FileLock(folder / f"{position}.lock")
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
             # A process that is replaced may still be ending.
-            place += 1
+            position += 1
             continue
         _places.append(lock)
-        return place % num_places
+        return position % num_places
 
 
 # Kept, since a lock is released once nothing refers to it.

@@ -123,7 +123,7 @@ class _Cluster:
     def _calls_of_a_process(self) -> int:
         """After how many trials a worker's process ends; 0 for never.
 
-        TensorFlow keeps the GPU that it began with, while Ray assigns GPUs to each task anew. So a
+        TensorFlow keeps its first GPU, while Ray assigns GPUs to each task separately. So a
         process stays only where its node has no other GPU to assign.
         """
         gpus = self._resources.gpus or 0.0

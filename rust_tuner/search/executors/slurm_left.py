@@ -1,4 +1,4 @@
-"""Jobs of SLURM that a killed coordinator has left: they are ended before their trials run anew.
+"""Jobs of SLURM that a killed coordinator has left: they are ended before their trials run again.
 
 A job writes the same records as any other worker, each of them atomically. It is ended all the
 same, so that no record changes once its trial has a score.

@@ -121,12 +121,12 @@ def _minutes(text: str) -> int:
     They are `minutes`, `minutes:seconds`, `hours:minutes:seconds`, and with days `days-hours`,
     `days-hours:minutes` and `days-hours:minutes:seconds`.
     """
-    found = _TIME.fullmatch(text)
-    assert found is not None
-    parts = [int(part) for part in found["parts"].split(":")]
-    if found["days"] is not None:
+    match = _TIME.fullmatch(text)
+    assert match is not None
+    parts = [int(part) for part in match["parts"].split(":")]
+    if match["days"] is not None:
         hours, minutes, seconds = [*parts, 0, 0][:3]
-        hours += 24 * int(found["days"])
+        hours += 24 * int(match["days"])
     elif len(parts) == 3:
         hours, minutes, seconds = parts
     else:

@@ -58,7 +58,7 @@ def run_calls(calls: Sequence[bytes], path: Iterable[str]) -> list[Outcome]:
 
 
 def _end_with(shell: int) -> None:
-    """End once the job's shell has ended: SLURM may lose sight of this process, and run it anew."""
+    """End once the job's shell has ended: SLURM may lose this process, and run it again."""
     while os.getppid() == shell:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
     os._exit(1)
@@ -77,7 +77,7 @@ def _portable(error: Exception) -> Exception:
     try:
         loaded = cloudpickle.loads(cloudpickle.dumps(error))
     except Exception:
-        # A class of the user's may fail in any way as it is packed or made anew.
+        # A class of the user's may fail in any way when it is pickled or unpickled.
         loaded = None
     if isinstance(loaded, type(error)):
         return error

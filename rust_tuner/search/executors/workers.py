@@ -71,12 +71,12 @@ class Workers:
         text = str(value)
         if text.isdecimal():
             text = f"local:{text}"
-        found = None if isinstance(value, bool) else _TEXT.fullmatch(text)
-        read = found and _ENGINES.get(found["engine"])
+        match = None if isinstance(value, bool) else _TEXT.fullmatch(text)
+        read = match and _ENGINES.get(match["engine"])
         try:
-            if not found or not read:
+            if not match or not read:
                 raise ValueError("no such engine")
-            return read(found["where"] or "", _options(found["options"]))
+            return read(match["where"] or "", _options(match["options"]))
         except ValueError as error:
             raise SearchError(f"workers={value!r}; expected {_EXPECTED}") from error
 

@@ -96,7 +96,9 @@ def judge_view_only(model: Predictions, view: Predictions) -> Verdict:
             f"{item.metric}_gain_low": gain.gain.low,
             f"{item.metric}_gain_high": gain.gain.high,
         }
-        results.append(f"{METRICS[item.metric]} {gain.baseline:.3f} without any image; {item.told}")
+        results.append(
+            f"{METRICS[item.metric]} {gain.baseline:.3f} without any image; {item.in_words}"
+        )
         if not item.is_above:
             doubtful.append(METRICS[item.metric])
     reason = "; ".join(results) + "."

@@ -165,10 +165,10 @@ def check_same_person(
     """
     likeness = likeness_of_visits(radiographs, alike)
     by = " and ".join(alike)
-    known = len(likeness.known)
+    num_known = len(likeness.known)
     figures: dict[str, float | None] = {
         "pairs_of_two_ids": len(likeness.others),
-        "pairs_of_one_id": known,
+        "pairs_of_one_id": num_known,
     }
     extra = f" {left_out}" if left_out else ""
     if not len(likeness.others):
@@ -177,14 +177,14 @@ def check_same_person(
     limit = likeness.limit
     alarms = np.flatnonzero(likeness.others > limit)
     alarms = alarms[np.argsort(-likeness.others[alarms], kind="stable")]
-    seen = float((likeness.known > limit).mean()) if known else None
-    enough = known >= _LEAST_KNOWN
+    seen = float((likeness.known > limit).mean()) if num_known else None
+    enough = num_known >= _LEAST_KNOWN
     quality = (
         _how_well(likeness, limit)
         if enough
         else (
-            f"Only {known} pairs of visits are of one id, too few to measure how well one person's "
-            "legs can be recognised in these data."
+            f"Only {num_known} pairs of visits are of one id, too few to measure how well one "
+            "person's legs can be recognised in these data."
         )
     )
     if enough:
@@ -211,22 +211,22 @@ def check_same_person(
 
 def _how_well(likeness: Likeness, limit: float) -> str:
     low, high = likeness.auroc_interval()
-    seen, known = int((likeness.known > limit).sum()), len(likeness.known)
+    seen, num_known = int((likeness.known > limit).sum()), len(likeness.known)
     return (
         f"Likeness distinguishes visits of one id from visits of two with an AUROC of "
-        f"{likeness.ranks.mean():.2f} ({low:.2f} to {high:.2f}; {known} pairs of visits of "
-        f"{len(set(likeness.owners))} ids), and {seen} of these {known} are alike enough to be "
+        f"{likeness.ranks.mean():.2f} ({low:.2f} to {high:.2f}; {num_known} pairs of visits of "
+        f"{len(set(likeness.owners))} ids), and {seen} of these {num_known} are alike enough to be "
         "flagged if they had two ids."
     )
 
 
 def _written_names(radiographs: Radiographs) -> dict[tuple[str, str], tuple[str, str]]:
     """Patient and visit -> the names under which the study writes them."""
-    own, written = (
+    ids, written = (
         zip(table["patient_id"].astype(str), table["visit"].astype(str), strict=True)
         for table in (radiographs.table, radiographs.written)
     )
-    return dict(zip(own, written, strict=True))
+    return dict(zip(ids, written, strict=True))
 
 
 def _lines(

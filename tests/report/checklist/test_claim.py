@@ -76,8 +76,8 @@ def test_a_finished_study_has_every_fact_but_those_of_several_sites_and_machines
         & (figures["of"] == "cortices")
         & (figures["average"] == "macro")
     ].to_dict("records")
-    told = f"{row['value']:.3f} (95 % interval {row['low']:.3f} to {row['high']:.3f})"
-    assert told in facts["headline"][4]
+    expected = f"{row['value']:.3f} (95 % interval {row['low']:.3f} to {row['high']:.3f})"
+    assert expected in facts["headline"][4]
     assert facts["headline"][0].startswith("hold-out accuracy, most likely scores: ")
 
 

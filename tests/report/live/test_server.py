@@ -351,12 +351,12 @@ def test_the_command_says_its_address_and_ends_cleanly(study: Path, sign: signal
     assert connection.getresponse().status == 200
     connection.close()
     started.send_signal(sign)
-    rest, told = started.communicate(timeout=300)
+    rest, text = started.communicate(timeout=300)
     assert started.returncode == 0
     assert rest == ""
-    assert "Ctrl-C ends it" in told
-    assert "Traceback" not in told
-    assert parts.path not in told
+    assert "Ctrl-C ends it" in text
+    assert "Traceback" not in text
+    assert parts.path not in text
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")

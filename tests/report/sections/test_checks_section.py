@@ -3,18 +3,12 @@
 import shutil
 from pathlib import Path
 
-import pytest
-from report_studies import write_regime_1, write_study
+from report_studies import write_regime_1
 
 from rust_tuner.files import read_json, write_json
 from rust_tuner.records.folder import read_study
 from rust_tuner.report.html import write_report
 from rust_tuner.report.sections.checks import checks_section
-
-
-@pytest.fixture
-def study(tmp_path: Path) -> Path:
-    return write_study(tmp_path / "study")
 
 
 def test_every_verdict_is_a_row(study: Path) -> None:

@@ -5,12 +5,12 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from search_problems import Said, arrays, assert_same_trials, make_tuner, run_search
+from waiting import is_alive, wait_for
 
 pytestmark = [
     pytest.mark.slow,
@@ -39,21 +39,6 @@ def is_worker(pid: int) -> bool:
         return b"LokyProcess" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
-
-
-def wait_for(condition: Any) -> None:
-    deadline = time.monotonic() + 600
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_two_processes_give_the_search_of_one(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from held_search import held_at, search_held, wait_for
+from held_search import held_at, search_held
 from search_problems import assert_same_trials
+from waiting import is_alive, wait_for
 
 pytestmark = [
     pytest.mark.slow,
@@ -55,14 +56,6 @@ def add_node(cluster: Any, **options: Any) -> None:
         except Exception as error:
             if not left or "timed out" not in str(error).lower():
                 raise
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ import pytest
 import slurm_calls
 import slurm_search
 from search_problems import Said, assert_same_trials
-from slurm_cluster import running_cluster, slurm, states, wait_for
+from slurm_cluster import running_cluster, slurm, states
+from waiting import wait_for
 
 from rust_tuner.errors import SearchError
 from rust_tuner.records.slurm_jobs import read_jobs

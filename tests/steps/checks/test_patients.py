@@ -32,6 +32,8 @@ from rust_tuner.steps.checks.patients import (
     check_unchanged,
 )
 
+Searched = tuple[Path, Radiographs, Radiographs, Radiographs, StudyRecord]
+
 
 @pytest.fixture
 def prepared(
@@ -168,7 +170,7 @@ def test_a_lost_split_fails(prepared: tuple[Path, Path, Radiographs]) -> None:
 
 
 @pytest.fixture
-def searched(tmp_path: Path) -> tuple[Path, Radiographs, Radiographs, Radiographs, StudyRecord]:
+def searched(tmp_path: Path) -> Searched:
     """A split of more patients, with folds, and what a search on its development set has."""
     from judged_searches import NUM_FOLDS, phantom_rows
 
@@ -180,16 +182,14 @@ def searched(tmp_path: Path) -> tuple[Path, Radiographs, Radiographs, Radiograph
     return tmp_path, radiographs, development.radiographs, holdout.radiographs, study
 
 
-def judged(
-    searched: tuple[Path, Radiographs, Radiographs, Radiographs, StudyRecord], used: Radiographs
-) -> Verdict:
+def judged(searched: Searched, used: Radiographs) -> Verdict:
     folder, radiographs, _, _, study = searched
     project = write_judged_search(folder / "regime_1", used, skilled(used))
     return check_split(folder / "split.json", radiographs, study, {"regime_1": project})[0]
 
 
 def test_a_search_on_the_folds_of_the_split_passes(
-    searched: tuple[Path, Radiographs, Radiographs, Radiographs, StudyRecord],
+    searched: Searched,
 ) -> None:
     verdict = judged(searched, searched[2])
     assert verdict.status == "passed"
@@ -197,7 +197,7 @@ def test_a_search_on_the_folds_of_the_split_passes(
 
 
 def test_a_search_that_saw_a_sealed_patient_fails(
-    searched: tuple[Path, Radiographs, Radiographs, Radiographs, StudyRecord],
+    searched: Searched,
 ) -> None:
     _, _, development, holdout, _ = searched
     leaked = holdout.table.iloc[:1]
@@ -210,7 +210,7 @@ def test_a_search_that_saw_a_sealed_patient_fails(
 
 
 def test_a_search_on_other_folds_fails(
-    searched: tuple[Path, Radiographs, Radiographs, Radiographs, StudyRecord],
+    searched: Searched,
 ) -> None:
     folder, radiographs, development, _, study = searched
     project = write_judged_search(folder / "regime_1", development, skilled(development))
