@@ -31,6 +31,7 @@ from rust_tuner.search.asked import (
     begun_values,
     missing_from,
 )
+from rust_tuner.search.finite_space import require_finite
 from rust_tuner.search.halving import SuccessiveHalving
 from rust_tuner.search.objectives import as_objective, objectives_of
 from rust_tuner.search.points import Values, plain
@@ -196,7 +197,11 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
 
         Args:
             may_grow: if not, a model that asks for more is refused.
+
+        Raises:
+            SpaceError: where a hyperparameter is not finite.
         """
+        require_finite(self.hyperparameters.space)
         self._may_grow = may_grow
         self._declared = keras_tuner.HyperParameters.copy(self.hyperparameters)
 
@@ -213,9 +218,10 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
         """Add new hyperparameters to the space, as `allow_new_entries` and `tune_new_entries` say.
 
         Raises:
-            SpaceError: naming those that may not be added.
+            SpaceError: naming those that may not be added, or one that is not finite.
         """
         new = missing_from(self.hyperparameters, hyperparameters.space)
+        require_finite(new)
         names = ", ".join(dict.fromkeys(hp.name for hp in new))
         if new and not self._may_grow:
             raise SpaceError(
