@@ -21,7 +21,14 @@ import filelock
 from rust_tuner.errors import LockedError, RustTunerError, StorageError, TimeBudgetError
 from rust_tuner.files import json_text, read_json, remove_leftovers, storage_cure
 from rust_tuner.interrupts import Terminated
-from rust_tuner.last_run import HOLDER_FILE, LOCK_FILE, note_begin, note_end
+from rust_tuner.last_run import (
+    HOLDER_FILE,
+    LOCK_FILE,
+    note_begin,
+    note_end,
+    process_space,
+    process_start,
+)
 from rust_tuner.redacted import message_for_files
 
 # Error codes of a file system without locks, such as a network share whose lock service is off.
@@ -105,6 +112,8 @@ def _claimed(holder: Path, purpose: str) -> contextlib.AbstractContextManager[bo
     since = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     about = {
         "process": os.getpid(),
+        "started": process_start(os.getpid()),
+        "processes": process_space(),
         "host": platform.node(),
         "purpose": purpose,
         "since": f"since {since}",
@@ -177,8 +186,10 @@ def _describe_holder(path: Path) -> str:
 # NFS that is mounted with `nolock` or `local_lock`, or of Lustre with `localflock`. So whoever
 # holds a folder's lock also claims it by a file there, which a hard link makes exclusively, on NFS
 # too, and which is touched every few seconds. A claim of this machine without a lock is left by a
-# process that was killed; one of another machine, once it has not been touched for half a minute,
-# by the clock of the file system, which all machines share.
+# process that was killed, if that process would be seen here. Any other, such as one of another
+# machine, or of another container, whose locks may be those of another mount, is left once it has
+# not been touched for half a minute: by the clock of the file system, which all machines share, or
+# as it was watched from here, since that clock may have been set back.
 
 
 def this_machine() -> str:
@@ -233,6 +244,7 @@ def _take(path: Path, claim: Mapping[str, Any]) -> bool:
             "start again"
         ) from error
     seen: float | None = None
+    began = time.monotonic()
     try:
         while not _linked(aside, path):
             try:
@@ -240,15 +252,16 @@ def _take(path: Path, claim: Mapping[str, Any]) -> bool:
             except FileNotFoundError:
                 continue
             left = _read(path)
-            if left is not None and _is_of_this_machine(left):
+            if left is not None and _is_of_a_dead_process(left):
                 os.replace(aside, path)
                 return True
-            os.utime(aside)
-            if aside.stat().st_mtime - touched > _LEASE:
-                _remove(path, touched)
-                continue
             if seen is not None and touched != seen:
                 return False
+            os.utime(aside)
+            age = aside.stat().st_mtime - touched
+            if max(age, time.monotonic() - began) > _LEASE:
+                _remove(path, touched)
+                continue
             seen = touched
             time.sleep(_BETWEEN_LOOKS)
         return True
@@ -303,6 +316,19 @@ def _is_of_this_machine(claim: Mapping[str, Any]) -> bool:
     if "machine" not in claim:
         return bool(claim.get("host") == platform.node())
     return bool(claim["machine"] == this_machine())
+
+
+def _is_of_a_dead_process(claim: Mapping[str, Any]) -> bool:
+    """Whether a claim is one of a process that would be seen from here, and is gone."""
+    if not _is_of_this_machine(claim):
+        return False
+    # Earlier versions noted no more, and some systems show no processes.
+    started, process = claim.get("started"), claim.get("process")
+    if started is None or not isinstance(process, int):
+        return True
+    if claim.get("processes") != process_space():
+        return False
+    return process == os.getpid() or process_start(process) != started
 
 
 def _is(path: Path, claim: Mapping[str, Any]) -> bool:

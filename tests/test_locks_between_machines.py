@@ -9,13 +9,16 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rust_tuner import locks
 from rust_tuner.errors import LockedError
+from rust_tuner.last_run import process_space, process_start
 from rust_tuner.locks import hold_lock
 
 HOLDER = ".lock-holder.json"
@@ -81,6 +84,60 @@ def test_a_claim_of_this_machine_without_a_lock_is_left_at_once(
         assert json.loads(path.read_text())["process"] == os.getpid()
 
 
+def claim_of_this_machine(folder: Path, **changes: Any) -> Path:
+    path = claim_of_another_machine(folder)
+    about = json.loads(path.read_text()) | {
+        "machine": locks.this_machine(),
+        "processes": process_space(),
+        "started": "when it was started",
+    }
+    path.write_text(json.dumps(about | changes))
+    return path
+
+
+def test_a_claim_of_a_process_that_is_gone_is_left_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "_BETWEEN_LOOKS", 1e9)
+    # Its number has been given to another process: this one's parent.
+    for process in (os.getpid(), os.getppid()):
+        claim_of_this_machine(tmp_path, process=process)
+        with hold_lock(tmp_path, "going on"):
+            assert json.loads((tmp_path / HOLDER).read_text())["process"] == os.getpid()
+
+
+@pytest.mark.parametrize("where", ["this container", "another container"])
+def test_a_process_of_this_machine_that_lives_is_kept_its_claim_though_its_lock_is_free(
+    where: str, tmp_path: Path
+) -> None:
+    if process_start(os.getppid()) is None:
+        pytest.skip("processes cannot be seen here")
+    living = {"process": os.getppid(), "started": process_start(os.getppid())}
+    other = {"process": 7, "processes": "pid:[7]"}
+    path = claim_of_this_machine(tmp_path, **(living if where == "this container" else other))
+    with touched(path), pytest.raises(LockedError, match="node7"), hold_lock(tmp_path, "trying"):
+        raise AssertionError("two processes")
+
+
+def test_a_claim_is_left_though_the_clock_was_set_back_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "_LEASE", 1.0)
+    path = claim_of_another_machine(tmp_path)
+    in_an_hour = time.time() + 3600
+    os.utime(path, (in_an_hour, in_an_hour))
+    held = threading.Event()
+
+    def hold() -> None:
+        with hold_lock(tmp_path, "going on"):
+            held.set()
+
+    thread = threading.Thread(target=hold, daemon=True)
+    thread.start()
+    assert held.wait(60)
+    thread.join()
+
+
 def test_a_file_system_without_hard_links_will_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +184,47 @@ _NAMESPACE = """
 mount --bind "$1/lock" "$2/.lock" && mount --bind "$1/id" /proc/sys/kernel/random/boot_id &&
 exec "$3" -c "$4" "$2"
 """
+
+
+# Another container of this machine, as far as files and processes go: other locks.
+_CONTAINER = """
+mount --bind "$1/lock" "$2/.lock" && exec "$3" -c "$4" "$2"
+"""
+
+
+def test_another_container_of_this_machine_with_locks_of_its_own_is_kept_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where each container mounts a network file system by itself."""
+    folder, private = tmp_path / "study", tmp_path / "private"
+    folder.mkdir()
+    private.mkdir()
+    (folder / ".lock").touch()
+    (private / "lock").touch()
+    if shutil.which("unshare") is None:
+        pytest.skip("unshare is not installed")
+    spaces = ["--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    command = ["unshare", *spaces, "sh", "-c", _CONTAINER, "sh", private, folder]
+    with subprocess.Popen(
+        [*map(str, command), sys.executable, _OTHER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout is not None
+        assert other.stderr is not None
+        if other.stdout.readline() != "held\n":
+            pytest.skip(f"no process namespace: {other.stderr.read().strip()}")
+        try:
+            with pytest.raises(LockedError, match="searching"), hold_lock(folder, "trying"):
+                raise AssertionError("two containers")
+        finally:
+            other.send_signal(signal.SIGKILL)
+        other.wait()
+        monkeypatch.setattr(locks, "_LEASE", 1.0)
+        with hold_lock(folder, "going on"):
+            assert json.loads((folder / HOLDER).read_text())["process"] == os.getpid()
 
 
 def test_another_mount_namespace_with_locks_of_its_own_is_kept_out(

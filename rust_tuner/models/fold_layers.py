@@ -90,8 +90,9 @@ class FoldDense(keras.layers.Layer):  # type: ignore[misc]
             return ops.matmul(rows, self.kernel)
         import tensorflow as tf
 
-        # Keras's operation would transpose in memory.
-        return tf.matmul(rows, ops.convert_to_tensor(self.kernel), transpose_b=True)
+        # Keras's operation would transpose in memory; it converts integers, TensorFlow's does not.
+        kernel = ops.convert_to_tensor(self.kernel)
+        return tf.matmul(ops.cast(rows, kernel.dtype), kernel, transpose_b=True)
 
 
 def units_first(units: int) -> bool:

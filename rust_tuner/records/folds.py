@@ -11,7 +11,7 @@ A record with another key, or one that does not match its hash, is never returne
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -130,15 +130,23 @@ def reason_of(folds_trained: str | None) -> str | None:
 class FoldStore:
     """Per-fold records of one trial; records with another key are never returned."""
 
-    def __init__(self, folder: Path, key: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        key: Mapping[str, Any],
+        *,
+        before_change: Callable[[], None] = lambda: None,
+    ) -> None:
         """Keep records in a trial's folder.
 
         Args:
             folder: the trial's folder.
             key: everything that the records depend on, as JSON values.
+            before_change: called before a record is written or taken back; its error prevents it.
         """
         self._folder = folder
         self._key = sha256_of_json(key)
+        self._before_change = before_change
 
     def load(self, fold: int) -> FoldRecord | None:
         """The record of a fold, or None if there is none with this key."""
@@ -160,6 +168,7 @@ class FoldStore:
 
     def save(self, record: FoldRecord) -> None:
         """Keep a record; it counts once its JSON is written, which comes last."""
+        self._before_change()
         predictions: dict[str, Any] = {"predictions": record.predictions}
         if isinstance(record.predictions, EpochFile):
             record.predictions.sync()
@@ -234,6 +243,7 @@ class FoldStore:
             repeats: (repeats, n, outputs), if folds validate a row more than once.
             outputs: which columns belong to which output, if there are several.
         """
+        self._before_change()
         write_arrays(
             self._out_of_fold,
             self._key,
@@ -245,6 +255,7 @@ class FoldStore:
 
     def reopen(self) -> None:
         """Take back what `close` did: the trial counts as running until it is closed again."""
+        self._before_change()
         self._out_of_fold.unlink(missing_ok=True)
 
     def prune(self) -> None:

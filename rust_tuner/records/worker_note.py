@@ -28,6 +28,8 @@ _JOBS = (
 )
 
 State = Literal["alive", "dead", "unseen"]
+# In seconds since 1970: until the year 5138, far from what a date can hold.
+Moment = Annotated[float, Field(ge=0, le=1e11)]
 
 
 class WorkerNote(Record):
@@ -54,8 +56,8 @@ class WorkerNote(Record):
     started: str | None = None
     processes: str | None = None
     job: str | None = None
-    since: Annotated[float, Field(ge=0)]
-    seen: Annotated[float, Field(ge=0)]
+    since: Moment
+    seen: Moment
     epochs: Epochs
     done: Epochs = 0
 

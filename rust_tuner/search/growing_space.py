@@ -12,6 +12,7 @@ from keras_tuner.engine.trial import Trial
 
 from rust_tuner.errors import SpaceError
 from rust_tuner.search.asked import DrawnByName, Rule, at_default, missing_from
+from rust_tuner.search.finite_space import require_finite
 
 Build = Callable[[int, keras_tuner.HyperParameters], object]
 
@@ -81,7 +82,11 @@ class GrowingSpace(keras_tuner.Oracle):  # type: ignore[misc]
 
         Args:
             may_grow: if not, a model that asks for more is refused.
+
+        Raises:
+            SpaceError: where a hyperparameter is not finite.
         """
+        require_finite(self.hyperparameters.space)
         self._may_grow = may_grow
         self._declared = keras_tuner.HyperParameters.copy(self.hyperparameters)
 
@@ -98,9 +103,10 @@ class GrowingSpace(keras_tuner.Oracle):  # type: ignore[misc]
         """Add new hyperparameters to the space, as `allow_new_entries` and `tune_new_entries` say.
 
         Raises:
-            SpaceError: naming those that may not be added.
+            SpaceError: naming those that may not be added, or one that is not finite.
         """
         new = missing_from(self.hyperparameters, hyperparameters.space)
+        require_finite(new)
         names = ", ".join(dict.fromkeys(hp.name for hp in new))
         if new and not self._may_grow:
             raise SpaceError(

@@ -1,5 +1,7 @@
 """What one call of `search` passes to its trials, and how their steps are counted."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,7 @@ class Run:
         task: counts the steps of the trial that runs.
         trainer: trains folds together; None where they are trained one by one.
         one_by_one: why there is no trainer; None where there is one.
+        before_change: called with a trial before its records change.
         compiled: keeps compiled functions for folds that are trained one by one.
     """
 
@@ -90,6 +93,7 @@ class Run:
         self.mean_curves: dict[str, list[float]] = {}
         self.said_none_stopped = False
         self.task: Task = Silent()
+        self.before_change: Callable[[Trial], None] = _do_nothing
         self.compiled = CompiledOnce()
         self.trainer: FoldParallelTrainer | ArraysTogether | None = None
         self.one_by_one: str | None = None
@@ -108,7 +112,8 @@ class Run:
         """The records of a trial, which belong to this run and to the trial's values."""
         values = plain(begun_values(trial))
         key = {"run": self.key, "trial": trial.trial_id, "values": values}
-        return FoldStore(self.folder / f"trial_{trial.trial_id}", key)
+        before = functools.partial(self.before_change, trial)
+        return FoldStore(self.folder / f"trial_{trial.trial_id}", key, before_change=before)
 
     def epochs_of(self, trial: Trial) -> int:
         """The number of epochs of a trial, by its values."""
@@ -128,6 +133,10 @@ class Run:
         if self.trainer is not None:
             self.trainer.release()
             self.trainer = None
+
+
+def _do_nothing(trial: Trial) -> None:
+    """Change what is to be changed."""
 
 
 class CountedSteps:

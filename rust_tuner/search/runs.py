@@ -245,7 +245,8 @@ def recover_trials(
     Args:
         folder: the project folder.
         oracle: its space must be declared, and it must be able to complete values.
-        is_complete: whether a completed trial has all its records, and they give its score.
+        is_complete: whether a trial that is completed or was stopped has all its records, and they
+            give its score.
 
     Returns:
         A line for each trial that was damaged and will be run again.
@@ -283,7 +284,7 @@ def recover_trials(
         if trial is None:
             trial = oracle.new_trial(number, values)
             notes.append(f"trial {name} has no readable trial.json; it is run again")
-        elif trial.status == TrialStatus.COMPLETED and not is_complete(trial):
+        elif trial.status in (TrialStatus.COMPLETED, PRUNED) and not is_complete(trial):
             trial = again_from_start(trial)
             notes.append(
                 f"trial {name} has damaged fold records, or a score that differs from theirs; "

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 import keras_tuner
-from keras_tuner.engine.trial import Trial
+from keras_tuner.engine.trial import Trial, TrialStatus
 
 from rust_tuner.data.structures import AnyRows
 from rust_tuner.errors import ResumeError, SearchError, SpaceError, TrialError
@@ -124,7 +124,7 @@ def figures_of(run: Run, trial: Trial, records: list[FoldRecord]) -> tuple[dict[
 
 
 def is_complete(run: Run, trial: Trial, *, own_scores: bool) -> bool:
-    """Whether a completed trial has all its records, and they give its score.
+    """Whether a trial that has ended has all its records, and they give the score that it has.
 
     Args:
         run: what `search` passes to its trials.
@@ -146,9 +146,10 @@ def is_complete(run: Run, trial: Trial, *, own_scores: bool) -> bool:
                 "new folder"
             )
         return False
-    metrics, epoch = run.scoring.figures(records)
-    if (trial.score, trial.best_step) != (metrics[run.scoring.objective.name], epoch):
-        return False
+    if trial.status == TrialStatus.COMPLETED:
+        metrics, epoch = run.scoring.figures(records)
+        if (trial.score, trial.best_step) != (metrics[run.scoring.objective.name], epoch):
+            return False
     store.prune()
     return True
 

@@ -28,6 +28,7 @@ from rust_tuner.search.declaring import declare_space
 from rust_tuner.search.executors.ahead import trials_ahead, why_not_ahead
 from rust_tuner.search.executors.engines import Engine, engine_of
 from rust_tuner.search.executors.lag import choose_lag
+from rust_tuner.search.executors.slurm_left import end_jobs
 from rust_tuner.search.executors.workers import Workers
 from rust_tuner.search.fit_options import (
     SEARCH_ARGUMENTS,
@@ -150,6 +151,7 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
         if overwrite:
             with hold_lock(self.project_folder, "overwriting the search"):
                 require_a_search(self.project_folder)
+                end_jobs(self.project_folder, self.progress.say)
                 empty_folder(self.project_folder)
         declare_space(self.hypermodel, self.oracle)
         # The results of an earlier run are available before the search is resumed.

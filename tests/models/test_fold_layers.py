@@ -66,6 +66,20 @@ def test_fold_dense_is_a_dense_layer_a_fold(
         np.testing.assert_allclose(found, kernel, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("units_first", [False, True])
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "bool", "float16"])
+def test_inputs_of_any_type_are_converted_as_keras_does(dtype: str, units_first: bool) -> None:
+    values = (normal(NUM_FOLDS, NUM_ROWS, NUM_INPUTS) > 0).astype(dtype)
+    stock = [keras.layers.Dense(4) for _ in values]
+    for one in stock:
+        one.build(values.shape[1:])
+    layer = FoldDense(NUM_FOLDS, 4, None, True, units_first=units_first)
+    layer.build(values.shape)
+    layer.take(stock)
+    expected = np.stack([answer(one, values[fold]) for fold, one in enumerate(stock)])
+    np.testing.assert_allclose(answer(layer, values), expected, rtol=1e-5, atol=1e-6)
+
+
 def test_a_wide_first_kernel_is_stored_as_this_processor_is_quicker_with() -> None:
     assert not units_first(64)
     assert units_first(1024) == (onednn_enabled() is True and not has_avx512())

@@ -1,5 +1,6 @@
 """The note of the process that trains a trial."""
 
+import json
 import os
 import subprocess
 import sys
@@ -37,6 +38,12 @@ def test_a_note_is_read_as_it_was_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"trial": 3}'])
 def test_a_damaged_note_is_none(content: str, tmp_path: Path) -> None:
     (tmp_path / WORKER_FILE).write_text(content)
+    assert read_worker_note(tmp_path) is None
+
+
+def test_a_note_of_a_moment_that_no_calendar_has_is_none(tmp_path: Path) -> None:
+    note = note_of_this_process("0003", 60).to_json()
+    (tmp_path / WORKER_FILE).write_text(json.dumps(note | {"since": 1e300}))
     assert read_worker_note(tmp_path) is None
 
 

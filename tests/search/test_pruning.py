@@ -1,5 +1,7 @@
 """Searches that stop hopeless trials: what is stopped, what is recorded, and every kill."""
 
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from search_problems import AdamHyperModel, Said, arrays, each_fold, make_tuner,
 
 from rust_tuner import CrossValidationTuner, metrics
 from rust_tuner.analysis.export import best_hyperparameters
-from rust_tuner.errors import ResumeError, SearchError
+from rust_tuner.errors import ResumeError, SearchError, TrialError
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_batches import TrainingData
 from rust_tuner.progress import Progress
@@ -64,6 +66,7 @@ def search(
     tuner_class: type[CrossValidationTuner] | None = None,
     progress: Progress | None = None,
     executor: Any = None,
+    failing: str = "never",
 ) -> CrossValidationTuner:
     model = hypermodel or Rates()
     tuner = make_tuner(directory, "grid", max_trials, hypermodel=model, progress=progress)
@@ -74,9 +77,13 @@ def search(
     folds = tuple(
         (np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)) for fold in range(4)
     )
-    figures = each_fold(
-        lambda answers, rows, where: {"auroc": metrics.macro_auroc(y[rows], answers)}
-    )
+
+    def figures_of(answers: Any, rows: Any, where: str) -> dict[str, float]:
+        if re.search(failing, where):
+            raise TrialError(f"{where}: diverged")
+        return {"auroc": metrics.macro_auroc(y[rows], answers)}
+
+    figures = each_fold(figures_of)
     inputs = FrozenFeatures(x[:, None], "arrays") if as_features else x
     subject = Subject(
         data=TrainingData(inputs, y, figures),
@@ -187,6 +194,29 @@ def test_workers_leave_the_trials_of_a_search_in_one_process(
             read_out_of_fold(tuner.project_folder, trial.trial) for tuner in (sent, stopped)
         )
         assert one.tobytes() == other.tobytes()
+
+
+@pytest.mark.parametrize("num_workers", [None, 3])
+def test_a_trial_that_fails_beyond_the_epoch_where_it_is_stopped_is_stopped(
+    num_workers: int | None, stopped: CrossValidationTuner, tmp_path: Path
+) -> None:
+    # A worker that trains it before the first trial has ended does not know the rule's verdict.
+    executor = None if num_workers is None else LastFirst(num_workers)
+    sent = search(tmp_path, executor=executor, failing=r"trial 000[12].*epoch [5-7]")
+    assert trial_states(sent) == trial_states(stopped)
+
+
+@pytest.mark.parametrize("lost", ["fold_2.json", "out_of_fold.npz"])
+def test_a_stopped_trial_whose_records_are_damaged_is_run_again(
+    lost: str, stopped: CrossValidationTuner, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(stopped.project_folder, tmp_path / "search")
+    (folder / "trial_0001" / lost).unlink()
+    said = Said()
+    again = search(tmp_path, progress=said)
+    assert any(line.startswith("trial 0001 has damaged fold records") for line in said.lines)
+    assert trial_states(again) == trial_states(stopped)
+    assert (folder / "trial_0001" / lost).exists()
 
 
 def strikes_of_a_stopped_trial(snapshots: Snapshots) -> range:

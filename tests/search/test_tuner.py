@@ -35,6 +35,8 @@ from rust_tuner.errors import (
 from rust_tuner.locks import hold_lock
 from rust_tuner.progress import Silent
 from rust_tuner.records.project import read_project
+from rust_tuner.records.slurm_jobs import SlurmJobs, write_jobs
+from rust_tuner.search.executors.slurm_left import name_of_jobs
 from rust_tuner.search.tuner import CrossValidationTuner
 
 
@@ -250,6 +252,19 @@ def test_overwriting_asks_the_lock_first(one_trial: Path) -> None:
         make_tuner(one_trial, "grid", overwrite=True)
     assert len(make_tuner(one_trial, "grid").oracle.get_best_trials(3)) == 1
     assert make_tuner(one_trial, "grid", overwrite=True).oracle.get_best_trials(3) == []
+
+
+def test_overwriting_ends_jobs_first_that_may_still_write(
+    one_trial: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(one_trial / "search", tmp_path / "search")
+    jobs = {"name": name_of_jobs(folder), "key": "k", "options": {}, "jobs": {}}
+    write_jobs(folder, SlurmJobs.of(jobs))
+    # Nothing here can ask SLURM.
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SearchError, match="jobs of SLURM may still train trials"):
+        make_tuner(tmp_path, "grid", overwrite=True)
+    assert len(make_tuner(tmp_path, "grid").oracle.get_best_trials(3)) == 1
 
 
 def test_folds_that_cannot_be_scored_stop_an_auroc_search_alone(tmp_path: Path) -> None:

@@ -9,27 +9,25 @@ import concurrent.futures
 import contextlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from rust_tuner.errors import SearchError, TrialError
+from rust_tuner.errors import RustTunerError, SearchError
 from rust_tuner.interrupts import raise_if_interrupted
 from rust_tuner.models.runtime import onednn_enabled
 from rust_tuner.progress import Progress, Task
 from rust_tuner.records.worker_note import remove_worker_note
 from rust_tuner.search.adopted import is_too_short
-from rust_tuner.search.executors.contract import Job, this_thread, train_trial
+from rust_tuner.search.executors.contract import Job, packed_job, this_thread, train_trial
 from rust_tuner.search.executors.display import Display
 from rust_tuner.search.executors.engines import Engine, KeepsArrays, OutlivesCoordinator
 from rust_tuner.search.executors.given import GivenExecutor
 from rust_tuner.search.executors.local import LocalEngine
-from rust_tuner.search.executors.lost import WorkerLost
-from rust_tuner.search.executors.shipping import packed
+from rust_tuner.search.executors.sent import Sent
 from rust_tuner.search.executors.slurm_left import end_jobs
 from rust_tuner.search.executors.worker_log import LOGS, START_LOG, remove_empty
+from rust_tuner.search.failures import fails_the_trial
 from rust_tuner.search.oracles import ResumableOracle
 from rust_tuner.search.pruning import compared_with
 from rust_tuner.search.run_state import CountedSteps, Run
@@ -42,21 +40,6 @@ _WAITING_PER_WORKER = 2
 # So many times may workers die without one finished trial between; where the other calls of an
 # engine continue, so many times may the workers of one trial die.
 _MOST_DEATHS = 3
-
-
-@dataclass(eq=False)
-class _Sent:
-    trial: Trial
-    epochs: int
-    batch_size: int
-    steps: CountedSteps
-    was_sent_again: bool = False
-    deaths: int = 0
-    future: "concurrent.futures.Future[Any] | None" = None
-
-    @property
-    def number(self) -> int:
-        return int(self.trial.trial_id)
 
 
 class TrialsAhead:
@@ -80,9 +63,11 @@ class TrialsAhead:
         self._progress: Progress = tuner.progress
         self._arrays = run.folder / ARRAYS
         keep = engine.keep if isinstance(engine, KeepsArrays) else None
-        self._job = packed(Job.of(tuner.hypermodel, run), self._arrays, keep=keep)
+        self._job = packed_job(Job.of(tuner.hypermodel, run), self._arrays, keep=keep)
         # By number; the first is the one that the loop takes up next.
-        self._sent: list[_Sent] = []
+        self._sent: list[Sent] = []
+        # Why no further trial can be proposed.
+        self._refusal: Exception | None = None
         self._deaths = 0
         self._display: Display | None = None
 
@@ -101,10 +86,20 @@ class TrialsAhead:
         """The trial that the loop takes up next; others are sent to the engine.
 
         A trial that runs again comes before those of higher numbers, as it does in one process.
+
+        Raises:
+            Exception: what the proposal of the next trial failed with, once all trials before it
+                have ended, as in one process.
         """
-        wanted = _WAITING_PER_WORKER * self._engine.num_workers
-        while len(self._sent) < wanted and (not self._sent or self._oracle.is_ready()):
-            trial = self._oracle.create_trial(f"{self._tuner_id}-{len(self._oracle.trials)}")
+        while self._has_room():
+            number = self._oracle.next_number()
+            try:
+                trial = self._oracle.create_trial(f"{self._tuner_id}-{len(self._oracle.trials)}")
+            except Exception as error:
+                if all(number < sent.number for sent in self._sent):
+                    raise
+                self._refusal = error
+                break
             if trial.status != TrialStatus.STOPPED:
                 bisect.insort(self._sent, self._send(trial), key=lambda sent: sent.number)
             elif self._sent:
@@ -112,6 +107,17 @@ class TrialsAhead:
             else:
                 return trial
         return self._sent[0].trial
+
+    def _has_room(self) -> bool:
+        """Whether another trial is proposed now."""
+        if self._refusal is not None:
+            if self._sent:
+                return False
+            raise self._refusal
+        if not self._sent or self._oracle.next_number() < self._sent[0].number:
+            return True
+        wanted = _WAITING_PER_WORKER * self._engine.num_workers
+        return len(self._sent) < wanted and self._oracle.is_ready()
 
     def steps_of(self, trial: Trial) -> CountedSteps:
         """Counts the steps of the trial that the loop takes up, some of which are done."""
@@ -129,23 +135,26 @@ class TrialsAhead:
         assert sent.trial.trial_id == trial.trial_id, "trials are taken up in their order"
         while True:
             self._wait_until_done(sent)
-            assert sent.future is not None
             try:
-                notes = sent.future.result()
+                outcome = sent.outcome()
             except concurrent.futures.BrokenExecutor as error:
                 self._revive(error)
                 continue
-            except BaseException:
+            except Exception:
                 self._sent.pop(0)
                 raise
             self._deaths = 0
-            self._say(notes)
+            failure = outcome.exception()
             # Once all trials before it have ended, a worker trains it as far as it has to.
-            if sent.was_sent_again or not self._must_go_on(sent):
-                break
-            sent.was_sent_again = True
-            self._submit(sent)
-        self._sent.pop(0)
+            if self._may_end_otherwise(sent, failure):
+                sent.was_sent_again = True
+                self._submit(sent)
+                continue
+            self._sent.pop(0)
+            if failure is not None:
+                raise failure
+            self._say(outcome.result)
+            return
 
     def _say(self, notes: Sequence[str]) -> None:
         for note in notes:
@@ -153,21 +162,20 @@ class TrialsAhead:
                 self._run.said.add(note)
                 self._progress.say(note)
 
-    def _send(self, trial: Trial) -> _Sent:
+    def _send(self, trial: Trial) -> Sent:
         assert self._display is not None
         try:
             epochs, batch_size = choices_of(self._run, trial, (), dict(self._run.options))
-        except TrialError as error:
+        except RustTunerError as error:
             # As in this process, the trial fails once its turn comes.
-            failed = _Sent(trial, 0, 0, self._display.steps_of(trial))
-            failed.future = concurrent.futures.Future()
-            failed.future.set_exception(error)
+            failed = Sent(trial, 0, 0, self._display.steps_of(trial), was_sent_again=True)
+            failed.fail(error)
             return failed
-        sent = _Sent(trial, epochs, batch_size, self._display.steps_of(trial))
+        sent = Sent(trial, epochs, batch_size, self._display.steps_of(trial))
         self._submit(sent)
         return sent
 
-    def _submit(self, sent: _Sent) -> None:
+    def _submit(self, sent: Sent) -> None:
         """Send a trial to a worker, with what is known now of the trials before it."""
         run, before = self._run, self._oracle.in_order()[: sent.number]
         is_final = run.stop_rule is None or all(
@@ -185,19 +193,29 @@ class TrialsAhead:
             compared_with(run, self._oracle, sent.trial),
             is_final,
         )
-        if isinstance(self._engine, OutlivesCoordinator):
-            sent.future = self._engine.submit_as(sent.trial.trial_id, *call)
-        else:
-            sent.future = self._engine.submit(*call)
+        try:
+            if isinstance(self._engine, OutlivesCoordinator):
+                # An earlier coordinator may have sent it, and known less.
+                sent.is_final = run.stop_rule is None
+                sent.future = self._engine.submit_as(sent.trial.trial_id, *call)
+            else:
+                sent.is_final = is_final
+                sent.future = self._engine.submit(*call)
+        except Exception as error:
+            # Such as of a pool whose worker has just died: whoever waits for the trial sees to it.
+            sent.fail(error)
 
-    def _must_go_on(self, sent: _Sent) -> bool:
-        """Whether a worker stopped a trial that would not have been stopped in one process."""
-        if self._run.stop_rule is None:
+    def _may_end_otherwise(self, sent: Sent, failure: Exception | None) -> bool:
+        """Whether a trial has another end by the rule than with what its worker knew."""
+        if self._run.stop_rule is None or sent.was_sent_again:
             return False
+        if failure is not None:
+            # It may have failed beyond the epoch at which it is stopped.
+            return not sent.is_final and fails_the_trial(failure)
         rival = compared_with(self._run, self._oracle, sent.trial)
         return is_too_short(self._run, rival, sent.trial, sent.epochs)
 
-    def _wait_until_done(self, awaited: _Sent) -> None:
+    def _wait_until_done(self, awaited: Sent) -> None:
         """Wait for a trial, and show meanwhile how far all of them are.
 
         Those whose own worker has died are sent again.
@@ -205,13 +223,13 @@ class TrialsAhead:
         assert self._display is not None
         while True:
             for sent in self._sent:
-                if _is_lost(sent):
+                if sent.is_lost:
                     self._send_again(sent)
             self._show()
             # One that was sent again may have been lost again already.
-            if _has_ended(awaited) and not _is_lost(awaited):
+            if awaited.has_ended and not awaited.is_lost:
                 return
-            pending = [sent.future for sent in self._sent if sent.future and not _has_ended(sent)]
+            pending = [sent.future for sent in self._sent if sent.future and not sent.has_ended]
             concurrent.futures.wait(
                 pending,
                 timeout=self._display.seconds_between_looks,
@@ -221,9 +239,9 @@ class TrialsAhead:
 
     def _show(self) -> None:
         assert self._display is not None
-        self._display.update([(sent.trial, sent.steps, _has_ended(sent)) for sent in self._sent])
+        self._display.update([(sent.trial, sent.steps, sent.has_ended) for sent in self._sent])
 
-    def _send_again(self, sent: _Sent) -> None:
+    def _send_again(self, sent: Sent) -> None:
         assert sent.future is not None and self._display is not None
         error = sent.future.exception()
         sent.deaths += 1
@@ -243,7 +261,7 @@ class TrialsAhead:
     def _revive(self, error: concurrent.futures.BrokenExecutor) -> None:
         """Start workers again, and send them what they had not finished."""
         self._deaths += 1
-        lost = [sent for sent in self._sent if not _is_done(sent)]
+        lost = [sent for sent in self._sent if not sent.is_done]
         running = ", ".join(sent.trial.trial_id for sent in lost)
         assert self._display is not None
         workers = self._display.workers_of([sent.trial for sent in lost])
@@ -258,24 +276,6 @@ class TrialsAhead:
         )
         for sent in lost:
             self._submit(sent)
-
-
-def _has_ended(sent: _Sent) -> bool:
-    return sent.future is not None and sent.future.done()
-
-
-def _is_done(sent: _Sent) -> bool:
-    """Whether a trial has a result, or an error of its own."""
-    if sent.future is None or not sent.future.done() or sent.future.cancelled():
-        return False
-    return not isinstance(sent.future.exception(), concurrent.futures.BrokenExecutor)
-
-
-def _is_lost(sent: _Sent) -> bool:
-    """Whether the worker of this trial alone has died."""
-    if sent.future is None or not sent.future.done() or sent.future.cancelled():
-        return False
-    return isinstance(sent.future.exception(), WorkerLost)
 
 
 def why_not_ahead(hooks: Sequence[str], *, own_scores: bool) -> str | None:

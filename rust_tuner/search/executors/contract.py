@@ -5,11 +5,12 @@ are in the key of the records. So it does not matter which worker runs it, when,
 """
 
 import contextlib
+import functools
 import hashlib
 import os
 import platform
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,12 @@ from rust_tuner.errors import SearchError, StorageError
 from rust_tuner.progress import Silent
 from rust_tuner.records.run import RunManifest
 from rust_tuner.search.asked import missing_from
+from rust_tuner.search.executors.awaited import require_awaited
 from rust_tuner.search.executors.heartbeat import heartbeat
+from rust_tuner.search.executors.keras_settings import KerasSettings
+from rust_tuner.search.executors.outcome import Outcome, outcome_of
 from rust_tuner.search.executors.same_numbers import require_same_numbers
-from rust_tuner.search.executors.shipping import unpacked
+from rust_tuner.search.executors.shipping import Array, packed, unpacked
 from rust_tuner.search.executors.worker_log import LOGS, printed_to
 from rust_tuner.search.pruning import Compared
 from rust_tuner.search.run_state import Run
@@ -84,11 +88,11 @@ def train_trial(
     coordinator: tuple[str, int, int],
     rival: Compared | None = None,
     is_final: bool = True,
-) -> Sequence[str]:
+) -> Outcome:
     """Train the folds of a trial that have no record yet, and record them.
 
     Args:
-        job: a packed `Job`.
+        job: made by `packed_job`.
         folder: the project folder, which this process must see.
         arrays: the folder of large arrays.
         trial_id: of a trial whose state is recorded.
@@ -99,23 +103,31 @@ def train_trial(
         is_final: whether all of it was known, so that the trial may be trained again by it.
 
     Returns:
-        Notes for the user.
-
-    Raises:
-        SearchError: in another thread of the coordinator's process.
-        StorageError: where this process does not see what the coordinator wrote.
-        Exception: whatever fails the trial.
+        Notes for the user, or the error: whatever fails the trial; a `SearchError` where the
+        process trains another trial, or the search no longer waits for this one; a `StorageError`
+        where this process does not see what the coordinator wrote.
     """
+    call = (job, Path(folder), Path(arrays), trial_id, epochs, batch_size, coordinator)
+    return outcome_of(_train, *call, rival, is_final)
+
+
+def _train(
+    job: bytes,
+    project: Path,
+    arrays: Path,
+    trial_id: str,
+    epochs: int,
+    batch_size: int,
+    coordinator: tuple[str, int, int],
+    rival: Compared | None,
+    is_final: bool,
+) -> Sequence[str]:
     here = this_thread()
     is_coordinator = here[:2] == coordinator[:2]
     if is_coordinator and here != coordinator:
-        raise SearchError(
-            "the executor runs trials in threads of one process, which share Keras's random state; "
-            "use one with processes, such as loky's"
-        )
-    project = Path(folder)
+        raise _refused_threads()
     log = project / LOGS / f"trial_{trial_id}.log"
-    with contextlib.nullcontext() if is_coordinator else printed_to(log) as printed:
+    with _alone(), contextlib.nullcontext() if is_coordinator else printed_to(log) as printed:
         path = project / f"trial_{trial_id}" / "trial.json"
         trial = load_trial(path)
         if trial is None:
@@ -123,7 +135,9 @@ def train_trial(
                 f"{path} cannot be read; a worker must see the project folder of the search under "
                 "the same path"
             )
-        tuner, run = _opened(job, project, Path(arrays))
+        tuner, run = _opened(job, project, arrays)
+        require_awaited(run, trial)
+        run.before_change = functools.partial(require_awaited, run)
         tuner.progress = progress = _Notes()
         if (note := require_same_numbers(run.manifest)) is not None:
             progress.say(note)
@@ -137,6 +151,28 @@ def train_trial(
                     tuner, run, trial, epochs=epochs, batch_size=batch_size, rival=rival
                 )
     return progress.notes
+
+
+_one_trial = threading.Lock()
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Refuse a second trial in this process while one is trained."""
+    if not _one_trial.acquire(blocking=False):
+        raise _refused_threads()
+    try:
+        yield
+    finally:
+        _one_trial.release()
+
+
+def _refused_threads() -> SearchError:
+    return SearchError(
+        "the executor runs trials in threads of one process, which share Keras's random state; "
+        "use one with processes, such as loky's, or give each of its processes one thread, such as "
+        "with Dask's threads_per_worker=1"
+    )
 
 
 @dataclass
@@ -170,18 +206,33 @@ class _WorkerTuner:
 
 
 # The last job of this process; its trials share data and compiled functions.
-_last: tuple[str, _WorkerTuner, Run] | None = None
+_last: tuple[str, KerasSettings, _WorkerTuner, Run] | None = None
+
+
+def packed_job(
+    job: Job, folder: Path, *, keep: Callable[[str, Array], None] | None = None
+) -> bytes:
+    """A job and Keras's settings as bytes; the arguments are those of `packed`."""
+    # The settings count before the job is read, which may contain layers.
+    return packed((KerasSettings.here(), packed(job, folder, keep=keep)), folder)
 
 
 def _opened(job: bytes, folder: Path, arrays: Path) -> tuple[_WorkerTuner, Run]:
     global _last
-    digest = hashlib.sha256(job + str(folder).encode()).hexdigest()
+    # A name may have bytes that are no text.
+    digest = hashlib.sha256(job + os.fsencode(folder)).hexdigest()
     if _last is None or _last[0] != digest:
         from rust_tuner.models.runtime import start_backend
 
         start_backend()
-        if _last is not None:
-            _last[2].release()
-        shared: Job = unpacked(job, arrays)
-        _last = digest, _WorkerTuner(shared.hypermodel), shared.run(folder)
-    return _last[1], _last[2]
+        before, _last = _last, None
+        if before is not None:
+            before[-1].release()
+        settings, content = unpacked(job, arrays)
+        settings.apply()
+        shared: Job = unpacked(content, arrays)
+        _last = digest, settings, _WorkerTuner(shared.hypermodel), shared.run(folder)
+    _, settings, tuner, run = _last
+    # Each thread of a process has its own.
+    settings.apply()
+    return tuner, run

@@ -5,6 +5,8 @@ import contextlib
 import os
 from typing import Any
 
+from rust_tuner.errors import SearchError
+
 
 class GivenExecutor:
     """The user's executor, which is neither started nor ended here."""
@@ -22,8 +24,18 @@ class GivenExecutor:
         self._futures: list[concurrent.futures.Future[Any]] = []
 
     def submit(self, function: Any, *arguments: Any) -> "concurrent.futures.Future[Any]":
-        """Begin a call."""
-        future: concurrent.futures.Future[Any] = self._executor.submit(function, *arguments)
+        """Begin a call.
+
+        Raises:
+            SearchError: where what the executor returns is no future of the standard library.
+        """
+        future = self._executor.submit(function, *arguments)
+        if not isinstance(future, concurrent.futures.Future):
+            raise SearchError(
+                f"submit of the executor returned a {type(future).__name__}; expected a "
+                "concurrent.futures.Future, such as Dask's client.get_executor(pure=False, "
+                "retries=0) gives"
+            )
         self._futures = [one for one in self._futures if not one.done()] + [future]
         return future
 

@@ -30,6 +30,8 @@ class Heartbeat:
         self._folder = folder
         self._note = note_of_this_process(folder.name.removeprefix("trial_"), epochs)
         self._done = 0
+        # The clock may be set back.
+        self._noted = time.monotonic()
         self._also = also
         write_worker_note(folder, self._note)
 
@@ -41,9 +43,10 @@ class Heartbeat:
     def skip(self, steps: int) -> None:
         """Count epochs that an earlier run trained."""
         self._done = min(self._done + steps, self._note.epochs)
-        now = time.time()
-        if now - self._note.seen >= _SECONDS_BETWEEN_NOTES:
-            self._note = self._note.with_changes(seen=now, done=self._done)
+        now = time.monotonic()
+        if now - self._noted >= _SECONDS_BETWEEN_NOTES:
+            self._noted = now
+            self._note = self._note.with_changes(seen=time.time(), done=self._done)
             write_worker_note(self._folder, self._note)
         self._also()
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rust_tuner.environment import usable_cores
 from rust_tuner.onednn import ONEDNN_VARIABLE, can_switch_onednn
 from rust_tuner.search.executors.gpus import (
     GROWING_MEMORY,
@@ -36,7 +37,7 @@ class LocalEngine:
     def __init__(self, num_workers: int) -> None:
         """Start `num_workers` processes once they are needed."""
         self.num_workers = num_workers
-        self.threads = max(1, (os.cpu_count() or 1) // num_workers)
+        self.threads = max(1, (usable_cores() or 1) // num_workers)
         self.gpus = gpus_here()
         self.log: Path | None = None
         self.onednn: bool | None = None

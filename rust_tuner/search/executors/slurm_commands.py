@@ -20,11 +20,16 @@ _SECONDS = 60
 # A job in one of these is in the queue, runs, or comes to its end.
 _LIVE = frozenset(
     "PENDING RUNNING SUSPENDED CONFIGURING COMPLETING REQUEUED REQUEUE_HOLD REQUEUE_FED RESIZING "
-    "SIGNALING SPECIAL_EXIT STAGE_OUT STOPPED".split()
+    "SIGNALING SPECIAL_EXIT STAGE_OUT STOPPED RESV_DEL_HOLD POWER_UP_NODE EXPEDITING".split()
 )
-_WAITING = frozenset(("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT"))
+_WAITING = frozenset(
+    "PENDING REQUEUED REQUEUE_HOLD REQUEUE_FED SPECIAL_EXIT RESV_DEL_HOLD EXPEDITING".split()
+)
 _ENDING = "COMPLETING"
+# Of a job, or of one of an array; waiting ones may be listed together, as in `7_[2-9%2]`.
+_NUMBER = re.compile(r"\d+(?:_(?:\d+|\[.*\]))?")
 _TEMPORARY = re.compile(r"contact|time[d]? ?out|temporar|limit|try again|busy", re.IGNORECASE)
+_OF_THE_NUMBER = re.compile(r"limit|array", re.IGNORECASE)
 # What a job's own environment says of it; a job that it submits would take it for its own.
 _OF_A_JOB = ("SLURM_", "SLURMD_", "SRUN_", "SUBMITIT_", "PMI_", "PMIX_")
 _GPUS_OF_A_JOB = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL")
@@ -91,8 +96,11 @@ def states_of(name: str) -> dict[str, JobState] | None:
         return None
     states = {}
     for line in listed.stdout.splitlines():
-        number, state, node = (part.strip() for part in line.split("|", 2))
-        states[number] = JobState(state.partition(" ")[0], node)
+        number, *rest = (part.strip() for part in line.split("|", 2))
+        # With several clusters, a line names each of them; wrappers of sites say more.
+        if len(rest) == 2 and _NUMBER.fullmatch(number):
+            state, node = rest
+            states[number] = JobState(state.partition(" ")[0], node)
     return states
 
 
@@ -124,14 +132,21 @@ def refusal_of(options: Sequence[str]) -> str | None:
     with outside_of_a_job():
         tried = _run(["sbatch", "--test-only", *options, "--wrap=true"])
     # Where all nodes are down, a job could not start now, and yet wait for them.
-    if tried.returncode == 0 or "nvalid" not in tried.stderr:
+    # Sites have `sbatch` say more than its own errors.
+    lines = [line for line in tried.stderr.splitlines() if "nvalid" in line]
+    if tried.returncode == 0 or not lines:
         return None
-    return tried.stderr.strip().splitlines()[0].removeprefix("sbatch: error: ")
+    return lines[0].strip().removeprefix("sbatch: error: ")
 
 
 def is_temporary(message: str) -> bool:
     """Whether `sbatch` may take the same job later: SLURM was busy, or a limit was reached."""
     return _TEMPORARY.search(message) is not None
+
+
+def is_of_the_number(message: str) -> bool:
+    """Whether `sbatch` may take fewer jobs at once: of an array, or of one user."""
+    return _OF_THE_NUMBER.search(message) is not None
 
 
 @contextlib.contextmanager

@@ -5,39 +5,12 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
 
-import cloudpickle
-
+from rust_tuner.search.executors.outcome import Outcome, outcome_of
 from rust_tuner.search.executors.shipping import called
 
 _SECONDS_BETWEEN_LOOKS = 1.0
-
-
-class RemoteError(Exception):
-    """The traceback of an error in the job where it was raised, as the cause of the error here."""
-
-    def __str__(self) -> str:
-        """The traceback, on lines of its own."""
-        return f"\n{self.args[0]}"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a call came to.
-
-    Attributes:
-        result: of the call.
-        error: that it raised; None if it has a result.
-        trace: the traceback of the error, as text.
-    """
-
-    result: Any = None
-    error: Exception | None = None
-    trace: str = ""
 
 
 def run_calls(calls: Sequence[bytes], path: Iterable[str]) -> list[Outcome]:
@@ -54,7 +27,7 @@ def run_calls(calls: Sequence[bytes], path: Iterable[str]) -> list[Outcome]:
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     sys.path += [folder for folder in path if folder not in sys.path]
-    return [_outcome(call) for call in calls]
+    return [outcome_of(called, call) for call in calls]
 
 
 def _end_with(shell: int) -> None:
@@ -62,23 +35,3 @@ def _end_with(shell: int) -> None:
     while os.getppid() == shell:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
     os._exit(1)
-
-
-def _outcome(call: bytes) -> Outcome:
-    try:
-        return Outcome(called(call))
-    except Exception as error:
-        # Of the user's model or of ours: it is raised again where the trial is taken up.
-        return Outcome(error=_portable(error), trace=traceback.format_exc())
-
-
-def _portable(error: Exception) -> Exception:
-    """An error that arrives as it is, or its text where it cannot be sent."""
-    try:
-        loaded = cloudpickle.loads(cloudpickle.dumps(error))
-    except Exception:
-        # A class of the user's may fail in any way when it is pickled or unpickled.
-        loaded = None
-    if isinstance(loaded, type(error)):
-        return error
-    return RuntimeError(f"{type(error).__name__}: {error}")

@@ -28,16 +28,18 @@ from rust_tuner.records.slurm_jobs import (
     write_jobs,
 )
 from rust_tuner.search.executors.lost import WorkerLost
+from rust_tuner.search.executors.outcome import Outcome
 from rust_tuner.search.executors.slurm_commands import (
     JobState,
     accounted_state,
     cancel,
+    is_of_the_number,
     is_temporary,
     outside_of_a_job,
     states_of,
 )
 from rust_tuner.search.executors.slurm_options import SlurmOptions
-from rust_tuner.search.executors.slurm_task import Outcome, RemoteError, run_calls
+from rust_tuner.search.executors.slurm_task import run_calls
 
 _OWNER_ONLY = 0o700
 # In seconds. Calls that come within the first are submitted together.
@@ -132,6 +134,8 @@ class WatchedJobs:
         self._next_queue = self._next_try = 0.0
         self._has_said = False
         self._refused_since: float | None = None
+        # Jobs that SLURM may take at once; it has limits for an array and for a user.
+        self._at_once = count
         # All calls without a result, wherever they are.
         self._open: list[_Call] = []
         self._thread = threading.Thread(target=self._work, name="slurm", daemon=True)
@@ -168,7 +172,9 @@ class WatchedJobs:
         with self._changed:
             self._is_closing = True
             self._changed.notify()
-        self._thread.join()
+        # It has not begun where the record could not be written.
+        if self._thread.ident is not None:
+            self._thread.join()
         # Also jobs that SLURM took without submitit noticing.
         states = states_of(self._record.name)
         live = [number for number, state in (states or {}).items() if state.is_live]
@@ -210,7 +216,7 @@ class WatchedJobs:
 
     def _submit_waiting(self) -> None:
         """Submit what there is room for: as one array, of jobs with equal shares."""
-        room = self._count - len(self._running)
+        room = min(self._count - len(self._running), self._at_once)
         if room <= 0 or time.monotonic() < self._next_try:
             return
         count = -1
@@ -228,8 +234,14 @@ class WatchedJobs:
             submitted = self._submitted(shares)
         except Exception as error:
             # Among them submitit's own, and those of a file system.
-            self._refused(calls, str(error).strip() or type(error).__name__)
+            reason = str(error).strip() or type(error).__name__
+            if jobs > 1 and is_of_the_number(reason):
+                self._at_once = jobs // 2
+                self._keep_waiting(calls)
+            else:
+                self._refused(calls, reason)
             return
+        self._at_once = max(self._at_once, min(2 * jobs, self._count))
         self._has_said = False
         self._refused_since = None
         self._running += map(_Submitted, submitted, shares)
@@ -260,8 +272,7 @@ class WatchedJobs:
         # With jobs of ours, a limit may be one of their number; without any it will not pass.
         is_late = not self._running and now - self._refused_since > _LONGEST_REFUSAL
         if is_temporary(reason) and not is_late:
-            with self._changed:
-                self._waiting = calls + self._waiting
+            self._keep_waiting(calls)
             self._next_try = now + _BETWEEN_TRIES
             if not self._has_said:
                 self._say(f"WARNING: SLURM takes no further job now ({reason}); it is asked again")
@@ -269,6 +280,10 @@ class WatchedJobs:
             return
         for call in calls:
             call.future.set_exception(SearchError(f"SLURM refused a job: {reason}"))
+
+    def _keep_waiting(self, calls: list[_Call]) -> None:
+        with self._changed:
+            self._waiting = calls + self._waiting
 
     def _look(self) -> None:
         """Take results, and find jobs that ended without one."""
@@ -313,11 +328,11 @@ class WatchedJobs:
                 with contextlib.suppress(OSError):
                     path.unlink(missing_ok=True)
         for call, outcome in zip(job.calls, outcomes, strict=True):
-            if outcome.error is None:
+            failure = outcome.exception()
+            if failure is None:
                 call.future.set_result(outcome.result)
             else:
-                outcome.error.__cause__ = RemoteError(outcome.trace)
-                call.future.set_exception(outcome.error)
+                call.future.set_exception(failure)
 
     def _lose(self, job: _Submitted, end: str, node: str = "") -> None:
         log = shlex.quote(str(self._folder / WORKERS / f"job-{job.number}.log"))

@@ -1,13 +1,21 @@
 """The display of workers: what they note is what is shown, and counted once."""
 
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from keras_tuner.engine.trial import Trial
 
 from rust_tuner.progress import Running, Silent
-from rust_tuner.records.worker_note import WORKER_FILE, note_of_this_process, write_worker_note
+from rust_tuner.records.worker_note import (
+    WORKER_FILE,
+    note_of_this_process,
+    read_worker_note,
+    write_worker_note,
+)
+from rust_tuner.search.executors import heartbeat as heartbeats
 from rust_tuner.search.executors.display import Display
 from rust_tuner.search.executors.heartbeat import heartbeat
 
@@ -71,3 +79,16 @@ def test_a_worker_notes_its_trial_until_that_has_ended(tmp_path: Path) -> None:
         task.skip(5)
     assert len(calls) == 2
     assert list(folder.iterdir()) == []
+
+
+def test_a_worker_goes_on_noting_its_epochs_though_the_clock_was_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heartbeats, "_SECONDS_BETWEEN_NOTES", 0.0)
+    folder = tmp_path / "trial_0007"
+    now = time.time()
+    with heartbeat(folder, 4, lambda: None) as task:
+        monkeypatch.setattr(time, "time", lambda: now - 3600)
+        task.advance(2)
+        note = read_worker_note(folder)
+    assert note is not None and note.done == 2

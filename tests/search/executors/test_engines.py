@@ -20,7 +20,9 @@ def test_one_process_is_this_one(workers: int | str | None) -> None:
 def test_a_number_is_processes_of_this_machine_which_share_its_cores(
     workers: int | str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    # Of those of the machine, a job or a container may use some.
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(8)), raising=False)
     engine = engine_of(None, workers)
     assert isinstance(engine, LocalEngine)
     assert (engine.num_workers, engine.threads) == (3, 2)

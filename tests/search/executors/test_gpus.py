@@ -80,7 +80,7 @@ def test_places_are_given_once(tmp_path: Path) -> None:
 def test_the_note_says_who_shares_a_gpu(
     num_gpus: int, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 6)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(6)), raising=False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(num_gpus))))
     assert LocalEngine(3).note() == text
 

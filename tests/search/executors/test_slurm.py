@@ -101,7 +101,7 @@ def test_calls_come_back_as_they_would_from_a_process_and_nothing_is_left(
         assert "in fail" in str(caught.value.__cause__)
         transport = folder / "search" / "workers" / ".slurm"
         assert stat.S_IMODE(transport.stat().st_mode) == 0o700
-        with pytest.raises(RuntimeError, match="OwnError: locked"):
+        with pytest.raises(ValueError, match="OwnError: locked"):
             engine.submit(slurm_calls.fail_with_what_cannot_be_sent).result()
     assert os.environ["SLURM_ARRAY_JOB_ID"] == "7"
     kept = sorted(path.name for path in (folder / "search" / "workers").iterdir())

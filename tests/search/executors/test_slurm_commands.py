@@ -50,6 +50,19 @@ def test_states_are_read_from_one_squeue(commands: Path) -> None:
     assert states_of("rust-tuner-1") is None
 
 
+def test_lines_that_are_no_jobs_are_left_out(commands: Path) -> None:
+    # With several clusters, and with a wrapper that greets.
+    lines = ["Welcome to the cluster", "CLUSTER: north", "7_0|RUNNING|node1", "CLUSTER: south|"]
+    write(commands, "squeue", "\n".join(f"echo '{line}'" for line in lines))
+    assert states_of("rust-tuner-1") == {"7_0": JobState("RUNNING", "node1")}
+
+
+@pytest.mark.parametrize("name", ["RESV_DEL_HOLD", "REQUEUE_HOLD", "EXPEDITING"])
+def test_a_job_that_is_held_has_not_ended(name: str) -> None:
+    assert JobState(name).is_live
+    assert JobState(name).waits
+
+
 def test_accounting_is_asked_and_may_be_missing(commands: Path) -> None:
     assert accounted_state("7_0") is None
     write(commands, "sacct", "echo 'Slurm accounting storage is disabled' >&2; exit 1")
@@ -61,6 +74,7 @@ def test_accounting_is_asked_and_may_be_missing(commands: Path) -> None:
 def test_only_what_can_never_run_is_refused(commands: Path) -> None:
     for said, refusal in {
         "sbatch: error: invalid partition specified: x": "invalid partition specified: x",
+        "sbatch: lua: no account is given\nsbatch: error: Invalid account": "Invalid account",
         "allocation failure: Required node not available (down, drained or reserved)": None,
     }.items():
         write(commands, "sbatch", f"echo '{said}' >&2; exit 1")

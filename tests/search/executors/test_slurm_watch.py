@@ -3,12 +3,13 @@
 import concurrent.futures
 import errno
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from rust_tuner.errors import SearchError
+from rust_tuner.errors import SearchError, StorageError
 from rust_tuner.records.slurm_jobs import TRANSPORT
 from rust_tuner.search.executors import slurm_watch
 from rust_tuner.search.executors.slurm_options import SlurmOptions
@@ -146,3 +147,55 @@ def test_a_limit_that_never_passes_ends_the_call(
     monkeypatch.setattr(slurm_watch, "_LONGEST_REFUSAL", 0.2)
     commands(sbatch=LIMIT)
     assert "QOSMaxSubmitJobPerUserLimit" in error_of(jobs.submit(call(1), "0000"))
+
+
+# As SLURM does where MaxArraySize is 3, or a user may have three jobs.
+SMALL = """
+size=$(sed -n 's/^#SBATCH --array=.*0-\\([0-9]*\\)%.*/\\1/p' "${{@: -1}}")
+echo $((${{size:-0}} + 1)) >> $FAKE/sizes
+[ ${{size:-0}} -lt 3 ] || {{ echo "sbatch: error: {reason}" >&2; exit 1; }}
+echo "Submitted batch job $(wc -l < $FAKE/sizes)"
+"""
+
+
+@pytest.mark.parametrize(
+    "reason", ["Invalid job array specification", "AssocMaxSubmitJobLimit", "job submit limit"]
+)
+def test_an_array_that_is_too_large_is_submitted_in_parts(
+    reason: str, commands: Commands, tmp_path: Path, notes: list[str]
+) -> None:
+    folder = commands(sbatch=SMALL.format(reason=reason), squeue="echo '1|RUNNING|a'")
+    options = SlurmOptions.of({})
+    watched = WatchedJobs(tmp_path / "search", "name", "key", {}, options, 8, notes.append)
+    watched.take_up({})
+    try:
+        for number in range(8):
+            watched.submit(call(number), f"{number:04d}")
+        deadline = time.monotonic() + 60
+        while sum(size for size in sizes(folder) if size <= 3) < 8:
+            assert time.monotonic() < deadline, sizes(folder)
+            time.sleep(0.05)
+    finally:
+        watched.close()
+    assert sizes(folder)[:3] == [8, 4, 2]
+    assert notes == []
+
+
+def sizes(folder: Path) -> list[int]:
+    path = folder / "sizes"
+    return [int(line) for line in path.read_text().split()] if path.exists() else []
+
+
+def test_jobs_whose_record_cannot_be_written_end_with_that_error(
+    commands: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(folder: Path, jobs: object) -> None:
+        raise StorageError("the disk is full")
+
+    commands()
+    monkeypatch.setattr(slurm_watch, "write_jobs", full)
+    options = SlurmOptions.of({})
+    watched = WatchedJobs(tmp_path / "search", "name", "key", {}, options, 2, print)
+    with pytest.raises(StorageError, match="full"):
+        watched.take_up({})
+    watched.close()

@@ -52,6 +52,14 @@ def test_of_a_long_log_the_last_lines_are_kept(tmp_path: Path) -> None:
     assert (tmp_path / "long.log").stat().st_size < MOST_BYTES
 
 
+def test_a_long_log_that_someone_removed_is_no_reason_to_fail(tmp_path: Path) -> None:
+    log = WorkerLog(tmp_path / "long.log")
+    os.write(log.number, b"a line\n" * MOST_BYTES)
+    (tmp_path / "long.log").unlink()
+    log.limit()
+    log.close()
+
+
 def test_a_folder_that_cannot_be_written_to_is_no_reason_to_fail(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
