@@ -91,11 +91,11 @@ def test_the_oldest_versions_that_are_allowed_suffice(tmp_path: Path) -> None:
     constraints.write_text(
         "\n".join(need.split(",")[0].replace(">=", "==") for need in requirements())
     )
-    venv.create(tmp_path / "oldest", with_pip=True)
+    venv.create(tmp_path / "oldest")
     (python,) = [*tmp_path.glob("oldest/bin/python"), *tmp_path.glob("oldest/Scripts/python.exe")]
     # Python compiles what the tests import, which is a small part of it.
-    install = [python, "-m", "pip", "install", "-q", "--no-compile", "-c", constraints]
-    call(*install, ROOT, *TOOLS)
+    pip = [sys.executable, "-m", "pip", "--python", python]
+    call(*pip, "install", "-q", "--no-compile", "-c", constraints, ROOT, *TOOLS)
     # What an old version warns of in a newer one below it is not of interest.
     options = ["-n0", "-q", "-W", "default", "--disable-warnings", "-m", "not slow"]
     said = call(python, "-m", "pytest", *options, *TELLING)
