@@ -8,6 +8,7 @@ import keras
 import keras_tuner
 import pytest
 from fake_executors import SameProcess
+from held_search import wait_for
 from search_problems import (
     TinyHyperModel,
     arrays,
@@ -106,6 +107,51 @@ def test_what_an_executor_does_not_run_ends_the_search_which_is_resumed(
     with pytest.raises(SearchError, match=message):
         tuner.search(*arrays(), epochs=1, batch_size=24, executor=executor(2))
     assert [trial.status for trial in tuner.project.trials][:2] == ["COMPLETED", "RUNNING"]
+
+
+class Waits(TinyHyperModel):
+    def __init__(self, gate: Path) -> None:
+        super().__init__()
+        self._gate = gate
+
+    def fit(
+        self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any
+    ) -> keras.callbacks.History:
+        wait_for(self._gate.exists)
+        return model.fit(*args, **kwargs)
+
+
+class TwoThreads(SameProcess):
+    """As a worker of Dask with two threads: the first trial runs until the second has ended."""
+
+    def __init__(self, gate: Path) -> None:
+        super().__init__(2)
+        self._gate = gate
+        self._threads = concurrent.futures.ThreadPoolExecutor(2)
+
+    def submit(self, function: Any, *arguments: Any) -> Any:  # type: ignore[override]
+        self.calls += 1
+        number = self.calls
+
+        def run() -> Any:
+            # It is another process than that of the search.
+            outcome = function(*arguments[:6], ("elsewhere", 1, 1), *arguments[7:])
+            if number > 1:
+                self._gate.touch()
+            return outcome
+
+        future = self._threads.submit(run)
+        if number > 1:
+            concurrent.futures.wait([future])
+        return future
+
+
+def test_a_process_that_trains_a_trial_refuses_a_second_one(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    tuner = make_tuner(tmp_path, "grid", max_trials=2, hypermodel=Waits(gate))
+    with pytest.raises(SearchError, match="give each of its processes one thread"):
+        tuner.search(*arrays(), epochs=1, batch_size=24, executor=TwoThreads(gate))
+    assert [trial.status for trial in tuner.project.trials] == ["COMPLETED", "RUNNING"]
 
 
 class Mistaken(TinyHyperModel):
