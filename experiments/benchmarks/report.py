@@ -2,11 +2,11 @@
 
     python -m experiments.benchmarks.report STUDY [--repeats 5] [--against CHECKOUT]
 
-STUDY is a finished study; it is copied. `write_report` alone is measured, without imports, in seconds
-of the processors, of this process and of those that it starts, and in seconds of the clock. Other
-work on the machine changes the first little. Both are medians of repeats that take turns. CHECKOUT
-is another version of this repository, which is measured in the same turns; figures of the two that
-differ in a pixel of a PNG or a byte of an SVG are named.
+STUDY is a finished study; it is copied. `write_report` alone is measured, without imports: seconds
+of the processors, of all its processes, and seconds of the clock. Other work on the machine changes
+the first less. Both are medians of repeats that take turns. CHECKOUT is another version of this
+repository, which is measured in the same turns. Figures of the two that differ in a pixel of a PNG
+or a byte of an SVG are named.
 """
 
 import argparse
@@ -75,7 +75,9 @@ def pictures(report: Path) -> dict[str, str]:
         content = path.read_bytes()
         if path.suffix == ".png":
             with Image.open(path) as image:
-                content = f"{image.size} {image.mode} {image.info['dpi']}".encode() + image.tobytes()
+                content = (
+                    f"{image.size} {image.mode} {image.info['dpi']}".encode() + image.tobytes()
+                )
         shown[path.name] = hashlib.sha256(content).hexdigest()
     return shown
 
@@ -106,7 +108,9 @@ def main() -> None:
     checkouts = [_HERE] if arguments.against is None else [arguments.against.resolve(), _HERE]
     times, shown = measure(arguments.study.resolve(), checkouts, arguments.repeats)
     medians = {
-        key: [statistics.median(getattr(one, name) for one in all_) for name in ("processor", "clock")]
+        key: [
+            statistics.median(getattr(one, name) for one in all_) for name in ("processor", "clock")
+        ]
         for key, all_ in times.items()
     }
     first = medians[str(checkouts[0]), "first"]

@@ -6,13 +6,14 @@ that has used TensorFlow, is not forked and draws its figures itself.
 """
 
 import contextlib
+import gc
 import os
 import signal
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from types import TracebackType
+from dataclasses import dataclass, field
 from typing import NoReturn, TypeVar
 
 from rust_tuner.environment import usable_cores
@@ -35,33 +36,24 @@ class ProcessFailedError(Exception):
     """A process has not done its tasks; doing them here shows why."""
 
 
+@dataclass(eq=False)
 class Processes:
-    """Forks that do tasks while this process goes on.
+    """Forks that do tasks while this process goes on; to be closed.
 
-    Args:
+    Attributes:
         number: of forks at a time, at least 1.
     """
 
-    def __init__(self, number: int) -> None:
-        self._number = number
-        self._waiting: list[Task] = []
-        self._running: set[int] = set()
+    number: int
+    _waiting: list[Task] = field(default_factory=list, init=False)
+    _running: set[int] = field(default_factory=set, init=False)
 
-    def __enter__(self) -> "Processes":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End the forks that are still at work."""
         for process in self._running:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGTERM)
+            os.kill(process, signal.SIGTERM)
         for process in self._running:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(process, 0)
+            os.waitpid(process, 0)
         self._running.clear()
 
     def do(self, task: Task) -> None:
@@ -86,7 +78,7 @@ class Processes:
                 os.write(sink, b"".join(numbers))
                 os.close(sink)
                 # Not fewer where some still have a batch to do, for that ends soon.
-                for _ in range(min(self._number, len(tasks) - 1)):
+                for _ in range(min(self.number, len(tasks) - 1)):
                     self._fork(_taken(tasks, source))
                 for task in _taken(tasks, source):
                     task()
@@ -97,7 +89,7 @@ class Processes:
 
     def _has_room(self) -> bool:
         self._wait(os.WNOHANG)
-        return len(self._running) < self._number
+        return len(self._running) < self.number
 
     def _wait(self, options: int) -> None:
         for process in tuple(self._running):
@@ -113,7 +105,7 @@ class Processes:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
             with warnings.catch_warnings():
-                # Newer versions of Python count the threads of NumPy's BLAS, which ends them itself.
+                # Newer versions of Python may count threads of NumPy's BLAS, which ends them.
                 warnings.simplefilter("ignore", DeprecationWarning)
                 process = os.fork()
             if not process:
@@ -133,23 +125,47 @@ def with_processes(write: Callable[[Processes | None], Result]) -> Result:
         write: called with the processes, or with None where there are none; called again with None
             where a process has failed.
     """
-    number = _safe_number()
-    if number:
-        with contextlib.suppress(ProcessFailedError), Processes(number) as processes:
-            return write(processes)
-    return write(None)
+    with _few_collections():
+        number = _safe_number()
+        if number:
+            with (
+                contextlib.suppress(ProcessFailedError),
+                contextlib.closing(Processes(number)) as processes,
+            ):
+                return write(processes)
+        return write(None)
+
+
+@contextlib.contextmanager
+def _few_collections() -> Iterator[None]:
+    """Keep the garbage collector off what is there before, within the block.
+
+    It would search all libraries for each few figures, and make every fork copy them.
+    """
+    if gc.get_freeze_count():
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _safe_number() -> int:
     """How many forks there may be beside this process."""
-    has_threads = threading.active_count() > 1 or any(name in sys.modules for name in _THREADED)
     # On macOS the system's own libraries have threads.
-    if not sys.platform.startswith("linux") or has_threads:
+    if not sys.platform.startswith("linux"):
+        return 0
+    if threading.active_count() > 1 or any(name in sys.modules for name in _THREADED):
+        return 0
+    # Whoever waits for all processes of their own would take the end of ours.
+    if signal.getsignal(signal.SIGCHLD) != signal.SIG_DFL:
         return 0
     return min(_MOST, usable_cores() or 1) - 1
 
 
-def _work(tasks: Iterable[Task], mask: set[signal.Signals]) -> NoReturn:
+def _work(tasks: Iterable[Task], mask: set[int | signal.Signals]) -> NoReturn:
     """Do tasks in a fork, and end it."""
     status = 1
     try:
