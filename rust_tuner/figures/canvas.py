@@ -31,6 +31,7 @@ _TABLES = {
 }
 
 _remembered: dict[Hashable, Any] = {}
+_numbers: dict[Hashable, int] = {}
 
 
 class Canvas(FigureCanvasAgg):
@@ -117,13 +118,14 @@ class _TextToPath(TextToPath):
         outline = super().get_glyphs_with_font
         if not return_new_glyphs_only:
             return outline(font, s, glyph_map, **options)
-        key = ("outlines", self._settings, font.fname, s, tuple(options.items()))
+        # Not by its file, since fonts of one file may differ in those that they fall back on.
+        key = ("outlines", self._settings, font, s, tuple(options.items()))
         placed, glyphs, rectangles = _remember(key, lambda: outline(font, s, **options))
         new = {name: glyph for name, glyph in glyphs.items() if name not in (glyph_map or {})}
         return placed, new, rectangles
 
 
-def _heights(prop: FontProperties, dpi: float, settings: Hashable) -> _Heights:
+def _heights(prop: FontProperties, dpi: float, settings: int) -> _Heights:
     """The ascent, descent and line gap of a font, which Matplotlib 3.11 reads for each text.
 
     It asks its renderer first, by the name of the method above; other versions do not ask. All are
@@ -144,12 +146,14 @@ def _heights(prop: FontProperties, dpi: float, settings: Hashable) -> _Heights:
     return _remember(("heights", settings, dpi, prop.copy()), read)
 
 
-def _settings_of_text() -> Hashable:
-    return tuple(
+def _settings_of_text() -> int:
+    """A number for the settings that decide how large a text is, which are long to compare."""
+    settings = tuple(
         (name, repr(matplotlib.rcParams[name]))
         for name in matplotlib.rcParams
         if name.startswith(_OF_TEXT)
     )
+    return _numbers.setdefault(settings, len(_numbers))
 
 
 def _remember(key: Hashable, compute: Callable[[], Value]) -> Value:
