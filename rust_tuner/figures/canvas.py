@@ -44,7 +44,8 @@ class Canvas(FigureCanvasAgg):
         if self._lastKey != key:
             self.renderer = _Pixels(width, height, self.figure.dpi)
             self._lastKey = key
-        return self.renderer
+        renderer: RendererAgg = self.renderer
+        return renderer
 
     def print_svg(
         self, filename: io.BytesIO, *, metadata: dict[str, str | None], **options: object
@@ -57,7 +58,8 @@ class Canvas(FigureCanvasAgg):
         size = (width * _POINTS_PER_INCH, height * _POINTS_PER_INCH)
         paths = _Paths(*size, text, image_dpi=resolution, metadata=metadata)
         # Draws what is to be an image within the SVG, such as the colours of a colour bar.
-        renderer = MixedModeRenderer(figure, width, height, resolution, paths)
+        mixed: Any = MixedModeRenderer
+        renderer = mixed(figure, width, height, resolution, paths)
         figure.draw(renderer)
         renderer.finalize()
         filename.write(text.getvalue().encode())
@@ -73,6 +75,7 @@ class _Pixels(RendererAgg):
     def get_text_width_height_descent(
         self, s: str, prop: FontProperties, ismath: Any
     ) -> tuple[float, float, float]:
+        measure: Callable[[str, FontProperties, Any], tuple[float, float, float]]
         measure = super().get_text_width_height_descent
         key = ("pixels", self._settings, self.dpi, s, prop, ismath)
         return _remember(key, lambda: measure(s, prop, ismath))
@@ -85,7 +88,7 @@ class _Paths(RendererSVG):
     """Matplotlib's renderer of SVGs."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+        super().__init__(*args, **options)  # type: ignore[no-untyped-call]
         self._text2path = _TextToPath()
         self._settings = _settings_of_text()
 
@@ -97,7 +100,7 @@ class _TextToPath(TextToPath):
     """Matplotlib's outlines of texts."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._settings = _settings_of_text()
 
     def get_text_width_height_descent(
@@ -133,7 +136,7 @@ def _heights(prop: FontProperties, dpi: float, settings: int) -> _Heights:
     """
 
     def read() -> _Heights:
-        font = get_font(fontManager._find_fonts_by_props(prop))
+        font: Any = get_font(fontManager._find_fonts_by_props(prop))
         for name, fields in _TABLES.items():
             table, head = font.get_sfnt_table(name), font.get_sfnt_table("head")
             if table is not None and head is not None:
