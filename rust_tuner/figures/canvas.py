@@ -69,16 +69,16 @@ class _Pixels(RendererAgg):
     """Matplotlib's renderer of PNGs."""
 
     def __init__(self, width: float, height: float, dpi: float) -> None:
-        super().__init__(width, height, dpi)
+        super().__init__(width, height, dpi)  # type: ignore[no-untyped-call]
         self._settings = _settings_of_text()
 
     def get_text_width_height_descent(
         self, s: str, prop: FontProperties, ismath: Any
     ) -> tuple[float, float, float]:
-        measure: Callable[[str, FontProperties, Any], tuple[float, float, float]]
-        measure = super().get_text_width_height_descent
+        measure: Any = super().get_text_width_height_descent
         key = ("pixels", self._settings, self.dpi, s, prop, ismath)
-        return _remember(key, lambda: measure(s, prop, ismath))
+        size: tuple[float, float, float] = _remember(key, lambda: measure(s, prop, ismath))
+        return size
 
     def _get_font_height_metrics(self, prop: FontProperties) -> _Heights:
         return _heights(prop, self.dpi, self._settings)
@@ -100,7 +100,7 @@ class _TextToPath(TextToPath):
     """Matplotlib's outlines of texts."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._settings = _settings_of_text()
 
     def get_text_width_height_descent(
