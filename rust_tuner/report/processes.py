@@ -118,15 +118,15 @@ class Processes:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def with_processes(write: Callable[[Processes | None], Result]) -> Result:
+def with_processes(number: int, write: Callable[[Processes | None], Result]) -> Result:
     """What a function returns that may have its figures drawn in other processes.
 
     Args:
+        number: of other processes, from `safe_number`.
         write: called with the processes, or with None where there are none; called again with None
             where a process has failed.
     """
     with _few_collections():
-        number = _safe_number()
         if number:
             with (
                 contextlib.suppress(ProcessFailedError),
@@ -152,8 +152,12 @@ def _few_collections() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _safe_number() -> int:
-    """How many forks there may be beside this process."""
+def safe_number() -> int:
+    """How many forks there may be beside this process.
+
+    Ask before a folder is locked: the thread that keeps the lock's claim holds nothing that a
+    drawing needs, but counts as a thread.
+    """
     # On macOS the system's own libraries have threads.
     if not sys.platform.startswith("linux"):
         return 0

@@ -22,7 +22,7 @@ from rust_tuner.locks import hold_lock
 from rust_tuner.records.project import Project, read_project
 from rust_tuner.records.trial_tables import history_table, hyperparameter_columns
 from rust_tuner.report.page import Room, Section, attempt, facts_table, results
-from rust_tuner.report.processes import with_processes
+from rust_tuner.report.processes import safe_number, with_processes
 from rust_tuner.report.templating import environment
 from rust_tuner.words import METRICS, short_number, words
 
@@ -51,8 +51,11 @@ def write_search_report(folder: str | Path) -> Path:
     """
     project = read_project(folder)
     report = Path(folder) / REPORT
+    number = safe_number()
     with hold_lock(report, "writing the report"):
-        return with_processes(lambda processes: _write(project, Room(report, processes=processes)))
+        return with_processes(
+            number, lambda processes: _write(project, Room(report, processes=processes))
+        )
 
 
 def _write(project: Project, room: Room) -> Path:

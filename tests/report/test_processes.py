@@ -4,6 +4,7 @@ import functools
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from report_studies import write_regime_1
 
-from rust_tuner.report import processes
+from rust_tuner.report import processes, search_page
 from rust_tuner.report.processes import Processes, ProcessFailedError, with_processes
 from rust_tuner.report.search_page import write_search_report
 
@@ -60,8 +61,7 @@ def refuse_in_a_fork(parent: int) -> None:
         refuse()
 
 
-def test_what_a_fork_cannot_do_is_done_here_and_shows_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "_safe_number", lambda: 1)
+def test_what_a_fork_cannot_do_is_done_here_and_shows_why() -> None:
     given: list[bool] = []
 
     def write(several: Processes | None) -> None:
@@ -74,7 +74,7 @@ def test_what_a_fork_cannot_do_is_done_here_and_shows_why(monkeypatch: pytest.Mo
         several.finish()
 
     with pytest.raises(ValueError, match="a record is damaged"):
-        with_processes(write)
+        with_processes(1, write)
     assert given == [False, True]
 
 
@@ -106,7 +106,6 @@ def test_a_machine_without_room_for_a_fork_draws_here(monkeypatch: pytest.Monkey
     def refused() -> int:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(processes, "_safe_number", lambda: 1)
     monkeypatch.setattr(os, "fork", refused)
     done: list[str] = []
 
@@ -117,7 +116,7 @@ def test_a_machine_without_room_for_a_fork_draws_here(monkeypatch: pytest.Monkey
         done.append("here")
         return "page"
 
-    assert with_processes(write) == "page"
+    assert with_processes(1, write) == "page"
     assert done == ["here"]
 
 
@@ -129,7 +128,8 @@ def test_several_processes_write_the_report_that_one_writes(
     fork = os.fork
 
     def written(number: int) -> dict[str, bytes]:
-        monkeypatch.setattr(processes, "_safe_number", lambda: number)
+        # As it is asked in a process without threads, which that of the tests may not be.
+        monkeypatch.setattr(search_page, "safe_number", lambda: number)
         report = write_search_report(tmp_path / "search").parent
         files = {path.name: path.read_bytes() for path in report.rglob("*.*") if path.suffix}
         shutil.rmtree(report)
@@ -143,12 +143,30 @@ def test_several_processes_write_the_report_that_one_writes(
     assert len(forks) == 2
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="forks are used on Linux only")
+def test_a_report_of_a_process_of_its_own_is_drawn_by_forks(tmp_path: Path) -> None:
+    write_regime_1(tmp_path / "search")
+    code = """
+import os, sys
+from rust_tuner.report import processes
+from rust_tuner.report.search_page import write_search_report
+processes.usable_cores = lambda: 3
+forks, fork = [], os.fork
+os.fork = lambda: forks.append(fork()) or forks[-1]
+write_search_report(sys.argv[1])
+print(len(forks))
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "search")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "2\n", done.stderr
+
+
 def test_a_process_with_threads_is_not_forked(monkeypatch: pytest.MonkeyPatch) -> None:
     ended = threading.Event()
     thread = threading.Thread(target=ended.wait)
     thread.start()
     try:
-        assert processes._safe_number() == 0
+        assert processes.safe_number() == 0
     finally:
         ended.set()
         thread.join()
@@ -157,6 +175,6 @@ def test_a_process_with_threads_is_not_forked(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(sys, "platform", "linux")
     for name in ("tensorflow", "torch", "jax"):
         monkeypatch.delitem(sys.modules, name, raising=False)
-    assert processes._safe_number() == 3
+    assert processes.safe_number() == 3
     monkeypatch.setitem(sys.modules, "tensorflow", sys)
-    assert processes._safe_number() == 0
+    assert processes.safe_number() == 0
