@@ -24,8 +24,8 @@ Result = TypeVar("Result")
 
 # Libraries whose threads a fork would leave behind, with the locks that they hold.
 _THREADED = ("tensorflow", "torch", "jax")
-# A fork costs as much as a small part of a figure.
-_BATCH = 6
+# A fork measures texts that others have measured too, so it is for several figures.
+_BATCH = 12
 # More processes would have fewer figures each than make up for starting them.
 _MOST = 8
 _NUMBER_BYTES = 2

@@ -69,7 +69,7 @@ def test_what_a_fork_cannot_do_is_done_here_and_shows_why() -> None:
         if several is None:
             refuse()
             return
-        for _ in range(12):
+        for _ in range(processes._BATCH):
             several.do(functools.partial(refuse_in_a_fork, os.getpid()))
         several.finish()
 
