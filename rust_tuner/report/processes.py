@@ -24,8 +24,9 @@ Result = TypeVar("Result")
 
 # Libraries whose threads a fork would leave behind, with the locks that they hold.
 _THREADED = ("tensorflow", "torch", "jax")
-# A fork measures texts that others have measured too, so it is for several figures.
-_BATCH = 12
+# About as many figures as a report has. A fork measures texts that others have measured too, so it
+# gets its share of them at once, but not fewer than a few.
+_FIGURES, _FEWEST = 40, 4
 # More processes would have fewer figures each than make up for starting them.
 _MOST = 8
 _NUMBER_BYTES = 2
@@ -56,10 +57,15 @@ class Processes:
             os.waitpid(process, 0)
         self._running.clear()
 
+    @property
+    def share(self) -> int:
+        """The number of tasks that a fork gets before all are known."""
+        return max(_FEWEST, _FIGURES // (self.number + 1))
+
     def do(self, task: Task) -> None:
         """Do a task before `finish` returns."""
         self._waiting.append(task)
-        if len(self._waiting) >= _BATCH and self._has_room():
+        if len(self._waiting) >= self.share and self._has_room():
             batch, self._waiting = self._waiting, []
             self._fork(batch)
 

@@ -69,7 +69,7 @@ def test_what_a_fork_cannot_do_is_done_here_and_shows_why() -> None:
         if several is None:
             refuse()
             return
-        for _ in range(processes._BATCH):
+        for _ in range(several.share):
             several.do(functools.partial(refuse_in_a_fork, os.getpid()))
         several.finish()
 
@@ -83,7 +83,7 @@ def test_a_fork_that_was_killed_has_failed() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     with closing(Processes(1)) as several:
-        for _ in range(processes._BATCH):
+        for _ in range(several.share):
             several.do(be_killed)
         with pytest.raises(ProcessFailedError):
             several.finish()
@@ -92,7 +92,7 @@ def test_a_fork_that_was_killed_has_failed() -> None:
 def test_no_fork_outlives_the_work(tmp_path: Path) -> None:
     several = Processes(1)
     with pytest.raises(KeyboardInterrupt), closing(several):
-        for _ in range(processes._BATCH):
+        for _ in range(several.share):
             several.do(never_end)
         assert several._running
         forks = tuple(several._running)
@@ -111,7 +111,7 @@ def test_a_machine_without_room_for_a_fork_draws_here(monkeypatch: pytest.Monkey
 
     def write(several: Processes | None) -> str:
         if several is not None:
-            for _ in range(processes._BATCH):
+            for _ in range(several.share):
                 several.do(never_end)
         done.append("here")
         return "page"
