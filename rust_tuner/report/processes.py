@@ -1,4 +1,4 @@
-"""Draws the figures of a report in several processes, where that is safe; what is drawn is theirs.
+"""Draws the figures of a report in several processes, where that is safe; `page` says which.
 
 The processes are forks of the one that writes the page. So they have its tables and libraries, and
 nothing is sent between them: a figure's files are its result. A process with threads, such as one
