@@ -23,6 +23,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from rust_tuner.analysis.tables import write_table
+from rust_tuner.figures.canvas import Canvas
 from rust_tuner.files import atomic_write
 from rust_tuner.words import METRICS
 
@@ -163,6 +164,7 @@ def save_figure(figure: Figure, path: str | Path, data: pd.DataFrame) -> list[Pa
 @styled
 def lay_out(figure: Figure) -> None:
     """Lay a figure out once for all that is done with it, without drawing it."""
+    Canvas(figure)
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)

@@ -22,6 +22,7 @@ from rust_tuner.records.project import REGIME_1, REGIME_2
 from rust_tuner.report.checklist.claim import write_claim
 from rust_tuner.report.glossary import TERMS
 from rust_tuner.report.page import Room, shareable
+from rust_tuner.report.processes import safe_number, with_processes
 from rust_tuner.report.sections.baselines import baselines_section
 from rust_tuner.report.sections.checks import checks_section
 from rust_tuner.report.sections.data import data_section, provenance_section, split_section
@@ -116,13 +117,15 @@ def write_report(directory: str | Path) -> Path:
     """
     records = read_study(directory)
     folder = records.directory / REPORT
+    number = safe_number()
     with hold_lock(folder, "writing the report"):
-        remove_leftovers(folder, "**")
-        return _write(records, folder)
+        return with_processes(
+            number, lambda processes: _write(records, Room(folder, processes=processes))
+        )
 
 
-def _write(records: StudyRecords, folder: Path) -> Path:
-    room = Room(folder)
+def _write(records: StudyRecords, room: Room) -> Path:
+    remove_leftovers(room.folder, "**")
     final = final_section(records, room)
     rust, cortices, appendix = predicted_sections(records, room)
     regimes = [

@@ -1,6 +1,7 @@
 """The building blocks of the page: sections with tables and figures, and cells as text."""
 
 import dataclasses
+import functools
 import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,6 +27,7 @@ from rust_tuner.figures.style import (
 )
 from rust_tuner.records.folder import DAMAGED, StudyRecords
 from rust_tuner.redacted import without_folders
+from rust_tuner.report.processes import Processes
 from rust_tuner.scope import CORTEX_SCOPE, LABEL_SCOPE
 from rust_tuner.words import short_number
 
@@ -53,7 +55,7 @@ class Picture:
         name: of its files, without suffix.
         caption: the text below it.
         alt: what it shows, for readers who cannot see it.
-        svg: inline SVG.
+        svg: inline SVG, or what becomes one on the page.
         is_wide: whether it is wider than a journal's single column.
         beside: the same of the 18 labels, which folds away below it; None if there is none.
     """
@@ -61,9 +63,29 @@ class Picture:
     name: str
     caption: str
     alt: str
-    svg: Markup
+    svg: "Markup | DrawnLater"
     is_wide: bool = False
     beside: "Picture | None" = None
+
+
+@dataclass(frozen=True)
+class DrawnLater:
+    """The inline SVG of a figure that another process may still draw.
+
+    Attributes:
+        file: the figure's SVG.
+        prefix: of its ids on the page.
+        processes: draw the figure.
+    """
+
+    file: Path
+    prefix: str
+    processes: Processes
+
+    def __html__(self) -> str:
+        """The element, once the figure is drawn; templates call it."""
+        self.processes.finish()
+        return inline_svg(self.file.read_text(), prefix=self.prefix)
 
 
 @dataclass(frozen=True)
@@ -126,9 +148,11 @@ class Room:
 
     Attributes:
         folder: STUDY/report.
+        processes: draw the figures; None to draw each at once.
     """
 
     folder: Path
+    processes: Processes | None = field(default=None, kw_only=True)
 
     @property
     def study(self) -> Path:
@@ -150,13 +174,23 @@ class Room:
         stem = self.folder / "figures" / name
         origin = origin_of(drawing)
         svg = earlier_svg(stem, origin)
-        if svg is None:
-            drawing.figure.set_label(origin or "")
-            svg = save_figure(drawing.figure, stem, data)[1].read_text()
+        body: Markup | DrawnLater
+        if svg is None and self.processes is not None:
+            self.processes.do(functools.partial(_draw, drawing, stem, data, origin=origin))
+            body = DrawnLater(stem.with_name(f"{name}.svg"), name, self.processes)
         else:
-            write_table(data, stem.with_name(f"{name}.csv"))
-        body = inline_svg(svg, prefix=name)
+            if svg is None:
+                svg = _draw(drawing, stem, data, origin=origin).read_text()
+            else:
+                write_table(data, stem.with_name(f"{name}.csv"))
+            body = inline_svg(svg, prefix=name)
         return Picture(name, caption, alt, body, drawing.width > COLUMN_WIDTH * _WIDER)
+
+
+def _draw(drawing: Drawing, stem: Path, data: pd.DataFrame, *, origin: str | None) -> Path:
+    """Save a figure with its origin; returns its SVG."""
+    drawing.figure.set_label(origin or "")
+    return save_figure(drawing.figure, stem, data)[1]
 
 
 def shareable(text: str, records: StudyRecords) -> str:

@@ -22,6 +22,7 @@ from rust_tuner.locks import hold_lock
 from rust_tuner.records.project import Project, read_project
 from rust_tuner.records.trial_tables import history_table, hyperparameter_columns
 from rust_tuner.report.page import Room, Section, attempt, facts_table, results
+from rust_tuner.report.processes import safe_number, with_processes
 from rust_tuner.report.templating import environment
 from rust_tuner.words import METRICS, short_number, words
 
@@ -49,28 +50,35 @@ def write_search_report(folder: str | Path) -> Path:
         LockedError: if another process is writing the report.
     """
     project = read_project(folder)
-    room = Room(Path(folder) / REPORT)
-    with hold_lock(room.folder, "writing the report"):
-        remove_leftovers(room.folder, "**")
-        section = _search_section(project, room)
-        text = (
-            environment()
-            .get_template("search.html")
-            .render(
-                name=project.folder.resolve().name,
-                version=__version__,
-                answer=_answer(project),
-                values=[] if project.best is None else _values(project),
-                section=section,
-                groups=[("Search", _SECTIONS)],
-                facts=facts_table("How it was searched", _facts(project)),
-                long=_LONG_TABLE,
-                first=_FIRST_ROWS,
-            )
+    report = Path(folder) / REPORT
+    number = safe_number()
+    with hold_lock(report, "writing the report"):
+        return with_processes(
+            number, lambda processes: _write(project, Room(report, processes=processes))
         )
-        index = room.folder / INDEX
-        write_text(index, text)
-        return index
+
+
+def _write(project: Project, room: Room) -> Path:
+    remove_leftovers(room.folder, "**")
+    section = _search_section(project, room)
+    text = (
+        environment()
+        .get_template("search.html")
+        .render(
+            name=project.folder.resolve().name,
+            version=__version__,
+            answer=_answer(project),
+            values=[] if project.best is None else _values(project),
+            section=section,
+            groups=[("Search", _SECTIONS)],
+            facts=facts_table("How it was searched", _facts(project)),
+            long=_LONG_TABLE,
+            first=_FIRST_ROWS,
+        )
+    )
+    index = room.folder / INDEX
+    write_text(index, text)
+    return index
 
 
 def _answer(project: Project) -> list[str]:

@@ -37,7 +37,8 @@ def predicted_sections(records: StudyRecords, room: Room) -> tuple[Section, Sect
     """RUST and union, the cortices, and the appendix, of the hold-out set and out of fold."""
     chapters = Chapters()
     rust, cortices, appendix = chapters.rust, chapters.cortices, chapters.appendix
-    holdout, sealed = records.holdout, HoldoutRoom(room.folder, records.looks)
+    holdout = records.holdout
+    sealed = HoldoutRoom(room.folder, records.looks, processes=room.processes)
     if records.predictions is None:
         begun = records.holdout is not None or records.looks
         missing = (
@@ -76,7 +77,7 @@ def _add_all_figures(chapters: Chapters, room: Room, records: StudyRecords) -> N
         if table is not None and not foreign_predictions(records):
             predictions[title] = as_predictions(table)
             sites = table["site"].fillna("").tolist() if "site" in table else ()
-        sealed = HoldoutRoom(room.folder, records.looks)
+        sealed = HoldoutRoom(room.folder, records.looks, processes=room.processes)
         what = Evaluation("holdout", title, figures, predictions.get(title), sites)
         add_figures(chapters, sealed, what, **shared)
     project = records.cross_validation

@@ -1,0 +1,180 @@
+"""Figures that are drawn in several processes are those that one process draws."""
+
+import functools
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from report_studies import write_regime_1
+
+from rust_tuner.report import processes, search_page
+from rust_tuner.report.processes import Processes, ProcessFailedError, with_processes
+from rust_tuner.report.search_page import write_search_report
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks exist on POSIX only")
+
+
+def note_process(file: Path, seconds: float = 0.0) -> None:
+    time.sleep(seconds)
+    file.write_text(str(os.getpid()))
+
+
+def refuse() -> None:
+    raise ValueError("a record is damaged")
+
+
+def never_end() -> None:
+    time.sleep(600)
+
+
+def test_each_task_is_done_once_by_this_process_or_a_fork(tmp_path: Path) -> None:
+    files = [tmp_path / str(number) for number in range(20)]
+    with closing(Processes(2)) as several:
+        for file in files:
+            several.do(functools.partial(note_process, file, 0.01))
+        several.finish()
+        by = {file.read_text() for file in files}
+        assert str(os.getpid()) in by
+        assert len(by) > 1
+        # Nothing is left to do.
+        before = [file.stat().st_mtime_ns for file in files]
+        several.finish()
+        assert [file.stat().st_mtime_ns for file in files] == before
+
+
+def test_one_task_needs_no_fork(tmp_path: Path) -> None:
+    with closing(Processes(4)) as several:
+        several.do(functools.partial(note_process, tmp_path / "only"))
+        several.finish()
+    assert (tmp_path / "only").read_text() == str(os.getpid())
+
+
+def refuse_in_a_fork(parent: int) -> None:
+    if os.getpid() != parent:
+        refuse()
+
+
+def test_what_a_fork_cannot_do_is_done_here_and_shows_why() -> None:
+    given: list[bool] = []
+
+    def write(several: Processes | None) -> None:
+        given.append(several is None)
+        if several is None:
+            refuse()
+            return
+        for _ in range(several.share):
+            several.do(functools.partial(refuse_in_a_fork, os.getpid()))
+        several.finish()
+
+    with pytest.raises(ValueError, match="a record is damaged"):
+        with_processes(1, write)
+    assert given == [False, True]
+
+
+def test_a_fork_that_was_killed_has_failed() -> None:
+    def be_killed() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with closing(Processes(1)) as several:
+        for _ in range(several.share):
+            several.do(be_killed)
+        with pytest.raises(ProcessFailedError):
+            several.finish()
+
+
+def test_no_fork_outlives_the_work(tmp_path: Path) -> None:
+    several = Processes(1)
+    with pytest.raises(KeyboardInterrupt), closing(several):
+        for _ in range(several.share):
+            several.do(never_end)
+        assert several._running
+        forks = tuple(several._running)
+        raise KeyboardInterrupt
+    for fork in forks:
+        with pytest.raises(ProcessLookupError):
+            os.kill(fork, 0)
+
+
+def test_a_machine_without_room_for_a_fork_draws_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused() -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", refused)
+    done: list[str] = []
+
+    def write(several: Processes | None) -> str:
+        if several is not None:
+            for _ in range(several.share):
+                several.do(never_end)
+        done.append("here")
+        return "page"
+
+    assert with_processes(1, write) == "page"
+    assert done == ["here"]
+
+
+def test_several_processes_write_the_report_that_one_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_regime_1(tmp_path / "search")
+    forks: list[int] = []
+    fork = os.fork
+
+    def written(number: int) -> dict[str, bytes]:
+        # As it is asked in a process without threads, which that of the tests may not be.
+        monkeypatch.setattr(search_page, "safe_number", lambda: number)
+        report = write_search_report(tmp_path / "search").parent
+        files = {path.name: path.read_bytes() for path in report.rglob("*.*") if path.suffix}
+        shutil.rmtree(report)
+        return files
+
+    monkeypatch.setattr(os, "fork", lambda: forks.append(fork()) or forks[-1])  # type: ignore[func-returns-value]
+    one = written(0)
+    assert not forks
+    assert {"index.html", "slices_0.png", "slices_0.svg", "slices_0.csv"} <= one.keys()
+    assert written(2) == one
+    assert len(forks) == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks are used on Linux only")
+def test_a_report_of_a_process_of_its_own_is_drawn_by_forks(tmp_path: Path) -> None:
+    write_regime_1(tmp_path / "search")
+    code = """
+import os, sys
+from rust_tuner.report import processes
+from rust_tuner.report.search_page import write_search_report
+processes.usable_cores = lambda: 3
+forks, fork = [], os.fork
+os.fork = lambda: forks.append(fork()) or forks[-1]
+write_search_report(sys.argv[1])
+print(len(forks))
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "search")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "2\n", done.stderr
+
+
+def test_a_process_with_threads_is_not_forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = threading.Event()
+    thread = threading.Thread(target=ended.wait)
+    thread.start()
+    try:
+        assert processes.safe_number() == 0
+    finally:
+        ended.set()
+        thread.join()
+    monkeypatch.setattr(threading, "active_count", lambda: 1)
+    monkeypatch.setattr(processes, "usable_cores", lambda: 4)
+    monkeypatch.setattr(sys, "platform", "linux")
+    for name in ("tensorflow", "torch", "jax"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    assert processes.safe_number() == 3
+    monkeypatch.setitem(sys.modules, "tensorflow", sys)
+    assert processes.safe_number() == 0
