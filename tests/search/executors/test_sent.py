@@ -8,7 +8,6 @@ import keras
 import keras_tuner
 import pytest
 from fake_executors import SameProcess
-from held_search import wait_for
 from search_problems import (
     TinyHyperModel,
     arrays,
@@ -17,6 +16,7 @@ from search_problems import (
     outcome,
     run_search_of_folds_together,
 )
+from waiting import wait_for
 
 from rust_tuner.errors import SearchError
 from rust_tuner.search.executors.given import GivenExecutor
