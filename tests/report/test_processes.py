@@ -41,7 +41,7 @@ def test_each_task_is_done_once_by_this_process_or_a_fork(tmp_path: Path) -> Non
             several.do(functools.partial(note_process, file, 0.01))
         several.finish()
         by = {file.read_text() for file in files}
-        assert str(os.getpid()) in by
+        # The first of them went to a fork as they came.
         assert len(by) > 1
         # Nothing is left to do.
         before = [file.stat().st_mtime_ns for file in files]
