@@ -23,6 +23,7 @@ TELLING = [
     "tests/records/test_project.py",
     "tests/records/test_predictions.py",
     "tests/data/test_manifest.py",
+    "tests/figures/test_canvas.py",
     "tests/figures/test_style.py",
     "tests/figures/test_regimes_figures.py",
     "tests/figures/test_search_figures.py",
