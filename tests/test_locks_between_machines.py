@@ -179,58 +179,28 @@ with hold_lock(Path(sys.argv[1]), "searching"):
     print("held", flush=True)
     sys.stdin.read()
 """
-# Another machine, as far as files go: other locks, and another running system.
-_NAMESPACE = """
+# Another machine, as far as files go: other locks, and another running system, as on NFS that is
+# mounted with `nolock`.
+_MACHINE = """
 mount --bind "$1/lock" "$2/.lock" && mount --bind "$1/id" /proc/sys/kernel/random/boot_id &&
 exec "$3" -c "$4" "$2"
 """
-
-
-# Another container of this machine, as far as files and processes go: other locks.
+# Another container of this machine, as far as files and processes go: other locks, as where each
+# container mounts a network file system by itself.
 _CONTAINER = """
 mount --bind "$1/lock" "$2/.lock" && exec "$3" -c "$4" "$2"
 """
+_OF_A_CONTAINER = ("--pid", "--fork", "--mount-proc", "--kill-child")
 
 
-def test_another_container_of_this_machine_with_locks_of_its_own_is_kept_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("script", "spaces"),
+    [(_MACHINE, ()), (_CONTAINER, _OF_A_CONTAINER)],
+    ids=["machine", "container"],
+)
+def test_another_system_with_locks_of_its_own_is_kept_out(
+    script: str, spaces: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where each container mounts a network file system by itself."""
-    folder, private = tmp_path / "study", tmp_path / "private"
-    folder.mkdir()
-    private.mkdir()
-    (folder / ".lock").touch()
-    (private / "lock").touch()
-    if shutil.which("unshare") is None:
-        pytest.skip("unshare is not installed")
-    spaces = ["--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]
-    command = ["unshare", *spaces, "sh", "-c", _CONTAINER, "sh", private, folder]
-    with subprocess.Popen(
-        [*map(str, command), sys.executable, _OTHER],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as other:
-        assert other.stdout is not None
-        assert other.stderr is not None
-        if other.stdout.readline() != "held\n":
-            pytest.skip(f"no process namespace: {other.stderr.read().strip()}")
-        try:
-            with pytest.raises(LockedError, match="searching"), hold_lock(folder, "trying"):
-                raise AssertionError("two containers")
-        finally:
-            other.send_signal(signal.SIGKILL)
-        other.wait()
-        monkeypatch.setattr(locks, "_LEASE", 1.0)
-        with hold_lock(folder, "going on"):
-            assert json.loads((folder / HOLDER).read_text())["process"] == os.getpid()
-
-
-def test_another_mount_namespace_with_locks_of_its_own_is_kept_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As on NFS that is mounted with `nolock`."""
     folder, private = tmp_path / "study", tmp_path / "private"
     folder.mkdir()
     private.mkdir()
@@ -239,7 +209,7 @@ def test_another_mount_namespace_with_locks_of_its_own_is_kept_out(
     (private / "id").write_text("another\n")
     if shutil.which("unshare") is None:
         pytest.skip("unshare is not installed")
-    command = ["unshare", "--mount", "sh", "-c", _NAMESPACE, "sh", private, folder]
+    command = ["unshare", "--mount", *spaces, "sh", "-c", script, "sh", private, folder]
     with subprocess.Popen(
         [*map(str, command), sys.executable, _OTHER],
         stdin=subprocess.PIPE,
@@ -250,10 +220,10 @@ def test_another_mount_namespace_with_locks_of_its_own_is_kept_out(
         assert other.stdout is not None
         assert other.stderr is not None
         if other.stdout.readline() != "held\n":
-            pytest.skip(f"no mount namespace: {other.stderr.read().strip()}")
+            pytest.skip(f"no namespaces: {other.stderr.read().strip()}")
         try:
             with pytest.raises(LockedError, match="searching"), hold_lock(folder, "trying"):
-                raise AssertionError("two machines")
+                raise AssertionError("two systems")
         finally:
             other.send_signal(signal.SIGKILL)
         other.wait()

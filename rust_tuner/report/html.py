@@ -5,6 +5,7 @@ page itself is `templates/report.html`.
 """
 
 import base64
+import functools
 import hashlib
 from pathlib import Path
 
@@ -14,15 +15,13 @@ from rust_tuner import __version__
 from rust_tuner.analysis.answer import answer
 from rust_tuner.analysis.reproduction import reproduction
 from rust_tuner.analysis.verdict import summary, warnings_of
-from rust_tuner.files import remove_leftovers, write_text
+from rust_tuner.files import write_text
 from rust_tuner.labels import CORTEX_LABELS, NUM_LABELS
-from rust_tuner.locks import hold_lock
 from rust_tuner.records.folder import StudyRecords, read_study
 from rust_tuner.records.project import REGIME_1, REGIME_2
 from rust_tuner.report.checklist.claim import write_claim
 from rust_tuner.report.glossary import TERMS
 from rust_tuner.report.page import Room, shareable
-from rust_tuner.report.processes import safe_number, with_processes
 from rust_tuner.report.sections.baselines import baselines_section
 from rust_tuner.report.sections.checks import checks_section
 from rust_tuner.report.sections.data import data_section, provenance_section, split_section
@@ -33,6 +32,7 @@ from rust_tuner.report.sections.published import published_section
 from rust_tuner.report.sections.regimes import regime_section
 from rust_tuner.report.sections.repeats import nested_section, noise_section
 from rust_tuner.report.templating import environment
+from rust_tuner.report.writing import written
 
 REPORT = "report"
 INDEX = "index.html"
@@ -116,16 +116,10 @@ def write_report(directory: str | Path) -> Path:
         LockedError: if another process is writing the report.
     """
     records = read_study(directory)
-    folder = records.directory / REPORT
-    number = safe_number()
-    with hold_lock(folder, "writing the report"):
-        return with_processes(
-            number, lambda processes: _write(records, Room(folder, processes=processes))
-        )
+    return written(records.directory / REPORT, functools.partial(_write, records))
 
 
 def _write(records: StudyRecords, room: Room) -> Path:
-    remove_leftovers(room.folder, "**")
     final = final_section(records, room)
     rust, cortices, appendix = predicted_sections(records, room)
     regimes = [

@@ -17,13 +17,12 @@ from rust_tuner.figures.history import draw_history
 from rust_tuner.figures.regimes import draw_slices
 from rust_tuner.figures.search import draw_fold_boxes, draw_search_progress
 from rust_tuner.figures.style import COLUMN_WIDTH, DOUBLE_WIDTH, Drawing
-from rust_tuner.files import remove_leftovers, write_text
-from rust_tuner.locks import hold_lock
+from rust_tuner.files import write_text
 from rust_tuner.records.project import Project, read_project
 from rust_tuner.records.trial_tables import history_table, hyperparameter_columns
 from rust_tuner.report.page import Room, Section, attempt, facts_table, results
-from rust_tuner.report.processes import safe_number, with_processes
 from rust_tuner.report.templating import environment
+from rust_tuner.report.writing import written
 from rust_tuner.words import METRICS, short_number, words
 
 REPORT = "report"
@@ -50,16 +49,10 @@ def write_search_report(folder: str | Path) -> Path:
         LockedError: if another process is writing the report.
     """
     project = read_project(folder)
-    report = Path(folder) / REPORT
-    number = safe_number()
-    with hold_lock(report, "writing the report"):
-        return with_processes(
-            number, lambda processes: _write(project, Room(report, processes=processes))
-        )
+    return written(Path(folder) / REPORT, functools.partial(_write, project))
 
 
 def _write(project: Project, room: Room) -> Path:
-    remove_leftovers(room.folder, "**")
     section = _search_section(project, room)
     text = (
         environment()

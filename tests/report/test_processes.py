@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from report_studies import write_regime_1
 
-from rust_tuner.report import processes, search_page
+from rust_tuner.report import processes, writing
 from rust_tuner.report.processes import Processes, ProcessFailedError, with_processes
 from rust_tuner.report.search_page import write_search_report
 
@@ -129,7 +129,7 @@ def test_several_processes_write_the_report_that_one_writes(
 
     def written(number: int) -> dict[str, bytes]:
         # As it is asked in a process without threads, which that of the tests may not be.
-        monkeypatch.setattr(search_page, "safe_number", lambda: number)
+        monkeypatch.setattr(writing, "safe_number", lambda: number)
         report = write_search_report(tmp_path / "search").parent
         files = {path.name: path.read_bytes() for path in report.rglob("*.*") if path.suffix}
         shutil.rmtree(report)

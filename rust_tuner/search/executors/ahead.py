@@ -140,7 +140,7 @@ class TrialsAhead:
             except concurrent.futures.BrokenExecutor as error:
                 self._revive(error)
                 continue
-            except Exception:
+            except RustTunerError:
                 self._sent.pop(0)
                 raise
             self._deaths = 0

@@ -57,7 +57,7 @@ class GivenExecutor:
             future.cancel()
         for future in self._futures:
             if future.running():
-                with contextlib.suppress(Exception, concurrent.futures.CancelledError):
+                with contextlib.suppress(Exception):
                     future.result()
 
     def note(self) -> str:

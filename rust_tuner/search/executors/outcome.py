@@ -40,7 +40,7 @@ class Outcome:
         try:
             error: Exception = cloudpickle.loads(self.packed)
         except Exception:
-            # Its module is not to be found here.
+            # Such as of a class whose module is not to be found here.
             error = RuntimeError(self.trace.rstrip().rpartition("\n")[2])
         error.__cause__ = RemoteError(self.trace)
         return error

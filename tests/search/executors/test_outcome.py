@@ -1,7 +1,7 @@
 """Errors of trials arrive whatever engine sends them, and with what they mean for a search."""
 
-import pickle
 import threading
+from pathlib import Path
 from typing import Any, NoReturn
 
 import keras_tuner
@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from rust_tuner.errors import TrialError
 from rust_tuner.search.executors.outcome import Outcome, RemoteError, outcome_of
+from rust_tuner.search.executors.shipping import packed, unpacked
 from rust_tuner.search.failures import fails_the_trial, message_of
 
 
@@ -32,9 +33,8 @@ def fail(error: Exception) -> NoReturn:
     raise error
 
 
-def sent(error: Exception) -> Exception:
-    # As the executors of the standard library send it.
-    outcome: Outcome = pickle.loads(pickle.dumps(outcome_of(fail, error)))
+def sent(error: Exception, folder: Path) -> Exception:
+    outcome: Outcome = unpacked(packed(outcome_of(fail, error), folder), folder)
     arrived = outcome.exception()
     assert arrived is not None
     return arrived
@@ -56,8 +56,10 @@ def test_a_result_arrives() -> None:
         tf.errors.InvalidArgumentError(None, None, "shapes"),
     ],
 )
-def test_errors_arrive_as_they_are_with_the_traceback_as_their_cause(error: Exception) -> None:
-    arrived = sent(error)
+def test_errors_arrive_as_they_are_with_the_traceback_as_their_cause(
+    error: Exception, tmp_path: Path
+) -> None:
+    arrived = sent(error, tmp_path)
     assert type(arrived) is type(error)
     assert message_of(arrived) == message_of(error)
     assert isinstance(arrived.__cause__, RemoteError)
@@ -72,9 +74,9 @@ def test_errors_arrive_as_they_are_with_the_traceback_as_their_cause(error: Exce
     ],
 )
 def test_what_cannot_be_sent_arrives_as_the_nearest_of_its_classes(
-    error: Any, kind: type[Exception], text: str
+    error: Any, kind: type[Exception], text: str, tmp_path: Path
 ) -> None:
-    arrived = sent(error)
+    arrived = sent(error, tmp_path)
     assert type(arrived) is kind
     assert str(arrived) == text
     assert fails_the_trial(arrived) == fails_the_trial(error)
