@@ -39,25 +39,28 @@ def refuse_out_of_range(values: Mapping[str, Any], allowed: Mapping[str, tuple[s
     Raises:
         ProtocolError: with the field, its value and its range.
     """
-    epochs = values["epochs"]
-    ranges = {
-        **{name: _one_of(words) for name, words in allowed.items()},
-        **_RANGES,
-        "score_epoch": Range(
-            lambda value: (
-                value in ("best_mean", "last") or (_is_int(value) and 0 <= value < epochs)
-            ),
-            f"best_mean, last, or an epoch in 0-{epochs - 1}",
-        ),
-    }
+    ranges = {name: _one_of(words) for name, words in allowed.items()} | _RANGES
     for name, value in values.items():
-        if name in ranges and not ranges[name].holds(value):
-            raise ProtocolError(f"{name}={value!r}; expected {ranges[name].expected}")
+        if name in ranges:
+            _refuse(name, value, ranges[name])
+    _refuse("score_epoch", values["score_epoch"], _epochs_below(values["epochs"]))
     if values["extractor"] == "onnxruntime" and values["precision"] != "float32":
         raise ProtocolError(
             "extractor='onnxruntime'; expected keras where the precision is bfloat16; onnxruntime "
             "computes in float32"
         )
+
+
+def _refuse(name: str, value: object, allowed: Range) -> None:
+    if not allowed.holds(value):
+        raise ProtocolError(f"{name}={value!r}; expected {allowed.expected}")
+
+
+def _epochs_below(epochs: int) -> Range:
+    return Range(
+        lambda value: value in ("best_mean", "last") or (_is_int(value) and 0 <= value < epochs),
+        f"best_mean, last, or an epoch in 0-{epochs - 1}",
+    )
 
 
 def _one_of(words: tuple[str, ...]) -> Range:
@@ -93,9 +96,14 @@ def _is_grid(values: Any) -> bool:
     )
 
 
-def _are_views(values: Mapping[str, tuple[str, ...]]) -> bool:
-    return set(values) == set(VIEWS) and all(
-        set(cortices) <= set(CORTICES) for cortices in values.values()
+def _are_views(values: Any) -> bool:
+    return (
+        isinstance(values, Mapping)
+        and set(values) == set(VIEWS)
+        and all(
+            isinstance(cortices, list | tuple) and all(cortex in CORTICES for cortex in cortices)
+            for cortices in values.values()
+        )
     )
 
 

@@ -242,9 +242,14 @@ def test_json_out_of_range_is_refused() -> None:
         ("extractor", "onnx", "keras or onnxruntime"),
         ("view_cortices", {"ap": ("medial",)}, "for each of ap, lateral some of medial"),
         ("view_cortices", {"ap": ("front",), "lateral": ()}, "for each of ap, lateral some of"),
+        ("view_cortices", {"ap": ([],), "lateral": ()}, "for each of ap, lateral some of"),
+        ("view_cortices", {"ap": None, "lateral": ()}, "for each of ap, lateral some of"),
         ("num_folds", 1, "an integer from 2"),
         ("num_folds", 6.0, "an integer from 2"),
         ("epochs", 0, "an integer from 1"),
+        ("epochs", "20", "an integer from 1"),
+        ("score_epoch", 20, "best_mean, last, or an epoch in 0-19"),
+        ("score_epoch", [], "best_mean, last, or an epoch in 0-19"),
         ("trials", 0, "an integer from 1"),
         ("batch_size_range", (0, 16), "two integers from 1, the lower one first"),
         ("batch_size_range", (32, 16), "two integers from 1, the lower one first"),
@@ -280,6 +285,13 @@ def test_a_choice_out_of_range_is_refused_with_its_name_value_and_range(
     with pytest.raises(ProtocolError) as caught:
         Protocol(**{name: value})
     assert str(caught.value).startswith(f"{name}={value!r}; expected {expected}")
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Protocol)])
+def test_every_choice_has_a_range(name: str) -> None:
+    nothing: Any = {name: None}
+    with pytest.raises(ProtocolError, match=f"^{name}=None; expected "):
+        Protocol(**nothing)
 
 
 def test_0_is_a_seed_like_any_other() -> None:
