@@ -34,9 +34,8 @@ def freed_memory_kept() -> Iterator[None]:
         return
     with _lock:
         _num_users += 1
-        if _num_users == 1:
-            library.mallopt(_MMAP_MAX, 0)
-            library.mallopt(_TRIM_THRESHOLD, _NEVER)
+        library.mallopt(_MMAP_MAX, 0)
+        library.mallopt(_TRIM_THRESHOLD, _NEVER)
     try:
         yield
     finally:

@@ -34,7 +34,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class ProcessFailedError(Exception):
-    """A process has not done its tasks; doing them here shows why."""
+    """A task failed, in a fork or here; doing them one after another shows where and why."""
 
 
 @dataclass(eq=False)
@@ -73,7 +73,7 @@ class Processes:
         """Do what is waiting, this process too, until all is done.
 
         Raises:
-            ProcessFailedError: if a fork could not do a task.
+            ProcessFailedError: if a task could not be done.
         """
         tasks, self._waiting = self._waiting, []
         if tasks:
@@ -86,8 +86,7 @@ class Processes:
                 # Not fewer where some still have a batch to do, for that ends soon.
                 for _ in range(min(self.number, len(tasks) - 1)):
                     self._fork(_taken(tasks, source))
-                for task in _taken(tasks, source):
-                    task()
+                _do_here(_taken(tasks, source))
             finally:
                 os.close(source)
         while self._running:
@@ -130,7 +129,7 @@ def with_processes(number: int, write: Callable[[Processes | None], Result]) -> 
     Args:
         number: of other processes, from `safe_number`.
         write: called with the processes, or with None where there are none; called again with None
-            where a process has failed.
+            where a task has failed.
     """
     with _few_collections():
         if number:
@@ -189,6 +188,15 @@ def _work(tasks: Iterable[Task], mask: set[int | signal.Signals]) -> NoReturn:
         # Nothing of the parent's is closed, flushed or shown here, not even an error: whoever waits
         # for this process does the tasks again and gets the same.
         os._exit(status)
+
+
+def _do_here(tasks: Iterable[Task]) -> None:
+    """Do tasks in this process; an error belongs to the section of its figure, which has ended."""
+    try:
+        for task in tasks:
+            task()
+    except Exception as error:
+        raise ProcessFailedError from error
 
 
 def _taken(tasks: list[Task], source: int) -> Iterator[Task]:

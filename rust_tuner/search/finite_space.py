@@ -15,7 +15,7 @@ def require_finite(space: Sequence[Any]) -> None:
     """
     for hp in space:
         for name, value in hp.get_config().items():
-            if name != "conditions" and not all(map(math.isfinite, _numbers(value))):
+            if not all(map(math.isfinite, _numbers(value))):
                 raise SpaceError(
                     f"hyperparameter {hp.name} has {name}={value}, and records hold finite numbers "
                     "alone; give a Choice of text in its place, such as 'none', and turn it into "

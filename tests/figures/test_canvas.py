@@ -7,10 +7,12 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.figure import Figure
 from PIL import Image
 from report_figures import FIGURES, Tables, write_tables
 
+from rust_tuner.figures import canvas
 from rust_tuner.figures.canvas import Canvas
 from rust_tuner.figures.style import RESOLUTION, STYLE, new_axes
 
@@ -66,7 +68,62 @@ def test_it_draws_each_figure_as_matplotlib_does(
     assert saved(lambda: make(tables), with_canvas=True) == expected
 
 
-def test_what_it_remembers_of_one_font_does_not_serve_another() -> None:
-    for family in ("DejaVu Sans", "DejaVu Serif", "DejaVu Sans"):
-        style = {"font.family": family}
-        assert saved(drawn, with_canvas=True, **style) == saved(drawn, with_canvas=False, **style)
+def alike() -> Any:
+    """One text in fonts, sizes and readings that differ, placed by how large it is."""
+    axes = new_axes()
+    looks: list[dict[str, Any]] = [
+        {},
+        {"fontsize": 14},
+        {"fontweight": "bold"},
+        {"fontfamily": "DejaVu Serif"},
+        {"parse_math": False},
+    ]
+    for row, look in enumerate(looks):
+        axes.text(0.5, row / 5, "same $x_0$", ha="right", va="top", **look)
+        axes.text(1.0, row / 5, "words alone", ha="right", va="top", **look)
+    return axes.figure
+
+
+def test_what_it_remembers_of_one_text_does_not_serve_one_that_looks_different() -> None:
+    assert saved(alike, with_canvas=True) == saved(alike, with_canvas=False)
+
+
+@pytest.mark.parametrize(
+    "style",
+    [
+        {"font.family": "DejaVu Serif"},
+        {"font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans Mono"]},
+        {"mathtext.fontset": "stix"},
+    ],
+    ids=lambda style: next(reversed(style)),
+)
+def test_what_it_remembers_under_one_setting_does_not_serve_another(style: dict[str, Any]) -> None:
+    usual = {"font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"]}
+    for chosen in (usual, usual | style, usual):
+        expected = saved(drawn, with_canvas=False, **chosen)
+        assert saved(drawn, with_canvas=True, **chosen) == expected
+
+
+def test_it_measures_a_text_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[str] = []
+    measure = RendererAgg.get_text_width_height_descent
+
+    def counted(self: Any, s: str, prop: Any, ismath: Any) -> Any:
+        measured.append(s)
+        return measure(self, s, prop, ismath)
+
+    monkeypatch.setattr(canvas, "_remembered", {})
+    monkeypatch.setattr(RendererAgg, "get_text_width_height_descent", counted)
+    saved(drawn, with_canvas=True)
+    assert "turned" in measured
+    measured.clear()
+    saved(drawn, with_canvas=True)
+    assert not measured
+
+
+def test_it_forgets_before_it_remembers_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    remembered: dict[Any, Any] = {}
+    monkeypatch.setattr(canvas, "_remembered", remembered)
+    monkeypatch.setattr(canvas, "_MOST_REMEMBERED", 3)
+    assert saved(drawn, with_canvas=True) == saved(drawn, with_canvas=False)
+    assert 1 <= len(remembered) <= 3

@@ -1,6 +1,7 @@
 """Figures that are drawn in several processes are those that one process draws."""
 
 import functools
+import gc
 import os
 import shutil
 import signal
@@ -8,13 +9,16 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from report_studies import write_regime_1
 
-from rust_tuner.report import processes, writing
+from rust_tuner.errors import StorageError
+from rust_tuner.figures.style import Drawing
+from rust_tuner.report import page, processes, writing
 from rust_tuner.report.processes import Processes, ProcessFailedError, with_processes
 from rust_tuner.report.search_page import write_search_report
 
@@ -61,7 +65,13 @@ def refuse_in_a_fork(parent: int) -> None:
         refuse()
 
 
-def test_what_a_fork_cannot_do_is_done_here_and_shows_why() -> None:
+def refuse_here(parent: int) -> None:
+    if os.getpid() == parent:
+        refuse()
+
+
+@pytest.mark.parametrize("refusing", [refuse_in_a_fork, refuse_here])
+def test_a_task_that_fails_is_done_again_and_shows_why(refusing: Callable[[int], None]) -> None:
     given: list[bool] = []
 
     def write(several: Processes | None) -> None:
@@ -69,13 +79,69 @@ def test_what_a_fork_cannot_do_is_done_here_and_shows_why() -> None:
         if several is None:
             refuse()
             return
-        for _ in range(several.share):
-            several.do(functools.partial(refuse_in_a_fork, os.getpid()))
+        # A fork gets these, and what is left is done here.
+        for _ in range(several.share + 1):
+            several.do(functools.partial(refusing, os.getpid()))
         several.finish()
 
     with pytest.raises(ValueError, match="a record is damaged"):
         with_processes(1, write)
     assert given == [False, True]
+
+
+def test_a_figure_that_cannot_be_drawn_is_missing_on_the_page_of_several_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def draw(drawing: Drawing, stem: Path, *_: object, **__: object) -> Path:
+        raise StorageError(f"{stem.name} cannot be written")
+
+    write_regime_1(tmp_path / "search")
+    monkeypatch.setattr(page, "_draw", draw)
+    pages = []
+    for number in (0, 2):
+        monkeypatch.setattr(writing, "safe_number", functools.partial(int, number))
+        pages.append(write_search_report(tmp_path / "search").read_text())
+    assert "slices_0 cannot be written" in pages[0]
+    assert pages[0] == pages[1]
+
+
+def test_there_are_no_more_forks_at_a_time_than_the_number(tmp_path: Path) -> None:
+    def wait() -> None:
+        while not (tmp_path / "go on").exists():
+            time.sleep(0.01)
+
+    with closing(Processes(2)) as several:
+        for _ in range(4 * several.share):
+            several.do(wait)
+        assert len(several._running) == 2
+        (tmp_path / "go on").touch()
+        several.finish()
+
+
+def test_a_signal_ends_a_fork_without_the_handler_of_this_process(tmp_path: Path) -> None:
+    def be_terminated() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, lambda *_: (tmp_path / "handled").touch())
+    try:
+        with closing(Processes(1)) as several:
+            for _ in range(several.share):
+                several.do(be_terminated)
+            with pytest.raises(ProcessFailedError):
+                several.finish()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert not (tmp_path / "handled").exists()
+
+
+def test_the_collector_leaves_alone_what_is_there_before_the_outermost_block() -> None:
+    def write(_: Processes | None) -> int:
+        with_processes(0, lambda _: None)
+        return gc.get_freeze_count()
+
+    gc.unfreeze()
+    assert with_processes(0, write) > 0
+    assert gc.get_freeze_count() == 0
 
 
 def test_a_fork_that_was_killed_has_failed() -> None:
@@ -161,7 +227,17 @@ print(len(forks))
     assert done.stdout == "2\n", done.stderr
 
 
-def test_a_process_with_threads_is_not_forked(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that may be forked, on a machine of four cores."""
+    monkeypatch.setattr(threading, "active_count", lambda: 1)
+    monkeypatch.setattr(processes, "usable_cores", lambda: 4)
+    monkeypatch.setattr(sys, "platform", "linux")
+    for name in ("tensorflow", "torch", "jax"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+
+def test_a_process_with_threads_is_not_forked() -> None:
     ended = threading.Event()
     thread = threading.Thread(target=ended.wait)
     thread.start()
@@ -170,11 +246,28 @@ def test_a_process_with_threads_is_not_forked(monkeypatch: pytest.MonkeyPatch) -
     finally:
         ended.set()
         thread.join()
-    monkeypatch.setattr(threading, "active_count", lambda: 1)
-    monkeypatch.setattr(processes, "usable_cores", lambda: 4)
-    monkeypatch.setattr(sys, "platform", "linux")
-    for name in ("tensorflow", "torch", "jax"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
+
+
+@pytest.mark.usefixtures("alone")
+@pytest.mark.parametrize(("cores", "forks"), [(None, 0), (1, 0), (2, 1), (3, 2), (64, 7)])
+def test_there_is_a_process_for_each_core_but_no_more_than_eight(
+    cores: int | None, forks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "usable_cores", lambda: cores)
+    assert processes.safe_number() == forks
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_process_that_cannot_be_forked_safely_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     assert processes.safe_number() == 3
-    monkeypatch.setitem(sys.modules, "tensorflow", sys)
-    assert processes.safe_number() == 0
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "tensorflow", sys)
+        assert processes.safe_number() == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "platform", "darwin")
+        assert processes.safe_number() == 0
+    before = signal.signal(signal.SIGCHLD, lambda *_: None)
+    try:
+        assert processes.safe_number() == 0
+    finally:
+        signal.signal(signal.SIGCHLD, before)

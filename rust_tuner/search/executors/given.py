@@ -2,9 +2,9 @@
 
 import concurrent.futures
 import contextlib
-import os
 from typing import Any
 
+from rust_tuner.environment import usable_cores
 from rust_tuner.errors import SearchError
 
 
@@ -20,7 +20,7 @@ class GivenExecutor:
         self._executor = executor
         # Most executors know; where one does not, as many trials wait as this process has cores.
         count = getattr(executor, "_max_workers", None)
-        self.num_workers = count if isinstance(count, int) and count > 0 else os.cpu_count() or 1
+        self.num_workers = count if isinstance(count, int) and count > 0 else usable_cores() or 1
         self._futures: list[concurrent.futures.Future[Any]] = []
 
     def submit(self, function: Any, *arguments: Any) -> "concurrent.futures.Future[Any]":

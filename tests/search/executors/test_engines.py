@@ -4,6 +4,7 @@ import concurrent.futures
 from typing import Any
 
 import pytest
+from fake_executors import SameProcess
 
 from rust_tuner.errors import SearchError
 from rust_tuner.search.executors.engines import engine_of
@@ -44,6 +45,14 @@ def test_an_executor_is_used_and_never_ended() -> None:
         engine.close()
         assert not engine.restart()
         assert engine.submit(int, "7").result() == 7
+
+
+def test_an_executor_that_does_not_know_its_workers_gets_one_for_each_usable_core(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(8)), raising=False)
+    assert GivenExecutor(SameProcess()).num_workers == 8
 
 
 def test_an_executor_must_submit_and_has_no_number_beside_it() -> None:
