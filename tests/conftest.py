@@ -62,6 +62,7 @@ FIRST_FILES = (
     "models/test_fold_parallel.py",
     "models/test_fold_training.py",
     "models/test_features.py",
+    "models/test_cached_features.py",
     "test_signal.py",
     "test_tutorial.py",
     "test_experiments.py",
