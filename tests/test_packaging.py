@@ -20,7 +20,9 @@ ROOT = Path(__file__).parent.parent
 TELLING = [
     "tests/metrics/test_ranking.py",
     "tests/metrics/test_agreement.py",
+    "tests/records/test_folds.py",
     "tests/records/test_project.py",
+    "tests/records/test_trial_tables.py",
     "tests/records/test_predictions.py",
     "tests/data/test_manifest.py",
     "tests/figures/test_canvas.py",
