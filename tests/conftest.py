@@ -67,6 +67,8 @@ FIRST_FILES = (
     "test_tutorial.py",
     "test_experiments.py",
     "cli/test_demo.py",
+    "tensorboard/test_served.py",
+    "tensorboard/test_logged_searches.py",
     "tensorboard/test_logs.py",
     "metrics/test_comparison.py",
     "metrics/test_uncertainty.py",
