@@ -67,6 +67,7 @@ FIRST_FILES = (
     "test_tutorial.py",
     "test_experiments.py",
     "cli/test_demo.py",
+    "report/test_partial_studies.py",
     "tensorboard/test_served.py",
     "tensorboard/test_logged_searches.py",
     "tensorboard/test_logs.py",
