@@ -62,6 +62,7 @@ FIRST_FILES = (
     "models/test_fold_parallel.py",
     "models/test_fold_training.py",
     "models/test_features.py",
+    "search/test_baselines_on_devices.py",
     "models/test_cached_features.py",
     "test_signal.py",
     "test_tutorial.py",
