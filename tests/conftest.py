@@ -51,6 +51,8 @@ FIRST_FILES = (
     "steps/checks/test_false_alarms.py",
     "search/test_guides.py",
     "report/test_html.py",
+    "search/test_failed_trials.py",
+    "search/test_resuming.py",
     "search/test_baselines.py",
     "cli/test_app.py",
     "steps/checks/test_training.py",
