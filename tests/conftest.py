@@ -63,6 +63,7 @@ FIRST_FILES = (
     "models/test_backbones.py",
     "models/test_fold_parallel.py",
     "models/test_fold_training.py",
+    "models/test_fold_crashes.py",
     "models/test_features.py",
     "search/test_baselines_on_devices.py",
     "models/test_cached_features.py",
