@@ -4,9 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from report_studies import (
-    write_json,
-)
+from report_searches import write_json
 from tensorboard.plugins.hparams import metadata
 
 

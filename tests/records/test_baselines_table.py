@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from narrowing import not_none
-from report_studies import signed, write_baselines, write_json
+from report_searches import signed, write_baselines, write_json
 
 from rust_tuner.files import read_json
 from rust_tuner.metrics import corrected_t_test, tied_with_best

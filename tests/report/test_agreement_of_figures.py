@@ -17,14 +17,9 @@ import pytest
 from judged_searches import phantom_rows, skilled, write_judged_search
 from markupsafe import Markup
 from narrowing import not_none
-from report_studies import (
-    holdout_record_of,
-    make_predictions,
-    plain,
-    study_record,
-    write_json,
-    write_split,
-)
+from report_predictions import holdout_record_of, make_predictions, plain
+from report_searches import write_json
+from report_studies import study_record, write_split
 
 from rust_tuner.analysis.answer import answer
 from rust_tuner.analysis.assessment import as_predictions, figures_table, overall_figures

@@ -10,10 +10,7 @@ import pandas as pd
 import pytest
 from html_pages import Page
 from narrowing import as_json, not_none
-from report_studies import (
-    write_study,
-    write_unrendered_report,
-)
+from report_studies import write_study, write_unrendered_report
 
 from rust_tuner.analysis.noise import noise_spread
 from rust_tuner.records.folder import read_study

@@ -11,17 +11,15 @@ import pytest
 from html_pages import read_page
 from narrowing import not_none
 from PIL import Image
-from report_studies import (
-    make_predictions,
-    study_record,
+from report_predictions import make_predictions, write_out_of_fold
+from report_searches import (
     write_baselines,
     write_json,
-    write_out_of_fold,
     write_project,
     write_regime_1,
     write_regime_2,
-    write_unrendered_report,
 )
+from report_studies import study_record, write_unrendered_report
 
 from rust_tuner.errors import ResumeError, StorageError
 from rust_tuner.files import read_json

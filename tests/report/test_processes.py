@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from report_studies import write_regime_1
+from report_searches import write_regime_1
 
 from rust_tuner.report import processes, search_page
 from rust_tuner.report.processes import Processes, ProcessFailedError, with_processes

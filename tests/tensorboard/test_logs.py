@@ -14,14 +14,8 @@ from typing import Any, SupportsIndex
 import numpy as np
 import pytest
 from lock_holders import other_holder
-from report_studies import (
-    curve_value,
-    dimension,
-    write_json,
-    write_project,
-    write_regime_1,
-    write_study,
-)
+from report_searches import curve_value, dimension, write_json, write_project, write_regime_1
+from report_studies import write_study
 from tensorboard.plugins.hparams import metadata
 from tensorboard_logs import change_trial, events, files_of, hparams
 

@@ -12,12 +12,8 @@ from typing import Any
 
 import pytest
 from narrowing import as_json
-from report_studies import (
-    curve_value,
-    write_regime_1,
-    write_regime_2,
-    write_study,
-)
+from report_searches import curve_value, write_regime_1, write_regime_2
+from report_studies import write_study
 from tensorboard_logs import change_trial
 
 from rust_tuner.records.project import read_project
