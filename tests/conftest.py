@@ -47,6 +47,7 @@ FIRST_FILES = (
     "search/test_tuner.py",
     "search/test_fault_matrix.py",
     "search/test_kill.py",
+    "steps/test_nested_resumed.py",
     "cli/test_steps_commands.py",
     "steps/checks/test_false_alarms.py",
     "search/test_guides.py",
