@@ -25,6 +25,7 @@ TELLING = [
     "tests/records/test_trial_tables.py",
     "tests/records/test_predictions.py",
     "tests/data/test_manifest.py",
+    "tests/data/test_published_manifest.py",
     "tests/figures/test_canvas.py",
     "tests/figures/test_style.py",
     "tests/figures/test_regimes_figures.py",
