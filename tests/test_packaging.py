@@ -34,6 +34,7 @@ TELLING = [
     "tests/search/test_resuming.py",
     "tests/search/test_tuner.py",
     "tests/cli/test_app.py",
+    "tests/cli/test_status_command.py",
 ]
 TOOLS = ["pytest", "pytest-xdist", "hypothesis", "pingouin"]
 
