@@ -61,6 +61,7 @@ FIRST_FILES = (
     "steps/test_holdout.py",
     "steps/test_final.py",
     "data/test_phantoms.py",
+    "data/test_phantom_pixels.py",
     "models/test_backbones.py",
     "models/test_fold_parallel.py",
     "models/test_fold_training.py",
