@@ -64,6 +64,7 @@ FIRST_FILES = (
     "data/test_phantom_pixels.py",
     "models/test_backbones.py",
     "models/test_fold_parallel.py",
+    "models/test_fold_parallel_cost.py",
     "models/test_fold_training.py",
     "models/test_fold_crashes.py",
     "models/test_features.py",
