@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from report_studies import VERSIONS, write_json
+from report_searches import VERSIONS, write_json
 
 from rust_tuner.data.folds import make_folds
 from rust_tuner.data.phantoms import phantom_table

@@ -11,7 +11,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
-from report_studies import make_predictions, write_baselines, write_regime_1, write_regime_2
+from report_predictions import make_predictions
+from report_searches import write_baselines, write_regime_1, write_regime_2
 
 from rust_tuner.analysis.assessment import POOLED, as_predictions, reliability_bins
 from rust_tuner.analysis.gallery import worst_errors

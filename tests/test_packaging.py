@@ -20,15 +20,21 @@ ROOT = Path(__file__).parent.parent
 TELLING = [
     "tests/metrics/test_ranking.py",
     "tests/metrics/test_agreement.py",
+    "tests/records/test_folds.py",
     "tests/records/test_project.py",
+    "tests/records/test_trial_tables.py",
     "tests/records/test_predictions.py",
     "tests/data/test_manifest.py",
+    "tests/data/test_published_manifest.py",
     "tests/figures/test_canvas.py",
     "tests/figures/test_style.py",
     "tests/figures/test_regimes_figures.py",
     "tests/figures/test_search_figures.py",
+    "tests/search/test_failed_trials.py",
+    "tests/search/test_resuming.py",
     "tests/search/test_tuner.py",
     "tests/cli/test_app.py",
+    "tests/cli/test_status_command.py",
 ]
 TOOLS = ["pytest", "pytest-xdist", "hypothesis", "pingouin"]
 

@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 from judged_searches import of_the_view, phantom_rows, skilled, write_judged_search
 from narrowing import not_none
-from report_studies import make_predictions, write_json, write_regime_1, write_study
+from report_predictions import make_predictions
+from report_searches import write_json, write_regime_1
+from report_studies import write_study
 
 from rust_tuner.analysis.against_view import (
     Standing,

@@ -7,20 +7,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from narrowing import not_none
-from report_studies import (
-    holdout_record_of,
-    make_predictions,
-    study_record,
+from report_predictions import holdout_record_of, make_predictions, write_out_of_fold
+from report_repeats import write_nested
+from report_searches import (
     write_baselines,
     write_json,
-    write_nested,
-    write_out_of_fold,
     write_project,
     write_regime_1,
     write_regime_2,
-    write_split,
-    write_study,
 )
+from report_studies import study_record, write_split, write_study
 
 from rust_tuner import Protocol
 from rust_tuner.analysis.answer import Answer, answer, tied_clause

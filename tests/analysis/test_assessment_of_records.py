@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from report_studies import make_predictions
+from report_predictions import make_predictions
 
 from rust_tuner.analysis.assessment import (
     SITE_FIGURES,

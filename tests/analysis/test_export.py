@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from report_studies import signed
+from report_searches import signed
 
 from rust_tuner.analysis.export import export_best_hyperparameters
 from rust_tuner.errors import ResumeError, SearchError

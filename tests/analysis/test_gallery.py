@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from narrowing import not_none
 from PIL import Image
-from report_studies import make_predictions
+from report_predictions import make_predictions
 
 from rust_tuner.analysis.gallery import THUMBNAIL_SIZE, find_images, read_thumbnails, worst_errors
 from rust_tuner.data.reading import ALL_BITS, AS_STORED, Framing, Reading

@@ -8,13 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from narrowing import not_none
-from report_studies import (
-    study_record,
-    write_json,
-    write_regime_1,
-    write_regime_2,
-    write_trial,
-)
+from report_searches import write_json, write_regime_1, write_regime_2, write_trial
+from report_studies import study_record
 
 from rust_tuner.analysis.live import fingerprint, live_view
 from rust_tuner.figures.live import curves_svg, scores_svg

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from narrowing import as_json
-from report_studies import make_out_of_fold, nested_run, outer_record, write_nested
+from report_predictions import make_out_of_fold
+from report_repeats import nested_run, outer_record, write_nested
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 

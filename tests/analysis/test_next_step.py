@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from report_studies import write_json
+from report_searches import write_json
 from studies import StudyFolder
 
 from rust_tuner.analysis.next_step import another_folder, command, next_command

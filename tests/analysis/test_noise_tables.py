@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from report_studies import curve_value, write_noise
+from report_repeats import write_noise
+from report_searches import curve_value
 from scipy import stats
 
 from rust_tuner.analysis.noise import noise_spread

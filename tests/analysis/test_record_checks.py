@@ -8,14 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
-from report_studies import (
-    make_predictions,
-    study_record,
-    write_json,
-    write_project,
-    write_regime_1,
-    write_split,
-)
+from report_predictions import make_predictions
+from report_searches import write_json, write_project, write_regime_1
+from report_studies import study_record, write_split
 
 from rust_tuner.analysis.record_checks import FAILED, NOT_YET, PASSED, WARNING, record_checks
 from rust_tuner.files import read_json, sha256_of_json

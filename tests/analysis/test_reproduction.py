@@ -7,14 +7,8 @@ from typing import Any
 
 import pytest
 import typer
-from report_studies import (
-    change_json,
-    study_record,
-    write_json,
-    write_project,
-    write_regime_1,
-    write_regime_2,
-)
+from report_searches import change_json, write_json, write_project, write_regime_1, write_regime_2
+from report_studies import study_record
 
 from rust_tuner import Protocol
 from rust_tuner.analysis.reproduction import reproduction

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from judged_searches import phantom_rows, skilled, write_judged_search
 from narrowing import not_none
-from report_studies import holdout_record, make_predictions, write_json, write_study
+from report_predictions import holdout_record, make_predictions
+from report_searches import write_json
+from report_studies import write_study
 
 from rust_tuner.analysis.assessment import as_predictions, figures_table
 from rust_tuner.analysis.study_figures import (

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from narrowing import as_json, not_none
-from report_studies import study_record, write_baselines, write_json, write_study
+from report_searches import write_baselines, write_json
+from report_studies import study_record, write_study
 
 from rust_tuner.analysis.assessment import as_predictions, figures_table
 from rust_tuner.analysis.summary_scores import summary_scores

@@ -9,16 +9,16 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 from narrowing import not_none
-from report_studies import (
+from report_predictions import holdout_record
+from report_searches import (
     change_json,
     curve_value,
-    holdout_record,
     write_baselines,
     write_project,
     write_regime_1,
     write_regime_2,
-    write_study,
 )
+from report_studies import write_study
 
 from rust_tuner.analysis.tables import (
     best_epoch_scores,

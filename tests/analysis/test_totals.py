@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from report_studies import make_predictions
+from report_predictions import make_predictions
 
 from rust_tuner.analysis.totals import trajectory_table, visit_scale, visit_table
 from rust_tuner.labels import CORTICES, LABELS, decode_probabilities

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from report_studies import signed, write_json, write_regime_1
+from report_searches import signed, write_json, write_regime_1
 
 from rust_tuner.analysis.trained_on import trained_note
 from rust_tuner.files import read_json

@@ -8,15 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from narrowing import not_none
-from report_studies import (
-    change_json,
-    holdout_record,
-    study_record,
-    write_baselines,
-    write_nested,
-    write_regime_1,
-    write_regime_2,
-)
+from report_predictions import holdout_record
+from report_repeats import write_nested
+from report_searches import change_json, write_baselines, write_regime_1, write_regime_2
+from report_studies import study_record
 
 from rust_tuner import Protocol
 from rust_tuner.analysis.verdict import summary, warnings_of

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from command import run
 from narrowing import not_none
-from report_studies import write_project
+from report_searches import write_project
 from studies import StudyFolder
 
 from rust_tuner.analysis.against_view import standings

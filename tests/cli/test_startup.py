@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from report_studies import write_regime_1
+from report_searches import write_regime_1
 
 from rust_tuner.cli.option_values import FirstModels
 from rust_tuner.records.baselines import BASELINES

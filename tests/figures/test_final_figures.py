@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from narrowing import not_none
-from report_studies import make_predictions
+from report_predictions import make_predictions
 from sklearn.metrics import auc
 
 from rust_tuner.figures.final import draw_confusion, draw_precision_recall, draw_roc

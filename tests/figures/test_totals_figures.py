@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 from narrowing import is_a
 from report_figures import lines_of
-from report_studies import make_predictions
+from report_predictions import make_predictions
 
 from rust_tuner.analysis.totals import trajectory_table, visit_table
 from rust_tuner.figures.style import new_axes, new_figure

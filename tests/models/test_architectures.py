@@ -1,4 +1,4 @@
-"""Architectures: the study's layers, what frozen means, files, and the masked loss."""
+"""Architectures: the study's layers, what frozen means, and files."""
 
 from pathlib import Path
 
@@ -6,17 +6,12 @@ import keras
 import numpy as np
 import numpy.typing as npt
 import pytest
-import tensorflow as tf
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from rust_tuner.models import architectures
 from rust_tuner.models.architectures import (
-    LeNet1998,
     TransferLearningModel,
     classifier_head,
     feature_extractor,
-    masked_binary_crossentropy,
 )
 from rust_tuner.protocol import Flips
 
@@ -195,109 +190,6 @@ def test_a_model_has_the_flips_that_are_asked_for(
     assert found == ([] if flips == "none" else [flips])
 
 
-# ------------------------------------------------------------------------------------------ LeNet
-
-
-@pytest.fixture(scope="module")
-def lenet() -> keras.Model:
-    return LeNet1998(image_size=SIZE)
-
-
-def test_lenet_has_the_studys_layers_in_their_order(lenet: keras.Model) -> None:
-    assert type(lenet).__name__ == "Functional"
-    assert [type(layer).__name__ for layer in lenet.layers] == [
-        "InputLayer",
-        "RandomFlip",
-        "RandomFlip",
-        "Conv2D",
-        "AveragePooling2D",
-        "Conv2D",
-        "AveragePooling2D",
-        "Flatten",
-        "Dense",
-        "Dense",
-    ]
-    assert [layer.mode for layer in lenet.layers[1:3]] == ["horizontal", "vertical"]
-    first, second = lenet.layers[3], lenet.layers[5]
-    assert [(c.filters, c.kernel_size, c.strides) for c in (first, second)] == [
-        (6, (5, 5), (1, 1)),
-        (16, (5, 5), (1, 1)),
-    ]
-    assert (first.padding, second.padding) == ("same", "valid")
-    assert all(layer.pool_size == (2, 2) for layer in (lenet.layers[4], lenet.layers[6]))
-    activations = [layer.activation.__name__ for layer in lenet.layers if layer.weights]
-    assert activations == ["tanh", "tanh", "relu", "sigmoid"]
-
-
-def test_lenets_shapes_and_parameters_are_those_of_its_layers_by_hand() -> None:
-    model = LeNet1998()
-    assert model.input_shape == (None, 299, 299, 3)
-    assert model.inputs[0].dtype == "float32"
-    shapes = [layer.output.shape[1:] for layer in model.layers[3:]]
-    assert shapes == [
-        (299, 299, 6),
-        (149, 149, 6),
-        (145, 145, 16),
-        (72, 72, 16),
-        (72 * 72 * 16,),
-        (1024,),
-        (18,),
-    ]
-    counts = [layer.count_params() for layer in model.layers if layer.count_params()]
-    assert counts[:2] == [6 * (3 * 25 + 1), 16 * (6 * 25 + 1)]
-    assert counts[2:] == [1024 * (72 * 72 * 16 + 1), 18 * (1024 + 1)]
-    assert model.count_params() == 84_957_002
-    assert not model.non_trainable_weights
-
-
-@pytest.mark.parametrize("flips", ["horizontal", "none"])
-def test_lenet_has_the_flips_that_are_asked_for(flips: Flips) -> None:
-    model = LeNet1998(flips, SIZE)
-    found = [layer.mode for layer in model.layers if isinstance(layer, keras.layers.RandomFlip)]
-    assert found == ([] if flips == "none" else [flips])
-
-
-def test_lenet_answers_with_18_probabilities_that_do_not_depend_on_flips_or_the_batch(
-    lenet: keras.Model,
-) -> None:
-    pictures = images(4)
-    answers = np.asarray(lenet(pictures))
-    assert answers.shape == (4, 18)
-    assert answers.dtype == np.float32
-    assert ((answers > 0) & (answers < 1)).all()
-    np.testing.assert_allclose(np.asarray(lenet(pictures[:1])), answers[:1], rtol=1e-4)
-    picture = np.repeat(pictures[:1], 16, axis=0)
-    assert np.ptp(np.asarray(lenet(picture, training=True)), axis=0).max() > 1e-6
-
-
-@pytest.mark.slow
-def test_lenet_trains() -> None:
-    keras.utils.set_random_seed(0)
-    model = LeNet1998("none", SIZE)
-    model.compile(keras.optimizers.Adam(), "binary_crossentropy")
-    pictures = images(8)
-    pictures[4:] = 0.5
-    labels = np.repeat([[1.0], [0.0]], 4, axis=0) * np.ones((1, 18), dtype=np.float32)
-    model.fit(pictures, labels, epochs=8, batch_size=8, verbose=0)
-    answers = model.predict(pictures, verbose=0)
-    assert answers[:4].min() > 0.6
-    assert answers[4:].max() < 0.4
-
-
-def test_lenet_in_bfloat16_keeps_weights_and_answers_in_float32() -> None:
-    model = LeNet1998(image_size=SIZE, precision="bfloat16")
-    *hidden, last = [layer for layer in model.layers if layer.weights]
-    assert {layer.compute_dtype for layer in hidden} == {"bfloat16"}
-    assert last.compute_dtype == "float32"
-    assert {weight.dtype for weight in model.trainable_weights} == {"float32"}
-    assert keras.config.dtype_policy().name == "float32"
-    answers = np.asarray(model(images(2)))
-    assert answers.dtype == np.float32
-    whole = LeNet1998(image_size=SIZE)
-    whole.set_weights(model.get_weights())
-    np.testing.assert_allclose(answers, np.asarray(whole(images(2))), atol=0.02)
-
-
 # ----------------------------------------------------------------------------------------- frozen
 
 
@@ -377,75 +269,3 @@ def test_a_saved_model_is_no_pickle_and_needs_no_code_of_ours(
     tmp_path: Path, plain_model: keras.Model
 ) -> None:
     assert "rust_tuner" not in plain_model.to_json()
-
-
-# ------------------------------------------------------------------------------------ masked loss
-
-
-def targets_and_answers(
-    seed: int, rows: int, *, masked_share: float
-) -> tuple[FloatArray, FloatArray]:
-    rng = np.random.default_rng(seed)
-    targets = rng.integers(0, 2, (rows, 18)).astype(np.float32)
-    targets[rng.random((rows, 18)) < masked_share] = -1
-    # The view always counts.
-    targets[:, 0] = rng.integers(0, 2, rows)
-    return targets, rng.uniform(0.001, 0.999, (rows, 18)).astype(np.float32)
-
-
-def masked_reference(targets: FloatArray, answers: FloatArray) -> npt.NDArray[np.float64]:
-    losses = []
-    for truth, answer in zip(targets.astype(float), answers.astype(float), strict=True):
-        counted = truth >= 0
-        right = np.where(truth[counted] == 1, answer[counted], 1 - answer[counted])
-        losses.append(-np.log(right).mean())
-    return np.array(losses)
-
-
-@settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 10_000), rows=st.integers(1, 20))
-def test_without_masks_the_loss_is_kerass(seed: int, rows: int) -> None:
-    targets, answers = targets_and_answers(seed, rows, masked_share=0)
-    ours = np.asarray(masked_binary_crossentropy(targets, answers))
-    theirs = np.asarray(keras.losses.binary_crossentropy(targets, answers))
-    assert ours.shape == theirs.shape == (rows,)
-    np.testing.assert_allclose(ours, theirs, rtol=1e-5)
-
-
-@settings(max_examples=30, deadline=None)
-@given(
-    seed=st.integers(0, 10_000), rows=st.integers(1, 20), masked_share=st.sampled_from([0.1, 0.9])
-)
-def test_with_masks_the_loss_is_the_mean_over_what_counts(
-    seed: int, rows: int, masked_share: float
-) -> None:
-    targets, answers = targets_and_answers(seed, rows, masked_share=masked_share)
-    ours = np.asarray(masked_binary_crossentropy(targets, answers))
-    np.testing.assert_allclose(ours, masked_reference(targets, answers), rtol=1e-5)
-
-
-def test_certain_answers_have_a_finite_loss_as_in_keras() -> None:
-    targets = np.array([[1.0, 0.0, 1.0, 0.0]], dtype=np.float32)
-    answers = np.array([[0.0, 1.0, 1.0, 0.0]], dtype=np.float32)
-    ours = np.asarray(masked_binary_crossentropy(targets, answers))
-    theirs = np.asarray(keras.losses.binary_crossentropy(targets, answers))
-    assert np.isfinite(ours).all()
-    np.testing.assert_allclose(ours, theirs, rtol=1e-4)
-
-
-def test_masked_labels_have_no_gradient_and_the_others_have_one() -> None:
-    targets, answers = targets_and_answers(3, 10, masked_share=0.5)
-    variable = tf.Variable(answers)
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(masked_binary_crossentropy(targets, variable))
-    gradient = np.asarray(tape.gradient(loss, variable))
-    assert (gradient[targets < 0] == 0).all()
-    assert (gradient[targets >= 0] != 0).all()
-    assert (targets < 0).sum() > 50
-
-
-def test_a_certain_answer_at_a_masked_label_changes_nothing() -> None:
-    targets = np.array([[1.0, -1.0]], dtype=np.float32)
-    for answer in (0.0, 0.5, 1.0):
-        loss = masked_binary_crossentropy(targets, np.array([[0.25, answer]], dtype=np.float32))
-        np.testing.assert_allclose(np.asarray(loss), [-np.log(0.25)], rtol=1e-6)

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_studies import study_record, write_json, write_regime_1, write_regime_2
+from report_searches import write_json, write_regime_1, write_regime_2
+from report_studies import study_record
 
 from rust_tuner import Protocol
 from rust_tuner.errors import ResumeError

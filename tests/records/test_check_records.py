@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_studies import write_regime_1
+from report_searches import write_regime_1
 
 from rust_tuner.errors import RustTunerError
 from rust_tuner.records.checks import (

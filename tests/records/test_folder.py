@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from report_studies import signed
+from report_searches import signed
 
 from rust_tuner.errors import ResumeError
 from rust_tuner.files import read_json, sha256_of_file, write_json

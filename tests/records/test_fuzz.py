@@ -11,16 +11,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from report_studies import (
-    signed,
-    write_baselines,
-    write_noise,
-    write_out_of_fold,
-    write_passed_checks,
-    write_regime_1,
-    write_regime_2,
-    write_study,
-)
+from report_predictions import write_out_of_fold
+from report_repeats import write_noise
+from report_searches import signed, write_baselines, write_regime_1, write_regime_2
+from report_studies import write_passed_checks, write_study
 
 from rust_tuner.records.folder import StudyRecords, read_study
 from rust_tuner.records.project import REGIME_1

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_studies import holdout_record
+from report_predictions import holdout_record
 
 from rust_tuner.errors import ProtocolError, ResumeError
 from rust_tuner.records.looks import (

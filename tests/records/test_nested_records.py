@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from report_studies import SHA, outer_record, write_nested
+from report_repeats import outer_record, write_nested
+from report_searches import SHA
 
 from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.files import read_json, sha256_of_json

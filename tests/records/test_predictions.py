@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from report_studies import make_predictions
+from report_predictions import make_predictions
 from sklearn.metrics import auc, average_precision_score, confusion_matrix, roc_auc_score
 
 from rust_tuner.errors import RustTunerError

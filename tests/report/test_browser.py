@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from browser import Page, find_browser
-from report_studies import study_record, write_json, write_study
+from report_searches import write_json
+from report_studies import study_record, write_study
 
 from rust_tuner.report.html import write_report
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from narrowing import not_none
-from report_studies import write_json, write_study, write_unrendered_report
+from report_searches import write_json
+from report_studies import write_study, write_unrendered_report
 
 from rust_tuner.analysis.record_checks import record_checks
 from rust_tuner.analysis.tables import final_table

@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from report_studies import write_regime_1
+from report_searches import write_regime_1
 
 from rust_tuner.errors import StorageError
 from rust_tuner.figures.style import Drawing

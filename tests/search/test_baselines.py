@@ -21,20 +21,15 @@ from stand_ins import backbone_stand_in
 from rust_tuner import LeNet1998, Protocol, load_manifest, make_folds, run_baselines
 from rust_tuner.data.phantoms import write_phantoms
 from rust_tuner.data.splits import Development, HoldOut, split_holdout
-from rust_tuner.errors import ProtocolError, ResumeError, SearchError, SplitError, WeightsError
+from rust_tuner.errors import ResumeError, SearchError
 from rust_tuner.files import read_json, write_json
 from rust_tuner.metrics import view_only_baseline
-from rust_tuner.models import architectures, features
+from rust_tuner.models import architectures
 from rust_tuner.models.backbones import build_backbone, find_weights
 from rust_tuner.models.hypermodels import ImageHyperModel
 from rust_tuner.models.weights import WEIGHTS_VARIABLE
 from rust_tuner.progress import Silent
-from rust_tuner.records.baselines import (
-    BASELINES,
-    baseline_results,
-    read_baselines,
-    suggested_backbone,
-)
+from rust_tuner.records.baselines import BASELINES, baseline_results, suggested_backbone
 from rust_tuner.records.folds import EpochCheckpoint
 from rust_tuner.records.project import Project, read_out_of_fold, read_project
 from rust_tuner.records.trial_tables import history_table
@@ -293,48 +288,6 @@ def test_an_end_to_end_model_resumes_with_its_statistics_and_optimiser(
     )
 
 
-# ------------------------------------------------------------------------------ what is run at all
-
-
-@pytest.fixture
-def nothing_trains(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*args: object, **kwargs: object) -> NoReturn:
-        raise AssertionError("something was trained or decoded")
-
-    monkeypatch.setattr(keras.Model, "fit", refuse)
-    monkeypatch.setattr(features, "build_backbone", refuse)
-
-
-@pytest.mark.usefixtures("nothing_trains")
-def test_only_the_development_set_is_accepted(
-    sides: tuple[Development, HoldOut], tmp_path: Path, protocol: Protocol
-) -> None:
-    with pytest.raises(SplitError, match="got HoldOut, expected Development"):
-        run_baselines(sides[1], tmp_path, protocol=protocol)  # type: ignore[arg-type]
-
-
-@pytest.mark.usefixtures("nothing_trains")
-def test_a_model_that_there_is_not_is_refused_by_name(
-    development: Development, tmp_path: Path, protocol: Protocol
-) -> None:
-    with pytest.raises(ProtocolError, match=r"models='resnet'; expected some of lenet1998, incep"):
-        run_baselines(development, tmp_path, models=[LENET, "resnet"], protocol=protocol)
-
-
-@pytest.mark.usefixtures("nothing_trains")
-def test_weights_that_are_missing_are_found_before_anything_is_trained(
-    development: Development, tmp_path: Path, protocol: Protocol, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with pytest.raises(WeightsError, match=r"inceptionv3_radimagenet needs its weights: request"):
-        run_baselines(development, tmp_path, models=[RADIMAGENET], protocol=protocol)
-    with pytest.raises(WeightsError, match=r"nowhere\.h5 does not exist"):
-        run_baselines(development, tmp_path, radimagenet_weights="/nowhere.h5", protocol=protocol)
-    monkeypatch.setenv(WEIGHTS_VARIABLE, "/nowhere.h5")
-    with pytest.raises(WeightsError, match=f"{WEIGHTS_VARIABLE}=/nowhere.h5 is not a file"):
-        run_baselines(development, tmp_path, protocol=protocol)
-    assert list(tmp_path.iterdir()) == []
-
-
 @pytest.mark.slow
 def test_what_is_left_out_is_said_with_how_to_add_it(
     finished: Finished,
@@ -446,36 +399,6 @@ def test_the_table_has_chance_the_view_alone_and_each_model(
     assert table.attrs["objective"] == "val_auroc"
 
 
-def test_no_models_give_no_rows(tmp_path: Path) -> None:
-    table = baseline_results(tmp_path)
-    assert table.empty
-    assert suggested_backbone(table) is None
-    assert read_baselines(tmp_path) == {}
-
-
-def made_table(**aurocs: Any) -> pd.DataFrame:
-    rows = [{"model": model, "auroc": a, "cortex_auroc": c} for model, (a, c) in aurocs.items()]
-    return pd.DataFrame(rows)
-
-
-def test_the_suggested_backbone_is_the_best_frozen_one_by_the_objective() -> None:
-    table = made_table(
-        view_only=(0.99, 0.5),
-        inceptionv3_end2end=(0.95, 0.95),
-        inceptionv3_radimagenet=(0.8, 0.6),
-        inceptionv3_imagenet=(0.7, 0.7),
-    )
-    assert suggested_backbone(table) == RADIMAGENET
-    assert suggested_backbone(table, "val_cortex_auroc") == IMAGENET
-    table.attrs["objective"] = "val_cortex_auroc"
-    assert suggested_backbone(table) == IMAGENET
-    unfinished = made_table(
-        inceptionv3_radimagenet=(np.nan, np.nan), inceptionv3_imagenet=(0.4, 0.4)
-    )
-    assert suggested_backbone(unfinished) == IMAGENET
-    assert suggested_backbone(made_table(lenet1998=(0.9, 0.9))) is None
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["folds", "targets"])
 def test_models_of_other_folds_or_labels_are_not_compared(
@@ -526,67 +449,6 @@ def test_memory_does_not_grow_with_the_folds(
     # Weights and Adam's state of one such LeNet are 240 MB.
     one_model = 3 * 4 * LeNet1998(image_size=150).count_params()
     assert sizes[-1] - sizes[-3] < one_model
-
-
-SEVERAL_DEVICES = """
-import sys
-import tensorflow as tf
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from rust_tuner import Protocol, load_manifest, make_folds, run_baselines, split_holdout
-from rust_tuner.models import hypermodels
-manifest, directory, num_devices, *settings = sys.argv[1:]
-if num_devices == "2":
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    hypermodels._num_gpus = lambda: 2
-    hypermodels._on_all_gpus = strategy.scope
-development, _ = split_holdout(load_manifest(manifest), seed=0)
-for setting in settings:
-    batch_size, loss = setting.split()
-    protocol = Protocol.study(
-        image_size=75,
-        baseline_folds=2,
-        baseline_epochs=2,
-        baseline_batch_size=int(batch_size),
-        flips="none",
-        masked_loss=loss == "masked",
-    )
-    folder = f"{directory}/{setting}"
-    run_baselines(development, folder, models=["lenet1998"], protocol=protocol, cache=folder)
-"""
-# A fold trains on 11 radiographs: in batches of 8 and 3, 7 and 4, 10 and 1.
-SETTINGS = ("8 masked", "7 published", "10 published")
-
-
-@pytest.fixture(scope="module")
-def on_devices(phantom_manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
-    """LeNet of each setting, on one device and on two; a process each."""
-    folders = {num_devices: tmp_path_factory.mktemp("devices") for num_devices in (1, 2)}
-    for num_devices, folder in folders.items():
-        code = [sys.executable, "-W", "ignore", "-c", SEVERAL_DEVICES, str(phantom_manifest)]
-        command = [*code, str(folder), str(num_devices), *SETTINGS]
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-    return folders
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("setting", SETTINGS)
-def test_several_devices_share_a_batch_and_learn_the_same(
-    on_devices: dict[int, Path], setting: str
-) -> None:
-    curves = []
-    for num_devices, folder in on_devices.items():
-        project = read_baselines(folder / setting)[LENET]
-        assert as_json(project.run)["subject"]["num_replicas"] == num_devices
-        curves.append(history_table(project).query("metric == 'loss'"))
-    one, two = curves
-    assert list(one["split"]) == list(two["split"])
-    ours, theirs = (np.asarray(c.query("split == 'validation'")["value"]) for c in (two, one))
-    np.testing.assert_allclose(ours, theirs, rtol=1e-4)
-    # Keras's mean over an epoch takes a batch for as many rows as it was filled up to.
-    np.testing.assert_allclose(two["value"], one["value"], rtol=0.05)
-    assert one["value"].nunique() == 8
 
 
 @pytest.mark.slow

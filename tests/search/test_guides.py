@@ -8,18 +8,15 @@ import keras
 import keras_tuner
 import numpy as np
 import pytest
+from guide_models import eager, getting_started, search
 from keras_tuner.engine.trial import Trial
 from search_problems import arrays
 from sklearn.model_selection import RepeatedKFold
 
-from rust_tuner import CrossValidationTuner, GridSearchOracle, RandomSearchOracle, cross_validate
+from rust_tuner import CrossValidationTuner, RandomSearchOracle, cross_validate
 from rust_tuner.errors import SearchError
 from rust_tuner.progress import Silent
-from rust_tuner.records.project import (
-    read_out_of_fold,
-    read_out_of_fold_repeats,
-    read_project,
-)
+from rust_tuner.records.project import read_out_of_fold, read_out_of_fold_repeats, read_project
 from rust_tuner.search.mean_curves import CrossValidation
 
 FOLDS = ((np.arange(24), np.arange(24, 48)), (np.arange(24, 48), np.arange(24)))
@@ -31,49 +28,6 @@ class Notes(Silent):
 
     def say(self, text: str) -> None:
         self.said.append(text)
-
-
-def search(
-    folder: Path,
-    build: Callable[[keras_tuner.HyperParameters], keras.Model] | keras_tuner.HyperModel,
-    *,
-    objective: Any = "val_loss",
-    tuner: type[CrossValidationTuner] = CrossValidationTuner,
-    **options: Any,
-) -> CrossValidationTuner:
-    kind = "max" if "acc" in objective or "au" in objective else "min"
-    oracle = options.pop("oracle", None) or GridSearchOracle(
-        keras_tuner.Objective(objective, kind), max_trials=options.pop("max_trials", 1)
-    )
-    x, y, groups = arrays()
-    text = {"epochs": 2, "batch_size": 24} | options.pop("search", {})
-    made = tuner(
-        build, oracle, cv=options.pop("cv", 2), directory=folder, project_name="search", **options
-    )
-    made.search(x, y, **({"groups": groups} | text))
-    return made
-
-
-def getting_started(hp: keras_tuner.HyperParameters) -> keras.Model:
-    """The first model of "Getting started": nothing says what its input is."""
-    model = keras.Sequential()
-    model.add(keras.layers.Flatten())
-    model.add(
-        keras.layers.Dense(
-            units=hp.Int("units", min_value=2, max_value=4, step=2),
-            activation=hp.Choice("activation", ["relu", "tanh"]),
-        )
-    )
-    if hp.Boolean("dropout"):
-        model.add(keras.layers.Dropout(rate=0.25))
-    model.add(keras.layers.Dense(2, activation="sigmoid"))
-    model.compile(
-        optimizer=keras.optimizers.Adam(learning_rate=0.01),
-        loss="binary_crossentropy",
-        metrics=["accuracy"],
-        run_eagerly=True,
-    )
-    return model
 
 
 @pytest.mark.slow
@@ -284,101 +238,6 @@ def test_a_worker_of_keras_tuners_distribution_is_refused_at_once(
     monkeypatch.setenv(name, "127.0.0.1")
     with pytest.raises(SearchError, match=rf"{name} set in .* use search\(workers="):
         search(tmp_path, getting_started)
-
-
-def eager(hp: keras_tuner.HyperParameters) -> keras.Model:
-    """The same without graphs, whose tracing costs more than their training."""
-    model = getting_started(hp)
-    model.compile("sgd", "binary_crossentropy", run_eagerly=True)
-    return model
-
-
-class OwnTrial(CrossValidationTuner):
-    def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> dict[str, float]:
-        kwargs["epochs"] = 3
-        metrics = super().run_trial(trial, *args, **kwargs)
-        return metrics | {"val_loss": 7.0 + int(trial.trial_id)}
-
-
-@pytest.mark.slow
-def test_what_an_overridden_run_trial_returns_is_the_score(tmp_path: Path) -> None:
-    for _ in range(2):
-        tuner = search(tmp_path, eager, tuner=OwnTrial, max_trials=2)
-        assert tuner.results()["score"].tolist() == [7.0, 8.0]
-        assert sorted(tuner.history()["epoch"].unique()) == [0, 1, 2]
-
-
-class BlackBox(CrossValidationTuner):
-    ran = 0
-
-    def run_trial(self, trial: Trial, *args: object, **kwargs: object) -> dict[str, float]:
-        type(self).ran += 1
-        result: dict[str, float] = trial.hyperparameters.get("units") - 4.0
-        return result
-
-
-def test_a_run_trial_without_folds_is_recorded_and_not_run_again(tmp_path: Path) -> None:
-    BlackBox.ran = 0
-    for _ in range(2):
-        tuner = search(tmp_path, getting_started, tuner=BlackBox, max_trials=3)
-        assert sorted(tuner.results()["score"]) == [-2.0, -2.0, -2.0]
-    assert BlackBox.ran == 3
-    assert tuner.project.problems == ()
-
-
-def test_a_run_trial_that_returns_nothing_or_something_else_is_refused(tmp_path: Path) -> None:
-    class Nothing(BlackBox):
-        def run_trial(self, trial: Trial, *args: object, **kwargs: object) -> dict[str, float]:
-            return {"loss": 1.0}
-
-    with pytest.raises(SearchError, match="returned no val_loss, which is the objective"):
-        search(tmp_path, getting_started, tuner=Nothing)
-
-
-class TwoObjectives(CrossValidationTuner):
-    """The first trial is best by both objectives."""
-
-    def run_trial(self, trial: Trial, *args: object, **kwargs: object) -> dict[str, float]:
-        number = int(trial.trial_id)
-        return {"val_loss": 1.0 + number, "val_accuracy": 0.9 - 0.1 * number}
-
-
-class TwoCurves(CrossValidationTuner):
-    """As `TwoObjectives`, at the second epoch."""
-
-    def run_trial(self, trial: Trial, *args: object, **kwargs: object) -> dict[str, float]:
-        number = int(trial.trial_id)
-        history = keras.callbacks.History()
-        history.history = {
-            "val_loss": [9.0, 1.0 + number, 9.0],
-            "val_accuracy": [0.1, 0.9 - 0.1 * number, 0.1],
-        }
-        result: dict[str, float] = history
-        return result
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", [TwoObjectives, TwoCurves])
-def test_a_run_trial_returns_several_objectives_by_their_names(
-    kind: type[TwoObjectives] | type[TwoCurves], tmp_path: Path
-) -> None:
-    objectives = [
-        keras_tuner.Objective("val_loss", "min"),
-        keras_tuner.Objective("val_accuracy", "max"),
-    ]
-    for _ in range(2):
-        oracle = GridSearchOracle(objectives, max_trials=3)
-        tuner = search(tmp_path, eager, tuner=kind, oracle=oracle)
-        results = tuner.results()
-        assert results["trial"].tolist() == ["0000", "0001", "0002"]
-        assert results["val_accuracy"].tolist() == pytest.approx([0.9, 0.8, 0.7])
-        assert tuner.project.problems == ()
-
-
-def test_a_number_for_several_objectives_is_refused(tmp_path: Path) -> None:
-    oracle = GridSearchOracle(["val_loss", "val_accuracy"])
-    with pytest.raises(SearchError, match=r"return a dict of val_loss, val_accuracy"):
-        search(tmp_path, eager, tuner=BlackBox, oracle=oracle)
 
 
 class WithHooks(CrossValidationTuner):

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
-from report_studies import study_record, write_json
+from report_searches import write_json
+from report_studies import study_record
 
 from rust_tuner.errors import ImageError, RecordError, ResumeError, SplitError
 from rust_tuner.files import sha256_of_file

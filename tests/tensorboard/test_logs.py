@@ -7,27 +7,17 @@ import shutil
 import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, SupportsIndex
+from typing import Any, SupportsIndex
 
 import numpy as np
-import pandas as pd
 import pytest
 from lock_holders import other_holder
-from narrowing import as_json
-from report_studies import (
-    curve_value,
-    dimension,
-    write_json,
-    write_project,
-    write_regime_1,
-    write_regime_2,
-    write_study,
-)
-from search_problems import arrays, make_tuner, run_search
+from report_searches import curve_value, dimension, write_json, write_project, write_regime_1
+from report_studies import write_study
 from tensorboard.plugins.hparams import metadata
+from tensorboard_logs import change_trial, events, files_of, hparams
 
 from rust_tuner.errors import ExtraError, LockedError, ResumeError
 from rust_tuner.files import sha256_of_json
@@ -35,12 +25,9 @@ from rust_tuner.locks import hold_lock
 from rust_tuner.progress import Silent
 from rust_tuner.records.project import read_project
 from rust_tuner.records.trial_tables import results_table
-from rust_tuner.search.tuner import CrossValidationTuner
-from rust_tuner.tensorboard import logs as tensorboard
 from rust_tuner.tensorboard.logs import LOGS, TensorBoardLogs, write_logs
 
 EPOCHS = 5
-SECONDS_TO_START = 600
 
 
 class Notes(Silent):
@@ -58,19 +45,6 @@ class Notes(Silent):
         self.told.append(text)
 
 
-class Killed(BaseException):
-    """Stands for kill -9."""
-
-
-def events(run: Path) -> list[Any]:
-    """The events of a run's folder, file after file, checksums verified."""
-    from tensorflow.compat.v1.train import summary_iterator
-
-    return [
-        event for path in sorted(run.glob("*tfevents*")) for event in summary_iterator(str(path))
-    ]
-
-
 def scalars(run: Path) -> dict[str, dict[int, float]]:
     """tag -> step -> value, each step once."""
     found: dict[str, Any] = {}
@@ -83,41 +57,12 @@ def scalars(run: Path) -> dict[str, dict[int, float]]:
     return found
 
 
-def hparams(run: Path) -> dict[str, Any]:
-    """tag -> what the HParams plugin keeps there, each once."""
-    parsers = {
-        metadata.EXPERIMENT_TAG: metadata.parse_experiment_plugin_data,
-        metadata.SESSION_START_INFO_TAG: metadata.parse_session_start_info_plugin_data,
-        metadata.SESSION_END_INFO_TAG: metadata.parse_session_end_info_plugin_data,
-    }
-    found = {}
-    for event in events(run):
-        for value in event.summary.value:
-            if value.metadata.plugin_data.plugin_name == "hparams":
-                assert value.tag not in found
-                found[value.tag] = parsers[value.tag](value.metadata.plugin_data.content)
-    return found
-
-
 def texts(run: Path) -> dict[str, str]:
     return {
         value.tag: value.tensor.string_val[0].decode()
         for event in events(run)
         for value in event.summary.value
         if value.metadata.plugin_data.plugin_name == "text"
-    }
-
-
-def change_trial(folder: Path, number: int, **changes: Any) -> None:
-    path = folder / f"trial_{number:04d}" / "trial.json"
-    write_json(path, json.loads(path.read_text()) | changes)
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and not path.name.startswith(".lock")
     }
 
 
@@ -413,10 +358,6 @@ def test_without_the_package_the_error_names_the_extra(
             refused()
 
 
-def outcome(tuner: CrossValidationTuner) -> tuple[pd.DataFrame, pd.DataFrame]:
-    return tuner.results().drop(columns="seconds"), tuner.history()
-
-
 def test_what_else_is_reported_is_passed_on_and_where_to_look_is_said_once(tmp_path: Path) -> None:
     folder, notes = write_regime_1(tmp_path / "a study" / "regime_1", count=1), Notes()
     progress = TensorBoardLogs(tmp_path / "a study", notes)
@@ -426,237 +367,3 @@ def test_what_else_is_reported_is_passed_on_and_where_to_look_is_said_once(tmp_p
         progress.recorded(folder)
     look = f"to watch the searches: tensorboard --logdir '{tmp_path}/a study/{LOGS}'"
     assert notes.told == [("epochs", 3, 1), "hello", look]
-
-
-@pytest.mark.slow
-def test_a_search_with_logs_computes_what_it_does_without(tmp_path: Path) -> None:
-    plain = run_search(tmp_path / "plain", "random")
-    logging = run_search(tmp_path / "logs", "random", progress=TensorBoardLogs(tmp_path / "logs"))
-    for one, other in zip(outcome(plain), outcome(logging), strict=True):
-        pd.testing.assert_frame_equal(one, other, check_exact=True)
-    # As those that are written from its records afterwards.
-    kept = set(files_of(tmp_path / "logs" / LOGS))
-    shutil.rmtree(tmp_path / "logs" / LOGS)
-    write_logs(tmp_path / "logs" / "search")
-    assert set(files_of(tmp_path / "logs" / LOGS)) == kept
-    assert len(kept) == 1 + 2 * (2 + 2)
-
-
-@pytest.mark.slow
-def test_logs_grow_with_every_record(tmp_path: Path) -> None:
-    seen = []
-
-    class Watching(Silent):
-        def recorded(self, project: Path, trial: str | None = None) -> None:
-            logs = tmp_path / LOGS / project.name
-            folds = {str(path.parent.relative_to(logs)) for path in logs.glob("*/fold_*/*")}
-            ended = {
-                path.name
-                for path in logs.glob("*/")
-                if metadata.SESSION_END_INFO_TAG in hparams(path)
-            }
-            seen.append((trial, len(folds), len(ended)))
-
-    run_search(tmp_path, "grid", progress=TensorBoardLogs(tmp_path, Watching()))
-    # The search, then the start, each fold and the end of each trial.
-    assert seen == [
-        (None, 0, 0),
-        *(("0000", folds, 0) for folds in (0, 1, 2)),
-        ("0000", 2, 1),
-        *(("0001", folds, 1) for folds in (2, 3, 4)),
-        ("0001", 4, 2),
-    ]
-
-
-def kill_while_logging(folder: Path, strike: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A search that dies inside the event file of this number, half of it written."""
-    written: list[Path]
-    atomic_write, written = tensorboard.atomic_write, []  # type: ignore[attr-defined]
-
-    @contextlib.contextmanager
-    def dying(path: Path) -> Iterator[IO[bytes]]:
-        if len(written) == strike:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.with_name(".1-ab.part").write_bytes(b"half")
-            raise Killed
-        written.append(path)
-        with atomic_write(path) as stream:
-            yield stream
-
-    with monkeypatch.context() as patch:
-        patch.setattr(tensorboard, "atomic_write", dying)
-        with pytest.raises(Killed):
-            run_search(folder, "grid", max_trials=1, progress=TensorBoardLogs(folder))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "strikes", [(4,), pytest.param((0, 1, 2, 3), marks=pytest.mark.slow)], ids=["last", "others"]
-)
-def test_a_search_killed_while_it_writes_logs_ends_with_all_of_them_once(
-    strikes: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = run_search(tmp_path / "whole", "grid", max_trials=1).history()
-    for strike in strikes:
-        folder = tmp_path / str(strike)
-        kill_while_logging(folder, strike, monkeypatch)
-        tuner = run_search(folder, "grid", max_trials=1, progress=TensorBoardLogs(folder))
-        pd.testing.assert_frame_equal(tuner.history(), whole, check_exact=True)
-        kept = sorted(name.rpartition(".")[0] for name in files_of(folder / LOGS))
-        assert kept == [
-            f"search/{name}events.out.tfevents.{order}"
-            for name, order in (
-                ("", 0),
-                ("trial_0000/", 0),
-                ("trial_0000/", 1),
-                ("trial_0000/fold_0/", 0),
-                ("trial_0000/fold_1/", 0),
-            )
-        ]
-
-
-@pytest.mark.slow
-def test_a_search_that_is_finished_gets_the_logs_that_it_lacks(tmp_path: Path) -> None:
-    run_search(tmp_path, "grid", max_trials=1)
-    assert not (tmp_path / LOGS).exists()
-    tuner = make_tuner(tmp_path, "grid", max_trials=1, progress=TensorBoardLogs(tmp_path))
-    x, y, groups = arrays()
-    tuner.search(x, y, groups, epochs=2, batch_size=16)
-    assert len(files_of(tmp_path / LOGS)) == 1 + 2 + 2
-
-
-@contextlib.contextmanager
-def serving(logs: Path) -> Iterator[Callable[..., Any]]:
-    """TensorBoard, started on a folder; gives what answers its addresses."""
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(logs), "--port", "0"]
-    command += ["--reload_interval", "1"]
-    with (
-        open(logs.parent / "tensorboard.log", "w+") as output,
-        subprocess.Popen(command, stdout=output, stderr=output) as server,
-    ):
-        try:
-            deadline = time.monotonic() + SECONDS_TO_START
-            address = None
-            while address is None:
-                output.seek(0)
-                text = output.read()
-                assert server.poll() is None and time.monotonic() < deadline, text
-                address = next((w for w in text.split() if w.startswith("http://")), None)
-                time.sleep(0.2)
-
-            def ask(path: str, question: dict[str, Any] | None = None) -> Any:
-                request = urllib.request.Request(
-                    f"{address.rstrip('/')}/{path}",
-                    data=None if question is None else json.dumps(question).encode(),
-                    headers={"Content-Type": "application/json"},
-                )
-                with urllib.request.urlopen(request, timeout=300) as answer:
-                    return json.load(answer)
-
-            yield ask
-        finally:
-            server.terminate()
-
-
-def session_groups(ask: Callable[..., Any], runs: int) -> list[dict[str, Any]]:
-    """The trials as the HParams plugin lists them, once TensorBoard has read so many runs."""
-    deadline = time.monotonic() + SECONDS_TO_START
-    while len(ask("data/runs")) < runs:
-        assert time.monotonic() < deadline
-        time.sleep(0.3)
-    statuses = ("SUCCESS", "FAILURE", "RUNNING", "UNKNOWN")
-    question = {
-        "allowedStatuses": [f"STATUS_{status}" for status in statuses],
-        "colParams": [],
-        "startIndex": 0,
-        "sliceSize": 1000,
-    }
-    result: list[dict[str, Any]] = ask("data/plugin/hparams/session_groups", question)[
-        "sessionGroups"
-    ]
-    return result
-
-
-@pytest.mark.slow
-def test_tensorboard_lists_the_trials_with_their_values_and_figures(tmp_path: Path) -> None:
-    write_study(tmp_path / "study")
-    assert write_logs(tmp_path / "study") == tmp_path / "study" / LOGS
-    project = read_project(tmp_path / "study" / "regime_1")
-    rows = results_table(project).set_index("trial")
-    with serving(tmp_path / "study" / LOGS / "regime_1") as ask:
-        groups = session_groups(ask, 1 + 12 * (1 + 3))
-        experiment = ask("data/plugin/hparams/experiment", {"includeMetrics": True})
-        runs = ask("data/runs")
-        tags = ask("data/plugin/scalars/tags")
-        curve = ask("data/plugin/scalars/scalars?run=trial_0003%2Ffold_1&tag=validation%2Fauroc")
-    assert {info["name"] for info in experiment["hparamInfos"]} == set(
-        as_json(project.run)["space"]
-    )
-    (batch_size,) = (i for i in experiment["hparamInfos"] if i["name"] == "batch_size")
-    assert batch_size["domainInterval"] == {"minValue": 16, "maxValue": 2048}
-    assert {"val_auroc", "val_cortex_auroc"} <= {
-        info["name"]["tag"] for info in experiment["metricInfos"]
-    }
-    assert len(groups) == len(rows) == 12
-    for group in groups:
-        search, trial = group["name"].split("/")
-        row = rows.loc[trial]
-        assert search == "regime_1"
-        assert group["hparams"] == {name: row[name] for name in as_json(project.run)["space"]}
-        (session,) = group["sessions"]
-        assert session["status"] == "STATUS_SUCCESS"
-        figures = {value["name"]["tag"]: value for value in session["metricValues"]}
-        for tag in ("val_auroc", "val_cortex_auroc", "val_auroc_std", "view_only_auroc"):
-            assert figures[tag]["value"] == pytest.approx(row[tag], rel=1e-6)
-        assert figures["val_auroc"]["trainingStep"] == row["epoch"]
-    assert {"trial_0000", "trial_0011", "trial_0011/fold_2"} <= set(runs)
-    assert "validation/cortex_auroc" in tags["trial_0003/fold_1"]
-    assert [step for _, step, _ in curve] == list(range(EPOCHS))
-    expected = [curve_value("auroc", 3, 1, epoch) for epoch in range(EPOCHS)]
-    assert [value for _, _, value in curve] == pytest.approx(expected, rel=1e-6)
-
-
-@pytest.mark.slow
-def test_tensorboard_on_a_whole_study_keeps_the_trials_of_its_searches_apart(
-    tmp_path: Path,
-) -> None:
-    folder = write_regime_1(tmp_path / "study" / "regime_1")
-    change_trial(folder, 11, status="FAILED", message="out of memory", score=None)
-    write_regime_2(tmp_path / "study" / "regime_2")
-    write_logs(tmp_path / "study")
-    with serving(tmp_path / "study" / LOGS) as ask:
-        found = session_groups(ask, 2 + (12 + 6) * (1 + 3))
-    groups = {group["name"]: group["sessions"][0] for group in found}
-    assert len(groups) == 12 + 6
-    assert groups["regime_1/0011"]["status"] == "STATUS_FAILURE"
-    assert groups["regime_2/0000"]["status"] == "STATUS_SUCCESS"
-
-
-@pytest.mark.slow
-def test_tensorboard_shows_what_is_written_while_it_runs(tmp_path: Path) -> None:
-    folder = write_regime_1(tmp_path / "regime_1", count=2)
-    ended = json.loads((folder / "trial_0001" / "trial.json").read_text())
-    change_trial(folder, 1, status="RUNNING", score=None, best_step=None)
-    later = [folder / "trial_0001" / f"fold_{fold}.json" for fold in (1, 2)]
-    kept = {path: path.read_bytes() for path in later}
-    for path in later:
-        path.unlink()
-    progress = TensorBoardLogs(tmp_path)
-    progress.recorded(folder)
-    with serving(tmp_path / LOGS) as ask:
-        first = {g["name"]: g["sessions"][0] for g in session_groups(ask, 1 + (1 + 3) + (1 + 1))}
-        assert first["regime_1/0001"]["status"] == "STATUS_UNKNOWN"
-        assert first["regime_1/0001"]["metricValues"] == []
-        for path, content in kept.items():
-            path.write_bytes(content)
-        change_trial(folder, 1, **ended)
-        progress.recorded(folder, "0001")
-        deadline = time.monotonic() + SECONDS_TO_START
-        while time.monotonic() < deadline:
-            then = {g["name"]: g["sessions"][0] for g in session_groups(ask, 1 + 2 * (1 + 3))}
-            if then["regime_1/0001"]["status"] == "STATUS_SUCCESS":
-                break
-            time.sleep(0.3)
-    assert then["regime_1/0001"]["status"] == "STATUS_SUCCESS"
-    figures = {v["name"]["tag"]: v["value"] for v in then["regime_1/0001"]["metricValues"]}
-    assert figures["val_auroc"] == pytest.approx(ended["score"], rel=1e-6)

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from narrowing import as_json
-from report_studies import write_nested, write_noise, write_regime_1
+from report_repeats import write_nested, write_noise
+from report_searches import write_regime_1
 from rich.console import Console, Group
 
 from rust_tuner.analysis.noise import noise_spread

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from judged_searches import of_the_view, phantom_rows, skilled, write_judged_search
 from narrowing import not_none
-from report_studies import write_project
+from report_searches import write_project
 from rich.console import Console
 from studies import StudyFolder
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from report_studies import write_regime_1
+from report_searches import write_regime_1
 from studies import StudyFolder
 
 from rust_tuner.files import read_json

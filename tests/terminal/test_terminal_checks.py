@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from report_studies import write_regime_1
+from report_searches import write_regime_1
 from rich.text import Text
 
 from rust_tuner.records.checks import CheckRecord, Verdict, searches_seen, write_checks

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from narrowing import not_none
-from report_studies import holdout_record, holdout_record_of, make_predictions, plain, write_study
+from report_predictions import holdout_record, holdout_record_of, make_predictions, plain
+from report_studies import write_study
 from rich.console import Console
 
 from rust_tuner.analysis.against_view import Standing, holdout_standings

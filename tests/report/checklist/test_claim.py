@@ -6,14 +6,9 @@ from pathlib import Path
 
 import pytest
 from narrowing import not_none
-from report_studies import (
-    holdout_record,
-    make_predictions,
-    study_record,
-    write_json,
-    write_regime_1,
-    write_study,
-)
+from report_predictions import holdout_record, make_predictions
+from report_searches import write_json, write_regime_1
+from report_studies import study_record, write_study
 
 from rust_tuner.analysis.assessment import as_predictions, figures_table
 from rust_tuner.files import read_json

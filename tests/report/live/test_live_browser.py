@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from browser import Page, find_browser
-from report_studies import study_record, write_json, write_regime_1, write_trial
+from report_searches import write_json, write_regime_1, write_trial
+from report_studies import study_record
 
 from rust_tuner.report.live import server as live
 from rust_tuner.report.live.server import LiveServer

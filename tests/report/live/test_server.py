@@ -17,13 +17,8 @@ from urllib.parse import quote, urlsplit
 import pytest
 from lock_holders import other_holder
 from narrowing import not_none
-from report_studies import (
-    study_record,
-    write_json,
-    write_regime_1,
-    write_regime_2,
-    write_trial,
-)
+from report_searches import write_json, write_regime_1, write_regime_2, write_trial
+from report_studies import study_record
 
 from rust_tuner.errors import StorageError
 from rust_tuner.files import read_json

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from report_studies import write_regime_1
+from report_searches import write_regime_1
 
 from rust_tuner.files import read_json, write_json
 from rust_tuner.records.folder import read_study

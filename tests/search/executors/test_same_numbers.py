@@ -4,7 +4,7 @@ import platform
 import re
 
 import pytest
-from report_studies import write_regime_1
+from report_searches import write_regime_1
 
 from rust_tuner.errors import SearchError
 from rust_tuner.models.runtime import versions

@@ -1,0 +1,75 @@
+"""A first model on several devices shares its batches and learns the same as on one."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from narrowing import as_json
+
+from rust_tuner.records.baselines import BASELINES, read_baselines
+from rust_tuner.records.trial_tables import history_table
+
+LENET, *_ = BASELINES
+
+
+SEVERAL_DEVICES = """
+import sys
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from rust_tuner import Protocol, load_manifest, make_folds, run_baselines, split_holdout
+from rust_tuner.models import hypermodels
+manifest, directory, num_devices, *settings = sys.argv[1:]
+if num_devices == "2":
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    hypermodels._num_gpus = lambda: 2
+    hypermodels._on_all_gpus = strategy.scope
+development, _ = split_holdout(load_manifest(manifest), seed=0)
+for setting in settings:
+    batch_size, loss = setting.split()
+    protocol = Protocol.study(
+        image_size=75,
+        baseline_folds=2,
+        baseline_epochs=2,
+        baseline_batch_size=int(batch_size),
+        flips="none",
+        masked_loss=loss == "masked",
+    )
+    folder = f"{directory}/{setting}"
+    run_baselines(development, folder, models=["lenet1998"], protocol=protocol, cache=folder)
+"""
+# A fold trains on 11 radiographs: in batches of 8 and 3, 7 and 4, 10 and 1.
+SETTINGS = ("8 masked", "7 published", "10 published")
+
+
+@pytest.fixture(scope="module")
+def on_devices(phantom_manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """LeNet of each setting, on one device and on two; a process each."""
+    folders = {num_devices: tmp_path_factory.mktemp("devices") for num_devices in (1, 2)}
+    for num_devices, folder in folders.items():
+        code = [sys.executable, "-W", "ignore", "-c", SEVERAL_DEVICES, str(phantom_manifest)]
+        command = [*code, str(folder), str(num_devices), *SETTINGS]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    return folders
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_several_devices_share_a_batch_and_learn_the_same(
+    on_devices: dict[int, Path], setting: str
+) -> None:
+    curves = []
+    for num_devices, folder in on_devices.items():
+        project = read_baselines(folder / setting)[LENET]
+        assert as_json(project.run)["subject"]["num_replicas"] == num_devices
+        curves.append(history_table(project).query("metric == 'loss'"))
+    one, two = curves
+    assert list(one["split"]) == list(two["split"])
+    ours, theirs = (np.asarray(c.query("split == 'validation'")["value"]) for c in (two, one))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+    # Keras's mean over an epoch takes a batch for as many rows as it was filled up to.
+    np.testing.assert_allclose(two["value"], one["value"], rtol=0.05)
+    assert one["value"].nunique() == 8
