@@ -4,12 +4,14 @@ import dataclasses
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
-from study_files import PROTOCOL
+from study_files import PROTOCOL, write_study_file
 
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.errors import ImageError, ResumeError, SplitError
 from rust_tuner.records.model import Weights
+from rust_tuner.records.private import IMAGES_FILE, PRIVATE, keeping_key, make_key, named
 from rust_tuner.records.study import StudyFile
 from rust_tuner.records.study_changes import (
     refuse_other_choices,
@@ -61,12 +63,44 @@ def test_settled_choices_are_refused_with_a_table_and_those_of_searches_are_not(
         refuse_other_choices(file, dataclasses.replace(PROTOCOL, weights="random"))
 
 
+def test_a_file_of_weights_is_the_same_by_its_absolute_path(
+    folder: Path, radiographs: Radiographs, tmp_path: Path
+) -> None:
+    (folder / STUDY_FILE).unlink()
+    relative = dataclasses.replace(PROTOCOL, weights="net.h5")
+    write_study_file(folder, radiographs, tmp_path / "manifest.csv", protocol=relative)
+    file = StudyFile(folder)
+    file.record_weights(Weights(asked="net.h5", sha256="abc"), "net.h5")
+    absolute = str(Path("net.h5").resolve())
+    refuse_other_choices(file, dataclasses.replace(PROTOCOL, weights=absolute))
+
+
 def test_the_same_radiographs_of_another_manifest_are_taken_and_its_path_noted(
     folder: Path, radiographs: Radiographs, tmp_path: Path
 ) -> None:
     file = StudyFile(folder)
     refuse_other_radiographs(file, radiographs.subset([3, 1, 0, 2]), tmp_path / "moved.csv")
     assert StudyFile(folder).manifest == tmp_path / "moved.csv"
+
+
+def test_a_hashed_study_keeps_the_path_and_the_rows_of_its_manifest_with_its_key(
+    folder: Path, radiographs: Radiographs, tmp_path: Path
+) -> None:
+    key = make_key(folder, "../manifest.csv")
+    (folder / STUDY_FILE).unlink()
+    with keeping_key(folder, key):
+        write_study_file(folder, named(radiographs, key), tmp_path / "manifest.csv", key=key)
+    file = StudyFile(folder)
+    with pytest.raises(ResumeError, match="hashes of patient ids, so it cannot be resumed with"):
+        refuse_other_choices(file, PROTOCOL, plain_ids=True)
+    other_order = named(radiographs.subset([3, 1, 0, 2]), key)
+    refuse_other_radiographs(file, other_order, tmp_path / "moved.csv")
+    assert StudyFile(folder).manifest == tmp_path / "moved.csv"
+    assert "moved.csv" not in (folder / STUDY_FILE).read_text()
+    images = pd.read_csv(folder / PRIVATE / IMAGES_FILE)
+    assert list(images["image"]) == list(map(str, other_order.images))
+    with pytest.raises(ResumeError, match="prepared from the manifest that .*, and the manifest"):
+        refuse_other_radiographs(file, other_order.subset([0]), tmp_path / "Oberhuber.csv")
 
 
 def test_other_radiographs_are_refused_with_their_numbers(
