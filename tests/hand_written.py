@@ -13,7 +13,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from rust_tuner import CrossValidationTuner, GridSearchOracle
 from rust_tuner.models.fold_batches import FoldPlace
-from rust_tuner.models.runtime import number_names_from_scratch
+from rust_tuner.models.keras_state import number_names_from_scratch
 from rust_tuner.models.seeding import seeded_weights
 from rust_tuner.progress import Silent
 

@@ -317,25 +317,6 @@ def new_garbage_collected() -> Iterator[None]:
             gc.unfreeze()
 
 
-def clear_session() -> None:
-    """Clear Keras's session, but keep the precision that the user has set."""
-    policy = keras.config.dtype_policy()
-    keras.utils.clear_session()
-    keras.config.set_dtype_policy(policy)
-
-
-def number_names_from_scratch() -> None:
-    """Reset the numbers that Keras appends to layers and metrics without a name.
-
-    Otherwise the same model may have a metric `auc` or `auc_2`. Keras has no public function that
-    resets nothing else; if a version has moved this one, the readers of records compensate for it.
-    """
-    with contextlib.suppress(ImportError):
-        from keras.src.utils.naming import reset_uids
-
-        reset_uids()
-
-
 def versions() -> dict[str, str]:
     """The versions that affect the last digits of a score."""
     names = ["rust-tuner", "keras", "keras-tuner", "numpy", keras.backend.backend()]

@@ -14,15 +14,9 @@ import numpy as np
 from rust_tuner.files import sha256_of_json
 from rust_tuner.models.described import Description, describe_model
 from rust_tuner.models.fold_batches import FoldPlace, IntArray
+from rust_tuner.models.keras_state import build_at, clear_session, users_layers_kept
 from rust_tuner.models.metric_elements import by_element
-from rust_tuner.models.runtime import (
-    MemoryOf,
-    clear_session,
-    new_garbage_collected,
-    number_names_from_scratch,
-    variables_of,
-)
-from rust_tuner.models.seeding import seeded_weights
+from rust_tuner.models.runtime import MemoryOf, new_garbage_collected, variables_of
 from rust_tuner.search.failures import fails_the_trial
 from rust_tuner.search.subjects import Subject
 
@@ -76,16 +70,14 @@ def build_once(
         with_description: whether to describe the model; if not, the description is empty.
     """
     try:
-        with new_garbage_collected():
-            number_names_from_scratch()
-            with seeded_weights(place):
-                model = subject.build(hp, None)
-                built = BuiltOnce({}, None)
-                if with_description:
-                    built = BuiltOnce(describe_model(model), _sha256_of_shapes(model))
-                if with_metrics:
-                    names, every, shape = _metric_names(model, subject)
-                    built = BuiltOnce(built.description, built.shapes, every, names, shape)
+        with users_layers_kept(), new_garbage_collected():
+            model = build_at(place, lambda: subject.build(hp, None))
+            built = BuiltOnce({}, None)
+            if with_description:
+                built = BuiltOnce(describe_model(model), _sha256_of_shapes(model))
+            if with_metrics:
+                names, every, shape = _metric_names(model, subject)
+                built = BuiltOnce(built.description, built.shapes, every, names, shape)
             memory = MemoryOf(variables_of(model))
             del model
             clear_session()

@@ -13,12 +13,14 @@ from rust_tuner.metrics import macro_aurocs
 from rust_tuner.models.compiled_once import CompiledOnce
 from rust_tuner.models.described import ensure_built
 from rust_tuner.models.fold_batches import IntArray, Metrics, TrainingData
+from rust_tuner.models.keras_state import users_layers_kept
 from rust_tuner.search.fold_runs import run_folds
 from rust_tuner.search.mean_curves import CrossValidation
 
 FoldList = tuple[tuple[IntArray, IntArray], ...]
 
 
+@users_layers_kept()
 def cross_validate(
     build_model: Callable[[], keras.Model],
     x: npt.NDArray[Any],

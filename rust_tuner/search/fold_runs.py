@@ -16,16 +16,14 @@ from rust_tuner.models.fold_curves import FoldCurves
 from rust_tuner.models.fold_parallel import FoldParallelTrainer
 from rust_tuner.models.fold_rows import FoldRows
 from rust_tuner.models.fold_training import RunningPredictions, train_fold
+from rust_tuner.models.keras_state import build_at, clear_session
 from rust_tuner.models.runtime import (
     MemoryOf,
-    clear_session,
     new_garbage_collected,
-    number_names_from_scratch,
     run_first_operation,
     variables_of,
 )
 from rust_tuner.models.schedules import batch_sizes, steps_per_epoch
-from rust_tuner.models.seeding import seeded_weights
 from rust_tuner.models.trained_here import trained_here
 from rust_tuner.progress import Silent, Task
 from rust_tuner.records.folds import TOGETHER, FoldRecord, FoldStore
@@ -123,12 +121,11 @@ def run_folds(
                 running = None
                 if keep_running:
                     running = RunningPredictions((len(training), data.targets.shape[1]))
-                number_names_from_scratch()
                 fold_data = data if data_of is None else data_of(fold)
-                with seeded_weights(place):
-                    own_inputs = () if data_of is None else (fold_data.inputs,)
-                    build = functools.partial(build_model, running, *own_inputs)
-                    model = build() if compiled is None else compiled.model_of(build)
+                own_inputs = () if data_of is None else (fold_data.inputs,)
+                build = functools.partial(build_model, running, *own_inputs)
+                build = functools.partial(build_at, place, build)
+                model = build() if compiled is None else compiled.model_of(build)
                 shared: dict[str, Any] = {
                     "epochs": epochs,
                     "place": place,
@@ -215,9 +212,7 @@ def run_folds_together(
     ]
 
     def head(fold: int) -> keras.Model:
-        number_names_from_scratch()
-        with seeded_weights(rows[fold].place):
-            return build_model()
+        return build_at(rows[fold].place, build_model)
 
     shared: dict[str, Any] = {
         "epochs": epochs,

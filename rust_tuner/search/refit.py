@@ -17,9 +17,9 @@ from rust_tuner.errors import SearchError
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_batches import FoldPlace, TrainingData
 from rust_tuner.models.fold_training import train_all, train_fold
-from rust_tuner.models.runtime import number_names_from_scratch, run_first_operation
+from rust_tuner.models.keras_state import build_at, users_layers_kept
+from rust_tuner.models.runtime import run_first_operation
 from rust_tuner.models.schedules import batch_sizes, steps_per_epoch
-from rust_tuner.models.seeding import seeded_weights
 from rust_tuner.records.folds import FoldRecord
 from rust_tuner.search.run_state import Run
 from rust_tuner.search.trial_training import choices_of
@@ -28,6 +28,7 @@ from rust_tuner.search.trial_training import choices_of
 _TOLERANCE = 1e-3
 
 
+@users_layers_kept()
 def refit(run: Run, trial: Trial) -> tuple[keras.Model, Callable[[Any], AnyRows] | None]:
     """Train a model on all rows with the values of a trial, for as many epochs as its score has.
 
@@ -77,6 +78,7 @@ def refit(run: Run, trial: Trial) -> tuple[keras.Model, Callable[[Any], AnyRows]
     return model, apply
 
 
+@users_layers_kept()
 def train_fold_models(
     run: Run, trial: Trial, *, say: Callable[[str], None] = lambda text: None
 ) -> list[keras.Model]:
@@ -187,12 +189,9 @@ def _refuse_own_fit(run: Run) -> None:
 
 
 def _built(run: Run, trial: Trial, place: FoldPlace, data: TrainingData) -> keras.Model:
-    number_names_from_scratch()
     hp = trial.hyperparameters.copy()
-    with seeded_weights(place):
-        if run.subject.preparation is None:
-            return run.subject.build(hp, None)
-        return run.subject.build(hp, None, data.inputs)
+    own_inputs = () if run.subject.preparation is None else (data.inputs,)
+    return build_at(place, lambda: run.subject.build(hp, None, *own_inputs))
 
 
 def _records(run: Run, trial: Trial) -> list[FoldRecord]:

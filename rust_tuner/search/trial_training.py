@@ -17,6 +17,7 @@ from rust_tuner.models.fold_arrays import ArraysTogether
 from rust_tuner.models.fold_parallel import FoldParallelTrainer
 from rust_tuner.models.fold_plan import MixedFolds
 from rust_tuner.models.fold_training import RunningPredictions
+from rust_tuner.models.keras_state import users_layers_kept
 from rust_tuner.records.folds import FoldRecord, FoldStore, one_by_one, reason_of
 from rust_tuner.search.adopted import adopted, save_all
 from rust_tuner.search.fold_runs import run_folds, run_folds_together
@@ -68,6 +69,7 @@ def choices_of(
     return epochs_of({}, epochs), batch_size_of({}, batch_size)
 
 
+@users_layers_kept()
 def cross_validated(
     tuner: keras_tuner.Tuner,
     run: Run,

@@ -18,6 +18,7 @@ from rust_tuner.analysis.stopped import rungs_note
 from rust_tuner.errors import SearchError
 from rust_tuner.files import empty_folder, write_json
 from rust_tuner.locks import hold_lock
+from rust_tuner.models.keras_state import users_layers_kept
 from rust_tuner.models.runtime import start_backend
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.records.run import run_if_whole
@@ -276,6 +277,7 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
             about=about,
         )
 
+    @users_layers_kept()
     def search_subject(
         self,
         subject: Subject,

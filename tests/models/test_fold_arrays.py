@@ -17,7 +17,7 @@ from rust_tuner.models.fold_curves import FoldCurves
 from rust_tuner.models.fold_plan import MixedFolds
 from rust_tuner.models.fold_rows import FoldRows
 from rust_tuner.models.fold_training import train_fold
-from rust_tuner.models.runtime import number_names_from_scratch
+from rust_tuner.models.keras_state import number_names_from_scratch
 from rust_tuner.models.schedules import batch_sizes
 from rust_tuner.models.seeding import seeded_weights
 

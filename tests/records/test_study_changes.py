@@ -99,7 +99,7 @@ def test_a_hashed_study_keeps_the_path_and_the_rows_of_its_manifest_with_its_key
     assert "moved.csv" not in (folder / STUDY_FILE).read_text()
     images = pd.read_csv(folder / PRIVATE / IMAGES_FILE)
     assert list(images["image"]) == list(map(str, other_order.images))
-    with pytest.raises(ResumeError, match="prepared from the manifest that .*, and the manifest"):
+    with pytest.raises(ResumeError, match=r"prepared from the manifest that .*, and the manifest"):
         refuse_other_radiographs(file, other_order.subset([0]), tmp_path / "Oberhuber.csv")
 
 

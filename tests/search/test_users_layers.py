@@ -1,0 +1,161 @@
+"""Layers that a user makes once and puts into the model of every fold: each fold starts alike."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from rust_tuner import CrossValidationTuner, RandomSearchOracle, cross_validate
+from rust_tuner.errors import SearchError
+from rust_tuner.search.cross_validation import CrossValidation
+
+Numbers = npt.NDArray[np.float32]
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(36, 5)).astype("float32")
+Y = (X[:, :1] + 0.5 * RNG.normal(size=(36, 1)) > 0).astype("float32")
+FOLDS = [(np.flatnonzero(np.arange(36) % 3 != f), np.arange(f, 36, 3)) for f in range(3)]
+START = RNG.normal(size=(5, 4)).astype("float32")
+
+
+def backbone(**options: object) -> keras.Layer:
+    # An initializer without a seed, so that those of other layers do not depend on it.
+    layer = keras.layers.Dense(4, "tanh", kernel_initializer="zeros", **options)
+    layer.build((None, 5))
+    layer.set_weights([START, np.zeros(4, "float32")])
+    return layer
+
+
+def model_on(layer: keras.Layer, *, functional: bool = False) -> keras.Model:
+    if functional:
+        inputs = keras.Input((5,))
+        model = keras.Model(inputs, keras.layers.Dense(1, "sigmoid")(layer(inputs)))
+    else:
+        model = keras.Sequential([keras.Input((5,)), layer, keras.layers.Dense(1, "sigmoid")])
+    model.compile(keras.optimizers.Adam(0.1), "binary_crossentropy")
+    return model
+
+
+def validated(build: Callable[[], keras.Model]) -> CrossValidation:
+    return cross_validate(build, X, Y, FOLDS, epochs=3, batch_size=8)
+
+
+@pytest.mark.parametrize("functional", [False, True])
+def test_a_trained_layer_starts_each_fold_with_its_own_weights(functional: bool) -> None:
+    shared = backbone()
+    of_shared = validated(lambda: model_on(shared, functional=functional))
+    # A layer of another name, as its name may be that of the last layer.
+    apart = validated(lambda: model_on(backbone(name="own"), functional=functional))
+    for fold, expected in zip(of_shared.folds, apart.folds, strict=True):
+        np.testing.assert_array_equal(fold.predictions, expected.predictions)
+    np.testing.assert_array_equal(shared.kernel, START)
+
+
+def search_on(layer: keras.Layer, folder: Path, *, one_by_one: bool = False) -> list[float]:
+    def build(hp: keras.Model) -> keras.Model:
+        hp.Float("unused", 0, 1)
+        model = model_on(layer)
+        model.run_eagerly = one_by_one
+        return model
+
+    tuner = CrossValidationTuner(
+        build,
+        RandomSearchOracle("val_auroc", max_trials=2, seed=0),
+        directory=folder,
+        project_name="search",
+        cv=3,
+    )
+    tuner.search(X, Y, epochs=2, batch_size=8, verbose=0)
+    return [trial.score for trial in tuner.oracle.trials.values()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_trials_of_a_search_start_with_the_users_own_weights(
+    tmp_path: Path, one_by_one: bool
+) -> None:
+    shared = backbone()
+    first = search_on(shared, tmp_path / "a", one_by_one=one_by_one)
+    np.testing.assert_array_equal(shared.kernel, START)
+    assert search_on(shared, tmp_path / "b", one_by_one=one_by_one) == first
+    assert search_on(backbone(), tmp_path / "c", one_by_one=one_by_one) == first
+
+
+def test_one_compiled_model_for_all_folds_is_refused() -> None:
+    model = model_on(backbone())
+    with pytest.raises(SearchError, match="make and compile a new model in build"):
+        validated(lambda: model)
+    np.testing.assert_array_equal(model.layers[0].kernel, START)
+
+
+def test_one_model_that_build_compiles_again_starts_each_fold_alike() -> None:
+    model = model_on(backbone())
+    last = model.layers[-1].get_weights()
+
+    def again() -> keras.Model:
+        model.compile(keras.optimizers.Adam(0.1), "binary_crossentropy")
+        return model
+
+    def anew() -> keras.Model:
+        other = model_on(backbone())
+        other.layers[-1].set_weights(last)
+        return other
+
+    for fold, expected in zip(validated(again).folds, validated(anew).folds, strict=True):
+        np.testing.assert_array_equal(fold.predictions, expected.predictions)
+
+
+def test_weights_that_build_sets_in_a_shared_layer_count() -> None:
+    shared = backbone()
+
+    def build() -> keras.Model:
+        shared.set_weights([2 * START, np.ones(4, "float32")])
+        return model_on(shared)
+
+    def anew() -> keras.Model:
+        layer = backbone(name="own")
+        layer.set_weights([2 * START, np.ones(4, "float32")])
+        return model_on(layer)
+
+    for fold, expected in zip(validated(build).folds, validated(anew).folds, strict=True):
+        np.testing.assert_array_equal(fold.predictions, expected.predictions)
+
+
+def test_a_layer_made_after_a_search_has_a_name_of_its_own() -> None:
+    before = keras.layers.Dense(1)
+    validated(lambda: model_on(backbone()))
+    after = keras.layers.Dense(1)
+    assert after.name != before.name
+    keras.Sequential([keras.Input((5,)), before, after])
+
+
+def test_a_name_that_the_user_gives_twice_is_the_users_error() -> None:
+    calls = []
+
+    def build() -> keras.Model:
+        calls.append(1)
+        return keras.Sequential([keras.layers.Dense(1, name="own") for _ in range(2)])
+
+    with pytest.raises(ValueError, match="should have unique names"):
+        validated(build)
+    assert len(calls) == 2
+
+
+def test_what_the_user_has_set_in_keras_stays() -> None:
+    class Own(keras.layers.Layer):  # type: ignore[misc]
+        def call(self, inputs: Numbers) -> Numbers:
+            return inputs
+
+    def build() -> keras.Model:
+        keras.layers.deserialize({"class_name": "Own", "config": {}})
+        return model_on(backbone())
+
+    keras.config.disable_interactive_logging()
+    try:
+        with keras.saving.custom_object_scope({"Own": Own}):
+            validated(build)
+        assert not keras.config.is_interactive_logging_enabled()
+    finally:
+        keras.config.enable_interactive_logging()
