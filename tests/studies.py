@@ -1,12 +1,10 @@
-"""Where a study that several tests share lies, and a smaller set from a shared one."""
+"""Where a study that several tests share lies."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from rust_tuner import Protocol, Radiographs, Study
+from rust_tuner import Protocol, Study
 
 
 @dataclass(frozen=True)
@@ -19,10 +17,3 @@ class StudyFolder:
 
     def open(self, protocol: Protocol | None = None, **options: Any) -> Study:
         return Study(self.directory, protocol=protocol, cache=self.cache, **options)
-
-
-def first_patients(radiographs: Radiographs, count: int) -> Radiographs:
-    """The radiographs of the first patients of the manifest, in their order."""
-    patients = radiographs.table["patient_id"]
-    kept = patients.isin(patients.unique()[:count])
-    return radiographs.subset(np.flatnonzero(kept))
