@@ -1,10 +1,12 @@
-"""Where a study that several tests share lies."""
+"""Where a study that several tests share lies, and a smaller set from a shared one."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rust_tuner import Protocol, Study
+import numpy as np
+
+from rust_tuner import Protocol, Radiographs, Study
 
 
 @dataclass(frozen=True)
@@ -17,3 +19,10 @@ class StudyFolder:
 
     def open(self, protocol: Protocol | None = None, **options: Any) -> Study:
         return Study(self.directory, protocol=protocol, cache=self.cache, **options)
+
+
+def first_patients(radiographs: Radiographs, count: int) -> Radiographs:
+    """The radiographs of the first patients of the manifest, in their order."""
+    patients = radiographs.table["patient_id"]
+    kept = patients.isin(patients.unique()[:count])
+    return radiographs.subset(np.flatnonzero(kept))

@@ -62,10 +62,9 @@ def test_final_looks_once_and_then_shows_what_it_found(
 
     images = sorted((phantom_manifest.parent / "images").iterdir())[:2]
     model = study / "final" / "model.keras"
-    shown = run("predict", model, *images, "--pairs")
+    shown = run("predict", model, *images, "--pairs", "--csv", tmp_path / "scores.csv")
     assert "Research use only" in shown.stderr
     assert all(name in shown.stdout for name in CORTICES)
-    run("predict", model, *images, "--csv", tmp_path / "scores.csv")
     scores = pd.read_csv(tmp_path / "scores.csv")
     table = pd.read_csv(study / "final" / "predictions.csv")
     both = [str(path) for path in images if str(path) in set(table["image"])]
@@ -115,10 +114,10 @@ def test_a_first_model_is_trained_shown_and_not_trained_again(
 
 @pytest.mark.slow
 def test_final_takes_folds_and_epochs_and_keeps_them(
-    finished_copy: StudyFolder, monkeypatch: pytest.MonkeyPatch
+    final_copy: StudyFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("RUST_TUNER_CACHE", str(finished_copy.cache))
-    study = finished_copy.directory
+    without_inception(monkeypatch)
+    study = final_copy.directory
     run("final", study, "--folds", 2, "--epochs", 1)
     project = read_project(study / "final" / "cross_validation")
     assert (as_json(project.run)["subject"]["num_folds"], project.run["epochs"]) == (2, 1)
@@ -168,8 +167,9 @@ def event_files(study: Path) -> set[Path]:
 
 @pytest.mark.slow
 def test_a_step_keeps_tensorboard_logs_where_asked_and_a_command_writes_them_later(
-    final_copy: StudyFolder, tmp_path: Path
+    final_copy: StudyFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    without_inception(monkeypatch)
     study = final_copy.directory
     shown = run("tensorboard", study)
     next_command = shown.stderr.splitlines()[-1]
