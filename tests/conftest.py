@@ -178,12 +178,12 @@ def phantom_manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def many_phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The manifest of hundreds of radiographs of 200 patients; not to be written to.
+    """The manifest of hundreds of radiographs of 180 patients; not to be written to.
 
     The first patients of a set are those of a smaller one: a test takes as many as it needs.
     """
     folder = made_once(
-        tmp_path_factory, "many", lambda folder: write_phantoms(folder, patients=200, seed=3)
+        tmp_path_factory, "many", lambda folder: write_phantoms(folder, patients=180, seed=3)
     )
     return folder / "manifest.csv"
 

@@ -1,7 +1,6 @@
 """The commands around the searches: first models, final model, prediction, report, all in one."""
 
 import json
-import os
 import random
 import shlex
 import shutil
@@ -15,12 +14,14 @@ import pandas as pd
 import pytest
 from command import run
 from narrowing import as_json
-from stand_ins import backbone_stand_in
+from stand_ins import without_inception
 from studies import StudyFolder
 
 from rust_tuner import Protocol, Study
+from rust_tuner.cli import whole_run
 from rust_tuner.files import read_json
 from rust_tuner.labels import CORTICES
+from rust_tuner.protocol import SMALL_SCALE
 from rust_tuner.records.project import read_project
 
 TREE = (
@@ -61,10 +62,9 @@ def test_final_looks_once_and_then_shows_what_it_found(
 
     images = sorted((phantom_manifest.parent / "images").iterdir())[:2]
     model = study / "final" / "model.keras"
-    shown = run("predict", model, *images, "--pairs")
+    shown = run("predict", model, *images, "--pairs", "--csv", tmp_path / "scores.csv")
     assert "Research use only" in shown.stderr
     assert all(name in shown.stdout for name in CORTICES)
-    run("predict", model, *images, "--csv", tmp_path / "scores.csv")
     scores = pd.read_csv(tmp_path / "scores.csv")
     table = pd.read_csv(study / "final" / "predictions.csv")
     both = [str(path) for path in images if str(path) in set(table["image"])]
@@ -114,10 +114,10 @@ def test_a_first_model_is_trained_shown_and_not_trained_again(
 
 @pytest.mark.slow
 def test_final_takes_folds_and_epochs_and_keeps_them(
-    finished_copy: StudyFolder, monkeypatch: pytest.MonkeyPatch
+    final_copy: StudyFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("RUST_TUNER_CACHE", str(finished_copy.cache))
-    study = finished_copy.directory
+    without_inception(monkeypatch)
+    study = final_copy.directory
     run("final", study, "--folds", 2, "--epochs", 1)
     project = read_project(study / "final" / "cross_validation")
     assert (as_json(project.run)["subject"]["num_folds"], project.run["epochs"]) == (2, 1)
@@ -131,8 +131,8 @@ def test_a_study_on_a_prepared_folder_uses_the_weights_that_are_asked_for(
 ) -> None:
     monkeypatch.setenv("RUST_TUNER_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("RUST_TUNER_WEIGHTS", raising=False)
-    # Which weights are used does not depend on what the end-to-end model trains.
-    monkeypatch.setattr("rust_tuner.models.architectures.build_backbone", backbone_stand_in)
+    asked = without_inception(monkeypatch)
+    monkeypatch.setattr(whole_run.WholeRun, "measure", lambda self: None)
     study = tmp_path / "study"
     protocol = Protocol.study(
         image_size=75,
@@ -148,12 +148,16 @@ def test_a_study_on_a_prepared_folder_uses_the_weights_that_are_asked_for(
         final_epochs=1,
     )
     Study(study, phantom_manifest, protocol).prepare()
-    shown = run("study", study, "--weights", "random")
+    # A study's own reports are in the test of a whole study below; one is enough here.
+    shown = run("study", study, "--weights", "random", "--skip", "report")
+    run("report", study)
     # Without a network ImageNet's model is left out, and said to be.
     assert "inceptionv3_imagenet is left out" in shown.stderr
     assert (study / "report" / "index.html").is_file()
     for project in ("regime_1", "regime_2", "final/cross_validation"):
         assert as_json(read_project(study / project).run)["subject"]["weights"]["asked"] == "random"
+    # Whatever was built, for features and for models, was built from these.
+    assert {weights.asked for weights in asked} == {"random"}
 
 
 def event_files(study: Path) -> set[Path]:
@@ -163,8 +167,9 @@ def event_files(study: Path) -> set[Path]:
 
 @pytest.mark.slow
 def test_a_step_keeps_tensorboard_logs_where_asked_and_a_command_writes_them_later(
-    final_copy: StudyFolder, tmp_path: Path
+    final_copy: StudyFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    without_inception(monkeypatch)
     study = final_copy.directory
     shown = run("tensorboard", study)
     next_command = shown.stderr.splitlines()[-1]
@@ -195,38 +200,43 @@ def test_logs_without_their_package_are_refused_before_anything_is_done(
     assert not study.exists()
 
 
-# The command at a scale that is smaller yet; its end-to-end model has a stand-in for InceptionV3,
-# whose training takes minutes.
+# The command at a scale that is smaller yet, and with a stand-in for InceptionV3, whose training
+# takes minutes.
+LESS = {
+    "epochs": 2,
+    "trials": 3,
+    "learning_rates": (1e-2, 1e-3),
+    "epsilons": (1e-7,),
+    "baseline_epochs": 1,
+    "final_folds": 3,
+    "final_epochs": 2,
+}
 PROGRAM = f"""
 import sys
 from rust_tuner import protocol
-protocol.SMALL_SCALE.update(
-    epochs=2, trials=4, learning_rates=(1e-2, 1e-3), epsilons=(1e-7,), baseline_epochs=1,
-    final_folds=3, final_epochs=2
-)
+protocol.SMALL_SCALE.update({LESS!r})
 from rust_tuner.cli.app import main
-from rust_tuner.models import architectures
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
-from stand_ins import backbone_stand_in
-architectures.build_backbone = backbone_stand_in
+import pytest
+from stand_ins import without_inception
+without_inception(pytest.MonkeyPatch())
 main()
 """
 
 
 @pytest.mark.slow
 def test_a_whole_study_killed_on_the_way_has_every_file(
-    tmp_path: Path, phantom_manifest: Path
+    tmp_path: Path, phantom_manifest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = [sys.executable, "-W", "ignore", "-c", PROGRAM]
     study = tmp_path / "study"
     options = ["study", str(study), "--manifest", str(phantom_manifest), "--scale", "small"]
     options += ["--weights", "random", "--image-size", "75", "--tensorboard"]
-    environment = os.environ | {"RUST_TUNER_CACHE": str(tmp_path / "cache")}
+    monkeypatch.setenv("RUST_TUNER_CACHE", str(tmp_path / "cache"))
     moments = random.Random(3)
     for place in ("regime_1/trial_0001", "baselines/inceptionv3_end2end/trial_0000"):
         child = subprocess.Popen(
             [*command, *options],
-            env=environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -236,8 +246,11 @@ def test_a_whole_study_killed_on_the_way_has_every_file(
         time.sleep(moments.uniform(0, 2))
         child.send_signal(signal.SIGKILL)
         assert child.wait() == -signal.SIGKILL
-    done = subprocess.run([*command, *options], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    # The same program, in this process.
+    for name, value in LESS.items():
+        monkeypatch.setitem(SMALL_SCALE, name, value)
+    without_inception(monkeypatch)
+    done = run(*options)
     missing = [name for name in TREE if not (study / name).is_file()]
     assert missing == []
     assert list((study / "report" / "figures").glob("*.svg"))
@@ -250,6 +263,5 @@ def test_a_whole_study_killed_on_the_way_has_every_file(
     shutil.rmtree(study / "tensorboard")
     run("tensorboard", study)
     assert event_files(study) == kept
-    again = subprocess.run([*command, *options], env=environment, capture_output=True, text=True)
-    assert again.returncode == 0
-    assert again.stdout == done.stdout
+    # What is on standard output does not depend on the report, which takes longest.
+    assert run(*options, "--skip", "report").stdout == done.stdout

@@ -2,9 +2,10 @@
 
 import contextlib
 import dataclasses
+import functools
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,7 +20,7 @@ from rust_tuner.data.splits import Development
 from rust_tuner.errors import ResumeError
 from rust_tuner.files import read_json
 from rust_tuner.progress import Silent
-from rust_tuner.records.nested import Nested, outer_folder, read_nested
+from rust_tuner.records.nested import Nested, NestedSummary, outer_folder, read_nested
 from rust_tuner.steps.nested import nested_cross_validation
 
 DIFFERS = "contains a nested cross-validation that differs"
@@ -263,27 +264,49 @@ def test_the_progress_counts_what_is_there_and_ends_where_it_said(
 MOMENTS = ("before", "during", "after")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("first", [0, 1])
-def test_killed_again_and_again_the_whole_ends_as_if_untouched(
-    tmp_path: Path, tiny_protocol: Protocol, phantom_manifest: Path, feature_cache: Path, first: int
-) -> None:
+@pytest.fixture(scope="module")
+def nest(
+    tiny_protocol: Protocol, phantom_manifest: Path, feature_cache: Path
+) -> Callable[[Path], NestedSummary]:
+    """Runs a small nested cross-validation in a folder."""
     protocol = dataclasses.replace(
         tiny_protocol, num_folds=2, trials=1, epochs=1, learning_rates=(1e-2,)
     )
     development, _ = split_holdout(load_manifest(phantom_manifest))
-    shared: dict[str, Any] = {"protocol": protocol, "cache": feature_cache}
-    expected = nested_cross_validation(development, tmp_path / "untouched", **shared)
+    return functools.partial(
+        nested_cross_validation, development, protocol=protocol, cache=feature_cache
+    )
+
+
+@pytest.fixture(scope="module")
+def untouched(
+    tmp_path_factory: pytest.TempPathFactory, nest: Callable[[Path], NestedSummary]
+) -> tuple[Path, NestedSummary]:
+    """Where it ran without a break, and what it found; not to be written to."""
+    folder = tmp_path_factory.mktemp("untouched")
+    return folder, nest(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", [0, 1])
+def test_killed_again_and_again_the_whole_ends_as_if_untouched(
+    tmp_path: Path,
+    nest: Callable[[Path], NestedSummary],
+    untouched: tuple[Path, NestedSummary],
+    first: int,
+) -> None:
+    folder, expected = untouched
     deaths = 0
     while True:
         with pytest.MonkeyPatch.context() as patch:
             moment = MOMENTS[(first + deaths) % len(MOMENTS)]
-            killer = Killer(tmp_path / "killed", patch, 13 + deaths % 5, moment)
+            killer = Killer(tmp_path, patch, 13 + deaths % 5, moment)
             with contextlib.suppress(Killed):
-                found = nested_cross_validation(development, tmp_path / "killed", **shared)
+                found = nest(tmp_path)
         if not killer.dead:
             break
         deaths += 1
+    print("deaths", deaths, len(killer.writes))
     assert deaths > 4
     assert found == expected
-    assert_same(tmp_path / "killed", tmp_path / "untouched")
+    assert_same(tmp_path, folder)

@@ -8,7 +8,6 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +25,7 @@ from rust_tuner.metrics.gain import CHANCE_AUROC
 from rust_tuner.metrics.uncertainty import TAILS
 from rust_tuner.records.checks import Verdict
 from rust_tuner.records.rows import problems_of
-from rust_tuner.scope import CORTEX_SCOPE, LABEL_SCOPE
+from rust_tuner.scope import CORTEX_SCOPE, LABEL_SCOPE, Scope
 from rust_tuner.words import METRICS
 
 SHUFFLED = ("shuffled_labels", "Shuffled labels")
@@ -56,15 +55,11 @@ class ShuffledStatistics:
         cortex_auroc: AUROC of visible cortices.
         cortex_expected: that of the view alone on the same labels, or 0.5 if that is higher.
         variance: of `cortex_auroc` under fixed models; see `metrics.shuffled_variance`.
-        auroc: AUROC of all 18 labels.
-        auroc_view_only: that of the view alone.
     """
 
     cortex_auroc: float
     cortex_expected: float
     variance: float
-    auroc: float
-    auroc_view_only: float
 
     @property
     def lift(self) -> float:
@@ -98,9 +93,10 @@ def judge_shuffled(runs: Sequence[Predictions]) -> Verdict:
         mend = f"Request more: --permutations {DEFAULT_PERMUTATIONS}."
         return Verdict(*SHUFFLED, "not_run", reason, mend if len(runs) < _FEWEST else "")
     lift = lift_interval(lifts, float(np.mean([of_run.variance for of_run in statistics])))
-    cortex, expected, whole, view_only = (
-        float(np.mean([getattr(of_run, name) for of_run in statistics]))
-        for name in ("cortex_auroc", "cortex_expected", "auroc", "auroc_view_only")
+    cortex = float(np.mean([of_run.cortex_auroc for of_run in statistics]))
+    expected = float(np.mean([of_run.cortex_expected for of_run in statistics]))
+    whole, view_only = (
+        float(of_runs) for of_runs in np.mean([_aurocs(run, LABEL_SCOPE) for run in runs], axis=0)
     )
     figures = {
         "permutations": float(len(runs)),
@@ -152,21 +148,29 @@ def lift_interval(lifts: npt.NDArray[np.float64], variance: float) -> Interval:
 
 def shuffled_statistics(run: Predictions) -> ShuffledStatistics:
     """The figures of the out-of-fold predictions of one permutation."""
-    problems = problems_of(run)
-    folds = np.zeros(len(run.labels), np.int64) if run.folds is None else run.folds
-    alone = dataclasses.replace(run, probabilities=view_only_of_folds(run.labels, folds))
-    view_only = problems_of(alone)
-
-    def auroc(problem: tuple[Any, Any, npt.NDArray[np.bool_] | None]) -> float:
-        statistic = FoldMacroAuroc(*problem, folds=folds)
-        return float(statistic(np.ones((len(folds), 1)))[0, 0])
-
-    truth, score, mask = problems[CORTEX_SCOPE.objective]
+    cortex, alone = _aurocs(run, CORTEX_SCOPE)
+    truth, score, mask = problems_of(run)[CORTEX_SCOPE.objective]
     views = run.labels[:, :NUM_VIEWS].argmax(axis=1)
     return ShuffledStatistics(
-        cortex_auroc=auroc(problems[CORTEX_SCOPE.objective]),
-        cortex_expected=max(auroc(view_only[CORTEX_SCOPE.objective]), CHANCE_AUROC),
-        variance=shuffled_variance(truth, score, run.patient_ids, mask, strata=views, folds=folds),
-        auroc=auroc(problems[LABEL_SCOPE.objective]),
-        auroc_view_only=auroc(view_only[LABEL_SCOPE.objective]),
+        cortex_auroc=cortex,
+        cortex_expected=max(alone, CHANCE_AUROC),
+        variance=shuffled_variance(
+            truth, score, run.patient_ids, mask, strata=views, folds=_folds_of(run)
+        ),
     )
+
+
+def _aurocs(run: Predictions, scope: Scope) -> tuple[float, float]:
+    """The AUROC of the models, and that of the view alone."""
+    folds = _folds_of(run)
+    alone = dataclasses.replace(run, probabilities=view_only_of_folds(run.labels, folds))
+
+    def auroc(predictions: Predictions) -> float:
+        statistic = FoldMacroAuroc(*problems_of(predictions)[scope.objective], folds=folds)
+        return float(statistic(np.ones((len(folds), 1)))[0, 0])
+
+    return auroc(run), auroc(alone)
+
+
+def _folds_of(run: Predictions) -> npt.NDArray[np.int64]:
+    return np.zeros(len(run.labels), np.int64) if run.folds is None else run.folds
