@@ -87,8 +87,9 @@ def test_the_scripts_of_first_models_and_final_model_write_the_published_columns
     finished_copy: StudyFolder, monkeypatch: pytest.MonkeyPatch, in_process: Callable[..., str]
 ) -> None:
     monkeypatch.setenv("RUST_TUNER_CACHE", str(finished_copy.cache))
-    # The end-to-end model's figures are of no interest, and InceptionV3 trains for minutes.
-    monkeypatch.setattr("rust_tuner.models.architectures.build_backbone", backbone_stand_in)
+    # The figures are of no interest, and InceptionV3 takes minutes to train and seconds to build.
+    for module in ("architectures", "backbones"):
+        monkeypatch.setattr(f"rust_tuner.models.{module}.build_backbone", backbone_stand_in)
     study = finished_copy.directory
     in_process(SCRIPTS / "initial_evaluation.py", finished_copy.manifest, study)
     text = in_process(SCRIPTS / "final_model.py", study)
