@@ -239,8 +239,17 @@ def test_a_kill_as_regime_2_makes_a_folder_does_not_stop_regime_1(
 def bundled(
     tmp_path_factory: pytest.TempPathFactory, tiny_protocol: Protocol
 ) -> tuple[Protocol, Path]:
-    """Choices with the bundled network, which is built sooner than InceptionV3, and a cache."""
-    protocol = dataclasses.replace(tiny_protocol, weights="phantoms")
+    """Small choices with the bundled network, built sooner than InceptionV3; and a cache."""
+    protocol = dataclasses.replace(
+        tiny_protocol,
+        weights="phantoms",
+        num_folds=2,
+        epochs=1,
+        trials=1,
+        learning_rates=(1e-2,),
+        final_folds=2,
+        final_epochs=1,
+    )
     return protocol, tmp_path_factory.mktemp("cache")
 
 
