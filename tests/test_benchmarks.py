@@ -107,9 +107,7 @@ def test_the_benchmark_of_startup_times_processes_on_a_study_that_it_makes(
     # The benchmark sets the first one for its processes.
     monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
     monkeypatch.setenv("RUST_TUNER_CACHE", str(tmp_path))
-    output = printed(
-        "startup", "--repeats", "1", "--image-size", "75", "--weights", "phantoms"
-    )
+    output = printed("startup", "--repeats", "1", "--image-size", "75", "--weights", "phantoms")
     for text in (*told, *BELOW):
         assert text in output
 

@@ -49,9 +49,7 @@ def is_worker(pid: int) -> bool:
         return False
 
 
-def test_two_processes_give_the_search_of_one(
-    one: CrossValidationTuner, tmp_path: Path
-) -> None:
+def test_two_processes_give_the_search_of_one(one: CrossValidationTuner, tmp_path: Path) -> None:
     notes = Said()
     before = workers_of("self")
     sent = search_in_two(tmp_path / "two", progress=notes)
