@@ -3,11 +3,12 @@
 Every figure is a formula of trial, fold and epoch, so that a test can compute it by itself.
 """
 
+import contextlib
 import dataclasses
 import functools
 import shutil
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -123,14 +124,20 @@ def _write_finished(folder: Path) -> None:
 
 
 def write_unrendered_report(study: Path, *, rendered: Collection[str] = ()) -> Path:
-    """The report with all its files, for tests of tables, captions and text.
+    """The report with all its files, for tests of tables, captions and text."""
+    with unrendered(but=rendered):
+        return write_report(study)
 
-    Its figures are drawn, but rendering them takes most of a report's time: their pictures are
-    empty but for those that are named.
+
+@contextlib.contextmanager
+def unrendered(*, but: Collection[str] = ()) -> Iterator[None]:
+    """Reports of the block draw their figures, but rendering them takes most of a report's time.
+
+    So their pictures are empty but for those that are named.
     """
 
     def save(figure: Figure, path: str | Path, data: pd.DataFrame) -> list[Path]:
-        if Path(path).name in rendered:
+        if Path(path).name in but:
             return save_figure(figure, path, data)
         files = [Path(f"{path}.{suffix}") for suffix in ("png", "svg", "csv")]
         files[0].parent.mkdir(parents=True, exist_ok=True)
@@ -141,4 +148,4 @@ def write_unrendered_report(study: Path, *, rendered: Collection[str] = ()) -> P
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(page, "save_figure", save)
-        return write_report(study)
+        yield

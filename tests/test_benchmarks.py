@@ -1,11 +1,14 @@
 """The benchmarks run, at a small size, and tell of everything that they compare."""
 
+import importlib
 import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,58 +21,104 @@ from experiments.benchmarks.trial import measure, ratios
 from experiments.benchmarks.ways import WAYS, Cost, Costs, Ways, installed, shares_of
 
 tiny_problem = partial(study_problem, 60, num_folds=3, num_features=8)
+tinier_problem = partial(study_problem, 24, num_folds=2, num_features=8, units=(8,))
+# What every benchmark prints below its table.
+BELOW = (" cores; python 3.", "keras-tuner 1.4")
+
+
+@pytest.fixture
+def printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """Runs a benchmark in this process, where TensorFlow is imported, and returns its output."""
+
+    def run(name: str, *options: str, **constants: int) -> str:
+        module = importlib.import_module(f"experiments.benchmarks.{name}")
+        for constant, value in constants.items():
+            monkeypatch.setattr(module, constant, value)
+        monkeypatch.setattr(sys, "argv", [name, *options])
+        module.main()
+        return capsys.readouterr().out
+
+    return run
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "options", "told"),
+    ("name", "options", "constants", "told"),
     [
         (
             "precision",
-            ["--patients", "16", "--seeds", "2", "--weights", "random", "--image-size", "75"],
-            ["float32", "bfloat16", "bfloat16 less float32"],
+            # The bundled network computes in both precisions, and is small.
+            ["--patients", "16", "--seeds", "2", "--weights", "phantoms", "--image-size", "75"],
+            {"EPOCHS": 2},
+            ["2 epochs, 2 seeds", "float32", "bfloat16", "bfloat16 less float32"],
         ),
         (
             "extraction",
-            ["--images", "8", "--image-size", "75"],
+            ["--images", "2", "--image-size", "75"],
+            {},
             ["float32", "bfloat16", "bfloat16 features differ"],
-        ),
-        (
-            "startup",
-            ["--repeats", "1", "--image-size", "75"],
-            ["import rust_tuner", "rust-tuner --help", "predict"],
-        ),
-        (
-            "workers",
-            ["--simulate"],
-            ["10,000 trials, replayed", "begins 20 a second", "20%", "92%"],
         ),
         (
             "stopping",
             ["--seeds", "1", "--trials", "2", "--rows", "60", "--epochs", "7"],
+            {},
             ["2 trials, 6 folds, 7 epochs", "60 synthetic rows", "same with", "of 1 seeds"],
         ),
     ],
 )
 def test_a_benchmark_prints_its_table_with_machine_and_versions(
-    name: str, options: list[str], told: list[str]
+    name: str,
+    options: list[str],
+    constants: dict[str, int],
+    told: list[str],
+    printed: Callable[..., str],
 ) -> None:
-    command = [sys.executable, "-m", f"experiments.benchmarks.{name}", *options]
+    output = printed(name, *options, **constants)
+    for text in (*told, *BELOW):
+        assert text in output
+
+
+@pytest.mark.slow
+def test_a_benchmark_runs_as_a_module() -> None:
+    command = [sys.executable, "-m", "experiments.benchmarks.workers", "--simulate"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for text in (*told, " cores; python 3.", "keras-tuner 1.4"):
+    for text in ("10,000 trials, replayed", "begins 20 a second", "20%", "92%", *BELOW):
         assert text in done.stdout
 
 
 @pytest.mark.slow
-def test_the_benchmark_of_gpus_runs_without_one() -> None:
+def test_the_benchmark_of_startup_times_processes_on_a_study_that_it_makes(
+    printed: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from experiments.benchmarks import startup
+
+    # One of each kind: bare, an import, a command alone, and one on the study and its model.
+    told = (
+        startup.BARE,
+        "import rust_tuner",
+        "rust-tuner --help",
+        "rust-tuner predict, one image",
+    )
+    kept = {what: command for what, command in startup.COMMANDS.items() if what in told}
+    monkeypatch.setattr(startup, "COMMANDS", kept)
+    # The benchmark sets the first one for its processes.
+    monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
+    monkeypatch.setenv("RUST_TUNER_CACHE", str(tmp_path))
+    output = printed("startup", "--repeats", "1", "--image-size", "75", "--weights", "phantoms")
+    for text in (*told, *BELOW):
+        assert text in output
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_gpus_runs_without_one(printed: Callable[..., str]) -> None:
     pytest.importorskip("jax")
     options = ["--trials", "1", "--images", "24", "--folds", "2", "--epochs", "1", "--regimes", "1"]
-    command = [sys.executable, "-m", "experiments.benchmarks.gpu", *options, "--together", "2"]
-    done = subprocess.run([*command, "--no-cores"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    output = printed("gpu", *options, "--together", "2", "--no-cores")
     for text in ("Regime I ", "share of the device", "trials as one", "TFLOP/s"):
-        assert text in done.stdout
+        assert text in output
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,16 +158,25 @@ def test_the_peers_in_jax_and_pytorch_train_the_same_numbers(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("names", "at_once"),
-    [(["together", "fit_steps"], 1), (["jax", "torch", "torch_stacked"], 1), (["together"], 2)],
+    "names", [["together", "fit_steps"], ["jax", "torch", "torch_stacked"]], ids=", ".join
 )
-def test_every_way_trains_the_folds_and_is_timed(names: list[str], at_once: int) -> None:
+def test_every_way_trains_the_folds_and_is_timed(names: list[str]) -> None:
     names = installed(names)
     if not names:
         pytest.skip("no engine of these is installed")
-    if at_once > len(os.sched_getaffinity(0)):
+    assert_timed(names, at_once=1)
+
+
+@pytest.mark.slow
+def test_trials_at_once_train_the_folds_and_are_timed() -> None:
+    if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("has fewer cores")
-    with Ways(tiny_problem, at_once=at_once) as ways:
+    # Each trial's process imports the engine; JAX is quicker to import than TensorFlow.
+    assert_timed(installed(["jax", "together"])[:1], at_once=2)
+
+
+def assert_timed(names: list[str], *, at_once: int) -> None:
+    with Ways(tinier_problem, at_once=at_once) as ways:
         times = measure(ways, names, [16], turns=1, epochs=2)
     assert list(times["way"]) == [WAYS[name].title for name in names]
     assert (times[["first", "seconds", "first_cpu", "cpu_seconds"]] > 0).all(axis=None)

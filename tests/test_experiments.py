@@ -48,24 +48,21 @@ def in_a_process_of_its_own() -> Callable[..., str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("runner", ["in_process", "in_a_process_of_its_own"])
 def test_both_scripts_run_and_run_again_adding_nothing(
     tmp_path: Path,
     phantom_manifest: Path,
     tiny_protocol: Protocol,
     feature_cache: Path,
     monkeypatch: pytest.MonkeyPatch,
-    request: pytest.FixtureRequest,
-    runner: str,
+    in_a_process_of_its_own: Callable[..., str],
+    in_process: Callable[..., str],
 ) -> None:
     monkeypatch.setenv("RUST_TUNER_CACHE", str(feature_cache))
-    call = request.getfixturevalue(runner)
     study = tmp_path / "study"
     # The scripts have the published scale unless the study was prepared with another.
     Study(study, phantom_manifest, tiny_protocol).prepare()
-    again = request.getfixturevalue("in_process")
-    first = call(SCRIPTS / "regime_1.py", phantom_manifest, study)
-    second = call(SCRIPTS / "regime_2.py", study)
+    first = in_a_process_of_its_own(SCRIPTS / "regime_1.py", phantom_manifest, study)
+    second = in_a_process_of_its_own(SCRIPTS / "regime_2.py", study)
     for regime, output in (("regime_1", first), ("regime_2", second)):
         project = read_project(study / regime)
         assert [trial.status for trial in project.trials] == ["COMPLETED"] * 2
@@ -77,8 +74,8 @@ def test_both_scripts_run_and_run_again_adding_nothing(
     for name in ("batch_size", "dropout_rate"):
         assert used[name] == best[name]
     before = {path: path.read_bytes() for path in study.rglob("trial_*/*")}
-    assert again(SCRIPTS / "regime_1.py", phantom_manifest, study) == first
-    assert again(SCRIPTS / "regime_2.py", study) == second
+    assert in_process(SCRIPTS / "regime_1.py", phantom_manifest, study) == first
+    assert in_process(SCRIPTS / "regime_2.py", study) == second
     assert {path: path.read_bytes() for path in study.rglob("trial_*/*")} == before
 
 
@@ -87,8 +84,9 @@ def test_the_scripts_of_first_models_and_final_model_write_the_published_columns
     finished_copy: StudyFolder, monkeypatch: pytest.MonkeyPatch, in_process: Callable[..., str]
 ) -> None:
     monkeypatch.setenv("RUST_TUNER_CACHE", str(finished_copy.cache))
-    # The end-to-end model's figures are of no interest, and InceptionV3 trains for minutes.
-    monkeypatch.setattr("rust_tuner.models.architectures.build_backbone", backbone_stand_in)
+    # The figures are of no interest, and InceptionV3 takes minutes to train and seconds to build.
+    for module in ("architectures", "backbones"):
+        monkeypatch.setattr(f"rust_tuner.models.{module}.build_backbone", backbone_stand_in)
     study = finished_copy.directory
     in_process(SCRIPTS / "initial_evaluation.py", finished_copy.manifest, study)
     text = in_process(SCRIPTS / "final_model.py", study)

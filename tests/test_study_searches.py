@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -236,23 +235,42 @@ def test_a_kill_as_regime_2_makes_a_folder_does_not_stop_regime_1(
     assert path.read_bytes() == before
 
 
+@pytest.fixture(scope="module")
+def bundled(
+    tmp_path_factory: pytest.TempPathFactory, tiny_protocol: Protocol
+) -> tuple[Protocol, Path]:
+    """Small choices with the bundled network, built sooner than InceptionV3; and a cache."""
+    protocol = dataclasses.replace(
+        tiny_protocol,
+        weights="phantoms",
+        num_folds=2,
+        epochs=1,
+        trials=1,
+        learning_rates=(1e-2,),
+        final_folds=2,
+        final_epochs=1,
+    )
+    return protocol, tmp_path_factory.mktemp("cache")
+
+
 @pytest.mark.slow
 def test_regime_2_and_final_go_on_without_a_regime_1(
-    tmp_path: Path, phantom_manifest: Path, tiny_protocol: Protocol, feature_cache: Path
+    tmp_path: Path, phantom_manifest: Path, bundled: tuple[Protocol, Path]
 ) -> None:
-    shared: dict[str, Any] = {"cache": feature_cache}
-    Study(tmp_path, phantom_manifest, tiny_protocol, **shared).regime_2(8, 0.25)
-    tuner = Study(tmp_path, **shared).regime_2()
+    protocol, cache = bundled
+    Study(tmp_path, phantom_manifest, protocol, cache=cache).regime_2(8, 0.25)
+    tuner = Study(tmp_path, cache=cache).regime_2()
     assert set(tuner.results()["batch_size"]) == {8}
-    assert as_json(Study(tmp_path, **shared).final())["radiographs"] > 0
+    assert as_json(Study(tmp_path, cache=cache).final())["radiographs"] > 0
 
 
 @pytest.mark.slow
 def test_a_final_model_at_other_values_than_regime_1s_best_is_said(
-    tmp_path: Path, phantom_manifest: Path, tiny_protocol: Protocol, feature_cache: Path
+    tmp_path: Path, phantom_manifest: Path, bundled: tuple[Protocol, Path]
 ) -> None:
     notes = Notes()
-    study = Study(tmp_path, phantom_manifest, tiny_protocol, cache=feature_cache, progress=notes)
+    protocol, cache = bundled
+    study = Study(tmp_path, phantom_manifest, protocol, cache=cache, progress=notes)
     study.regime_1()
     study.regime_2(5, 0.125)
     study.final()
@@ -265,40 +283,42 @@ REGIME_1 = """
 import json, sys
 from rust_tuner import Protocol, Study
 
-folder, manifest, cache, protocol = sys.argv[1:]
-chosen = Protocol.from_json(json.loads(protocol))
-# Two studies have two keys, and so other rows in their records.
-Study(folder, manifest, chosen, cache=cache, plain_ids=True).regime_1()
+manifest, cache, protocols = sys.argv[1:]
+for folder, protocol in json.loads(protocols).items():
+    chosen = Protocol.from_json(protocol)
+    # Two studies have two keys, and so other rows in their records.
+    Study(folder, manifest, chosen, cache=cache, plain_ids=True).regime_1()
 """
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not can_switch_onednn(), reason="the variable means something else here")
 def test_a_study_begun_without_onednn_resumes_without_it_and_bitwise(
-    tmp_path: Path, phantom_manifest: Path, tiny_protocol: Protocol
+    tmp_path: Path, phantom_manifest: Path, bundled: tuple[Protocol, Path]
 ) -> None:
     # As from a shell of the user's, who has set nothing.
     chosen = (ONEDNN_VARIABLE, "RUST_TUNER_ONEDNN_OPTS")
     unset = {name: value for name, value in os.environ.items() if name not in chosen}
 
-    def run(folder: str, trials: int, **variables: str) -> subprocess.CompletedProcess[str]:
-        protocol = json.dumps(dataclasses.replace(tiny_protocol, trials=trials).to_json())
-        places = map(str, (tmp_path / folder, phantom_manifest, tmp_path / "cache"))
-        command = [sys.executable, "-c", REGIME_1, *places, protocol]
+    def run(trials: dict[str, int], **variables: str) -> subprocess.CompletedProcess[str]:
+        """Search in some folders, each with so many trials, in one process."""
+        protocols = {
+            str(tmp_path / folder): dataclasses.replace(bundled[0], trials=number).to_json()
+            for folder, number in trials.items()
+        }
+        places = map(str, (phantom_manifest, tmp_path / "cache"))
+        command = [sys.executable, "-c", REGIME_1, *places, json.dumps(protocols)]
         return subprocess.run(
             command, env=unset | variables, capture_output=True, text=True, check=False
         )
 
-    for folder, trials, variables in (
-        ("whole", 2, {ONEDNN_VARIABLE: "0"}),
-        ("resumed", 1, {ONEDNN_VARIABLE: "0"}),
-        ("resumed", 2, {}),
-    ):
-        done = run(folder, trials, **variables)
-        assert done.returncode == 0, done.stderr
-        # Half of the features are lost in between.
-        for entry in sorted((tmp_path / "cache").rglob("*.f32"))[::2]:
-            entry.unlink()
+    begun = run({"whole": 2, "resumed": 1}, **{ONEDNN_VARIABLE: "0"})
+    assert begun.returncode == 0, begun.stderr
+    # Half of the features are lost in between.
+    for entry in sorted((tmp_path / "cache").rglob("*.f32"))[::2]:
+        entry.unlink()
+    ended = run({"resumed": 2})
+    assert ended.returncode == 0, ended.stderr
     whole, resumed = (
         read_project(tmp_path / folder / "regime_1") for folder in ("whole", "resumed")
     )
@@ -311,7 +331,7 @@ def test_a_study_begun_without_onednn_resumes_without_it_and_bitwise(
             np.load(tmp_path / folder / place)["predictions"] for folder in ("whole", "resumed")
         )
         assert np.array_equal(one, other, equal_nan=True)
-    refused = run("resumed", 2, **{ONEDNN_VARIABLE: "1"})
+    refused = run({"resumed": 2}, **{ONEDNN_VARIABLE: "1"})
     assert refused.returncode
     assert "onednn: was False, is True" in refused.stderr
     assert f"{ONEDNN_VARIABLE}=0 before Python starts" in refused.stderr

@@ -38,20 +38,30 @@ COMMANDS: dict[str, tuple[list[str], float | None]] = {
         8.0,
     ),
 }
-_SMALL = ["--weights", "random", "--folds", "2", "--epochs", "1"]
 
 
-def make_study(folder: Path, image_size: int) -> None:
+def make_study(folder: Path, *, image_size: int, weights: str) -> None:
     """Write phantoms and a study of them with a final model, both small."""
-    scale = ["--trials", "3", "--image-size", str(image_size), *_SMALL]
-    for arguments in (
-        ["phantoms", "phantoms", "--patients", "10"],
-        ["regime1", "STUDY", "--manifest", "phantoms/manifest.csv", *scale],
-        ["regime2", "STUDY", "--learning-rates", "0.01,0.001", "--epsilons", "0.1,1e-7"],
-        ["final", "STUDY", "--folds", "2", "--epochs", "1"],
-    ):
-        command = [sys.executable, "-m", "rust_tuner", "--quiet", *arguments]
-        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    from rust_tuner import Protocol, Study
+    from rust_tuner.data.phantoms import write_phantoms
+    from rust_tuner.progress import Silent
+
+    manifest = write_phantoms(folder / "phantoms", patients=10)
+    protocol = Protocol.study(
+        weights=weights,
+        image_size=image_size,
+        num_folds=2,
+        epochs=1,
+        trials=3,
+        learning_rates=(0.01, 0.001),
+        epsilons=(0.1, 1e-7),
+        final_folds=2,
+        final_epochs=1,
+    )
+    study = Study(folder / "STUDY", manifest, protocol, progress=Silent())
+    study.regime_1()
+    study.regime_2()
+    study.final()
 
 
 def cpu_seconds(arguments: list[str], folder: Path) -> float:
@@ -69,6 +79,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--image-size", type=int, default=299)
+    parser.add_argument("--weights", default="random", help="the final model's backbone")
     options = parser.parse_args()
     repeats: int = options.repeats
     with tempfile.TemporaryDirectory() as name:
@@ -78,7 +89,7 @@ def main() -> None:
             str(Path(path).resolve()) for path in sys.path if path != ""
         )
         os.environ.setdefault("RUST_TUNER_CACHE", str(folder / "cache"))
-        make_study(folder, options.image_size)
+        make_study(folder, image_size=options.image_size, weights=options.weights)
         image = str(min((folder / "phantoms" / "images").iterdir()))
         times: dict[str, list[float]] = {what: [] for what in COMMANDS}
         for _ in range(repeats):

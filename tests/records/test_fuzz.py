@@ -13,7 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_predictions import write_out_of_fold
 from report_repeats import write_noise
-from report_searches import signed, write_baselines, write_regime_1, write_regime_2
+from report_searches import (
+    signed,
+    write_baselines,
+    write_project,
+    write_regime_1,
+    write_regime_2,
+)
 from report_studies import write_passed_checks, write_study
 
 from rust_tuner.records.folder import StudyRecords, read_study
@@ -83,7 +89,9 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_regime_2(folder / "regime_2", rates=[1e-1], epsilons=[1e-7], num_folds=2)
     for regime in ("regime_1", "regime_2"):
         write_out_of_fold(folder / regime, rows=24)
-    write_noise(folder / "noise", repeats=2)
+    write_noise(folder / "noise", repeats=1)
+    shutil.rmtree(folder / "final" / "cross_validation")
+    write_project(folder / "final" / "cross_validation", [{"batch_size": 16}], num_folds=2)
     write_passed_checks(folder)
     return folder
 
@@ -168,17 +176,7 @@ def look_at_a_hostile_value(study: Path, name: str, data: st.DataObject) -> None
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", JSON_FILES)
-@settings(max_examples=5, deadline=None)
-@given(data=st.data())
-def test_a_hostile_value_anywhere_in_a_file_is_read_or_named(
-    name: str, study: Path, data: st.DataObject
-) -> None:
-    look_at_a_hostile_value(study, name, data)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", JSON_FILES)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_many_hostile_values_anywhere_in_a_file_are_read_or_named(
     name: str, study: Path, data: st.DataObject
@@ -195,17 +193,7 @@ def look_at_flipped_and_cut_bytes(study: Path, name: str, data: st.DataObject) -
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
-@settings(max_examples=3, deadline=None)
-@given(data=st.data())
-def test_flipped_and_cut_bytes_are_read_or_named(
-    name: str, study: Path, data: st.DataObject
-) -> None:
-    look_at_flipped_and_cut_bytes(study, name, data)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", FILES)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_many_flipped_and_cut_bytes_are_read_or_named(
     name: str, study: Path, data: st.DataObject

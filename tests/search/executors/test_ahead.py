@@ -1,6 +1,8 @@
 """Trials that an executor trains: the search is that of one process, file for file."""
 
 import concurrent.futures
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -12,6 +14,7 @@ from fault_injection import MOMENTS, Snapshots
 from keras_tuner.engine.trial import Trial
 from search_problems import (
     AdamHyperModel,
+    Outcome,
     Said,
     TinyHyperModel,
     assert_same,
@@ -30,21 +33,34 @@ from rust_tuner.search.executors.given import GivenExecutor
 from rust_tuner.search.executors.lost import WorkerLost
 
 
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int], Outcome]:
+    """What a search of one process leaves, by its kind and number of trials; one epoch each."""
+
+    @functools.cache
+    def of(kind: str, max_trials: int) -> Outcome:
+        folder = tmp_path_factory.mktemp("alone")
+        return outcome(run_search(folder, kind, max_trials=max_trials, epochs=1))
+
+    return of
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["random", pytest.param("grid", marks=pytest.mark.slow)])
-def test_a_search_in_an_executor_is_that_of_one_process(kind: str, tmp_path: Path) -> None:
-    expected = outcome(run_search(tmp_path / "alone", kind, max_trials=3))
+def test_a_search_in_an_executor_is_that_of_one_process(
+    kind: str, alone: Callable[[str, int], Outcome], tmp_path: Path
+) -> None:
     executor = SameProcess()
-    tuner = make_tuner(tmp_path / "sent", kind, max_trials=3)
-    tuner.search(*problem(), epochs=2, batch_size=16, executor=executor)
+    tuner = make_tuner(tmp_path, kind, max_trials=3)
+    tuner.search(*problem(), epochs=1, batch_size=16, executor=executor)
     assert executor.calls == 3
-    assert_same(outcome(tuner), expected)
+    assert_same(outcome(tuner), alone(kind, 3))
 
 
 @pytest.mark.slow
 def test_a_growing_search_in_an_executor_is_that_of_one_process(tmp_path: Path) -> None:
-    expected = outcome(grow(tmp_path / "alone", "grid", max_trials=5))
-    sent = grow(tmp_path / "sent", "grid", max_trials=5, search={"executor": SameProcess()})
+    expected = outcome(grow(tmp_path / "alone", "grid", max_trials=4))
+    sent = grow(tmp_path / "sent", "grid", max_trials=4, search={"executor": SameProcess()})
     assert_same(outcome(sent), expected)
 
 
@@ -147,13 +163,14 @@ class Dying(SameProcess):
 
 
 @pytest.mark.slow
-def test_a_broken_executor_of_the_user_ends_the_search_which_is_resumed(tmp_path: Path) -> None:
-    expected = outcome(run_search(tmp_path / "alone", "random", max_trials=3))
-    tuner = make_tuner(tmp_path / "sent", "random", max_trials=3)
+def test_a_broken_executor_of_the_user_ends_the_search_which_is_resumed(
+    alone: Callable[[str, int], Outcome], tmp_path: Path
+) -> None:
+    tuner = make_tuner(tmp_path, "random", max_trials=3)
     with pytest.raises(SearchError, match=r"workers died while trials 0001 were trained"):
-        tuner.search(*problem(), epochs=2, batch_size=16, executor=Dying(at=1))
-    again = run_search(tmp_path / "sent", "random", max_trials=3)
-    assert_same(outcome(again), expected)
+        tuner.search(*problem(), epochs=1, batch_size=16, executor=Dying(at=1))
+    again = run_search(tmp_path, "random", max_trials=3, epochs=1)
+    assert_same(outcome(again), alone("random", 3))
 
 
 class DyingAgain(GivenExecutor):
@@ -223,19 +240,25 @@ def test_frozen_features_are_sent_as_files_and_the_search_is_that_of_one_process
 
 
 @pytest.mark.slow
-def test_a_search_in_an_executor_killed_at_any_write_ends_as_if_untouched(tmp_path: Path) -> None:
+def test_a_search_in_an_executor_killed_at_any_write_ends_as_if_untouched(
+    alone: Callable[[str, int], Outcome], tmp_path: Path
+) -> None:
     """The coordinator and its workers die together; half of the searches go on without workers."""
 
     def run(folder: Path, executor: SameProcess | None) -> CrossValidationTuner:
         tuner = make_tuner(folder, "random", max_trials=2)
-        tuner.search(*problem(), epochs=2, batch_size=16, executor=executor)
+        tuner.search(*problem(), epochs=1, batch_size=16, executor=executor)
         return tuner
 
     (tmp_path / "whole").mkdir()
     snapshots = Snapshots(tmp_path / "whole", tmp_path / "snapshots")
     with snapshots.taken():
         expected = outcome(run(tmp_path / "whole", SameProcess()))
-    assert_same(expected, outcome(run_search(tmp_path / "alone", "random", max_trials=2)))
-    for strike in range(len(snapshots.writes)):
-        folder = snapshots.restore(strike, MOMENTS[strike % 3], tmp_path / str(strike))
-        assert_same(outcome(run(folder, SameProcess() if strike % 2 else None)), expected)
+    assert_same(expected, alone("random", 2))
+    writes = snapshots.writes
+    # Where a worker takes the last trial; the trial before it has the same writes.
+    last = max(number for number, name in enumerate(writes) if name == "worker.json")
+    strikes = [*range(0, last, 3), *range(last, len(writes))]
+    for number, strike in enumerate(strikes):
+        folder = snapshots.restore(strike, MOMENTS[number % 3], tmp_path / str(strike))
+        assert_same(outcome(run(folder, SameProcess() if number % 2 else None)), expected)

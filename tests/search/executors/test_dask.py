@@ -25,8 +25,8 @@ def test_a_search_in_dask_is_that_of_one_process(
         local_directory=str(tmp_path / "dask"),
     )
     with cluster, distributed.Client(cluster) as client:
-        tuner = make_tuner(tmp_path / "sent", "random", max_trials=6)
+        tuner = make_tuner(tmp_path / "sent", "random", max_trials=3)
         executor = client.get_executor(pure=False, retries=0)
         tuner.search(*arrays(), epochs=2, batch_size=16, executor=executor)
-    assert_same_trials(tuner, run_search(tmp_path / "one", "random", max_trials=6))
+    assert_same_trials(tuner, run_search(tmp_path / "one", "random", max_trials=3))
     assert tuner.project.problems == ()

@@ -12,12 +12,20 @@ import pytest
 from search_problems import Said, arrays, assert_same_trials, make_tuner, run_search
 from waiting import is_alive, wait_for
 
+from rust_tuner import CrossValidationTuner
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks at processes in /proc"),
 ]
 TESTS = Path(__file__).parents[2]
-TRIALS = 6
+TRIALS = 4
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> CrossValidationTuner:
+    """The search of one process."""
+    return run_search(tmp_path_factory.mktemp("one"), "random", max_trials=TRIALS)
 
 
 def search_in_two(folder: Path, **options: Any) -> Any:
@@ -41,17 +49,19 @@ def is_worker(pid: int) -> bool:
         return False
 
 
-def test_two_processes_give_the_search_of_one(tmp_path: Path) -> None:
+def test_two_processes_give_the_search_of_one(one: CrossValidationTuner, tmp_path: Path) -> None:
     notes = Said()
     before = workers_of("self")
     sent = search_in_two(tmp_path / "two", progress=notes)
     assert any(said.startswith("trials run in 2 processes of ") for said in notes.lines)
-    assert_same_trials(sent, run_search(tmp_path / "one", "random", max_trials=TRIALS))
+    assert_same_trials(sent, one)
     assert sent.project.problems == ()
     wait_for(lambda: not any(is_alive(pid) for pid in workers_of("self") - before))
 
 
-def test_killed_workers_are_replaced_and_said_and_nothing_is_lost(tmp_path: Path) -> None:
+def test_killed_workers_are_replaced_and_said_and_nothing_is_lost(
+    one: CrossValidationTuner, tmp_path: Path
+) -> None:
     notes, before = Said(), workers_of("self")
     killed: list[int] = []
 
@@ -67,7 +77,7 @@ def test_killed_workers_are_replaced_and_said_and_nothing_is_lost(tmp_path: Path
     killer.join()
     assert killed
     assert any("WARNING: a worker died while trials" in said for said in notes.lines)
-    assert_same_trials(sent, run_search(tmp_path / "one", "random", max_trials=TRIALS))
+    assert_same_trials(sent, one)
     assert sent.project.problems == ()
 
 
@@ -82,7 +92,7 @@ tuner.search(*arrays(), epochs=2, batch_size=16, workers=2, verbose=0)
 
 @pytest.mark.parametrize("moment", ["workers start", "trials run"])
 def test_a_killed_coordinator_leaves_no_process_and_its_search_is_resumed(
-    tmp_path: Path, moment: str
+    one: CrossValidationTuner, tmp_path: Path, moment: str
 ) -> None:
     folder = tmp_path / "two"
     coordinator = subprocess.Popen([sys.executable, "-W", "ignore", "-c", SCRIPT, str(folder)])
@@ -94,5 +104,5 @@ def test_a_killed_coordinator_leaves_no_process_and_its_search_is_resumed(
     coordinator.wait()
     wait_for(lambda: not any(map(is_alive, workers)))
     resumed = run_search(folder, "random", max_trials=TRIALS)
-    assert_same_trials(resumed, run_search(tmp_path / "one", "random", max_trials=TRIALS))
+    assert_same_trials(resumed, one)
     assert resumed.project.problems == ()

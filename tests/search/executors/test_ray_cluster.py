@@ -64,8 +64,16 @@ def gate(tmp_path: Path) -> Path:
     return tmp_path / "gate"
 
 
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The search of one process, whose gate is open."""
+    gate = tmp_path_factory.mktemp("gate")
+    (gate / "open").touch()
+    return search_held(tmp_path_factory.mktemp("one"), gate)[0]
+
+
 def test_a_node_that_is_lost_in_mid_trial_changes_nothing(
-    cluster: Any, gate: Path, tmp_path: Path
+    cluster: Any, one: Any, gate: Path, tmp_path: Path
 ) -> None:
     (lost, *_) = cluster.worker_nodes
     raylet = lost.all_processes["raylet"][0].process.pid
@@ -86,7 +94,7 @@ def test_a_node_that_is_lost_in_mid_trial_changes_nothing(
     assert len(warnings) == 1
     # It names the trial, and the node by its address.
     assert re.search(r"the worker of trial 000\d died \(.*Node IP: \d", warnings[0])
-    assert_same_trials(sent, search_held(tmp_path / "one", gate)[0])
+    assert_same_trials(sent, one)
     assert sent.project.problems == ()
 
 
@@ -100,7 +108,7 @@ search_held(Path(sys.argv[1]), Path(sys.argv[2]), workers="ray")
 
 
 def test_a_killed_coordinator_ends_its_tasks_and_its_search_is_resumed(
-    cluster: Any, gate: Path, tmp_path: Path
+    cluster: Any, one: Any, gate: Path, tmp_path: Path
 ) -> None:
     command = [sys.executable, "-W", "ignore", "-c", DRIVER, str(tmp_path / "killed"), str(gate)]
     driver = subprocess.Popen(command)
@@ -114,5 +122,5 @@ def test_a_killed_coordinator_ends_its_tasks_and_its_search_is_resumed(
     (gate / "open").touch()
     resumed, _ = search_held(tmp_path / "killed", gate)
     assert [path.stat().st_mtime_ns for path in recorded] == before
-    assert_same_trials(resumed, search_held(tmp_path / "one", gate)[0])
+    assert_same_trials(resumed, one)
     assert resumed.project.problems == ()
