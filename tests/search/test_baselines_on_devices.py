@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lenets import train_lenets
 from narrowing import as_json
 
 from rust_tuner.records.baselines import BASELINES, read_baselines
@@ -14,31 +15,21 @@ from rust_tuner.records.trial_tables import history_table
 LENET, *_ = BASELINES
 
 
-SEVERAL_DEVICES = """
+TESTS = Path(__file__).parents[1]
+TWO_DEVICES = """
 import sys
+import rust_tuner
 import tensorflow as tf
+from rust_tuner.models import hypermodels
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from rust_tuner import Protocol, load_manifest, make_folds, run_baselines, split_holdout
-from rust_tuner.models import hypermodels
-manifest, directory, num_devices, *settings = sys.argv[1:]
-if num_devices == "2":
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    hypermodels._num_gpus = lambda: 2
-    hypermodels._on_all_gpus = strategy.scope
-development, _ = split_holdout(load_manifest(manifest), seed=0)
-for setting in settings:
-    batch_size, loss = setting.split()
-    protocol = Protocol.study(
-        image_size=75,
-        baseline_folds=2,
-        baseline_epochs=2,
-        baseline_batch_size=int(batch_size),
-        flips="none",
-        masked_loss=loss == "masked",
-    )
-    folder = f"{directory}/{setting}"
-    run_baselines(development, folder, models=["lenet1998"], protocol=protocol, cache=folder)
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+hypermodels._num_gpus = lambda: 2
+hypermodels._on_all_gpus = strategy.scope
+tests, manifest, directory, *settings = sys.argv[1:]
+sys.path.insert(0, tests)
+from lenets import train_lenets
+train_lenets(manifest, directory, settings)
 """
 # A fold trains on 11 radiographs: in batches of 8 and 3, 7 and 4, 10 and 1.
 SETTINGS = ("8 masked", "7 published", "10 published")
@@ -46,13 +37,12 @@ SETTINGS = ("8 masked", "7 published", "10 published")
 
 @pytest.fixture(scope="module")
 def on_devices(phantom_manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
-    """LeNet of each setting, on one device and on two; a process each."""
+    """LeNet of each setting, on one device and on two, which only a process of its own can have."""
     folders = {num_devices: tmp_path_factory.mktemp("devices") for num_devices in (1, 2)}
-    for num_devices, folder in folders.items():
-        code = [sys.executable, "-W", "ignore", "-c", SEVERAL_DEVICES, str(phantom_manifest)]
-        command = [*code, str(folder), str(num_devices), *SETTINGS]
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+    train_lenets(phantom_manifest, folders[1], SETTINGS)
+    code = [sys.executable, "-W", "ignore", "-c", TWO_DEVICES, str(TESTS), str(phantom_manifest)]
+    done = subprocess.run([*code, str(folders[2]), *SETTINGS], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     return folders
 
 
