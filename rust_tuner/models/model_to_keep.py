@@ -83,19 +83,22 @@ def _copy_of(model: keras.Model, place: FoldPlace, values: StartingValues) -> ke
         why = "the copy has other weights" if differs else ""
     except Exception as error:
         # Own classes raise what they like as they are made again.
-        why = f"{type(error).__name__}: {error}"
+        text = " ".join(str(error).partition("\n\n")[0].split())
+        why = f"{type(error).__name__}: {text}"
     if not why:
         return copy
     shared = {id(variable) for variable in values.shared(model)}
+    # The outermost one, which comes first.
     name = next(
         layer.name
-        for layer in reversed(list(every_layer(model)))
-        if any(id(variable) in shared for variable in layer.weights)
+        for layer in every_layer(model)
+        if layer.weights and all(id(variable) in shared for variable in layer.weights)
     )
     raise SearchError(
         f"layer {name} was made outside build, so it is a part of all models, and this model "
-        f"cannot be copied ({why}); make the layer in build, or give each class of your own a "
-        "get_config that Keras can make it from"
+        f"cannot be copied ({why}); make the layer in build, give each class of your own a "
+        "get_config that Keras can make it from, or train the model yourself with "
+        "best_hyperparameters"
     )
 
 
