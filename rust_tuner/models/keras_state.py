@@ -5,11 +5,10 @@ import contextlib
 import contextvars
 import gc
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 from keras.src.backend.common import global_state
-from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
-from keras.src.utils.rng_utils import GLOBAL_RANDOM_SEED
 
 from rust_tuner.models.fold_batches import FoldPlace
 from rust_tuner.models.seeding import seeded_weights
@@ -22,7 +21,6 @@ _starting_values: contextvars.ContextVar[StartingValues | None] = contextvars.Co
 
 # How often Keras has given each name to a layer, metric or model that has none of its own.
 _NAMES = "object_name_uids"
-_RANDOM = GLOBAL_RANDOM_SEED, GLOBAL_SEED_GENERATOR
 # Each of a user's layers may take a name that the model needs, but no more than so many do.
 _MOST_CLASHES = 100
 _OF_A_CLASH = "should have unique names", "names should be unique"
@@ -45,7 +43,8 @@ def users_layers_kept(*, joins: bool = False) -> Iterator[None]:
     """Layers that the user made before the block are the same after it.
 
     They have the values that they had as the first model was built, and Keras gives their names to
-    no other layer. Within the block, each model that `build_at` makes starts with these values.
+    no other layer. Keras's settings and its random state in this thread are as before, too. Within
+    the block, each model that `build_at` makes starts with these values.
 
     Args:
         joins: whether this is a part of a search, if there is one around it. A search within a
@@ -54,8 +53,7 @@ def users_layers_kept(*, joins: bool = False) -> Iterator[None]:
     values = _starting_values.get() if joins else None
     values = StartingValues() if values is None else values
     token = _starting_values.set(values)
-    num_names = _num_names()
-    random = {name: global_state.get_global_attribute(name) for name in _RANDOM}
+    num_names, state = _num_names(), _state_of_keras()
     failed = True
     try:
         yield
@@ -63,11 +61,11 @@ def users_layers_kept(*, joins: bool = False) -> Iterator[None]:
     finally:
         _starting_values.reset(token)
         values.end(failed=failed)
-        after = _num_names()
-        for name, number in num_names.items():
-            after[name] = max(number, after[name])
-        for name, state in {**random, _NAMES: after}.items():
-            global_state.set_global_attribute(name, state)
+        for name, number in _num_names().items():
+            num_names[name] = max(number, num_names[name])
+        # An error in a model may leave scopes open.
+        vars(global_state.GLOBAL_STATE_TRACKER).clear()
+        vars(global_state.GLOBAL_STATE_TRACKER).update(state | {_NAMES: num_names})
 
 
 def starting_values() -> StartingValues:
@@ -121,6 +119,12 @@ def _built_without_clash(place: FoldPlace, build: Callable[[], keras.Model]) -> 
             if not any(words in clash for words in _OF_A_CLASH):
                 raise
             clashes.add(clash)
+
+
+def _state_of_keras() -> dict[str, Any]:
+    """What Keras keeps for this thread, with copies of the scopes that are open."""
+    state = vars(global_state.GLOBAL_STATE_TRACKER)
+    return {name: list(kept) if isinstance(kept, list) else kept for name, kept in state.items()}
 
 
 def _num_names() -> "collections.defaultdict[str, int]":

@@ -14,6 +14,7 @@ import keras
 from rust_tuner.errors import SearchError
 from rust_tuner.models.described import every_layer
 from rust_tuner.models.fold_batches import FoldPlace
+from rust_tuner.models.fold_state import build_optimizer
 from rust_tuner.models.keras_state import build_at, starting_values
 from rust_tuner.models.seeding import seeded_weights
 from rust_tuner.models.starting_values import StartingValues
@@ -63,7 +64,7 @@ class ModelToKeep:
         copy = self._copy
         if copy is None:
             copy = _copy_of(self.model, self._place, self._values)
-        copy.optimizer.build(copy.trainable_variables)
+        build_optimizer(copy)
         for one, other in ((self.model, copy), (self.model.optimizer, copy.optimizer)):
             for variable, source in zip(other.variables, one.variables, strict=True):
                 variable.assign(source.value)
@@ -108,9 +109,7 @@ def _made_again(model: keras.Model) -> keras.Model:
     arguments = dict(model._compile_config.config)
     config = keras.saving.serialize_keras_object(model)
     config.pop("compile_config", None)
-    copy = keras.saving.deserialize_keras_object(
-        config, custom_objects=_own_objects(model), safe_mode=False
-    )
+    copy = keras.saving.deserialize_keras_object(config, custom_objects=_own_objects(model))
     for layer, source in zip(every_layer(copy), every_layer(model), strict=True):
         layer.trainable = source.trainable
     optimizer = model.optimizer

@@ -145,7 +145,7 @@ class StartingValues:
         ]
 
     def hand_out(self, model: keras.Model) -> None:
-        """Forget a model that the user receives."""
+        """Forget a model that is used for longer, as it is."""
         for variable in _variables_of(model):
             if id(variable) in self._starts and not self._starts[id(variable)].is_shared:
                 del self._starts[id(variable)]

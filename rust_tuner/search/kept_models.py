@@ -17,6 +17,7 @@ from keras_tuner.engine.trial import Trial
 from rust_tuner.errors import SearchError
 from rust_tuner.files import atomic_path, sha256_of_file
 from rust_tuner.models.fold_batches import FoldPlace
+from rust_tuner.models.fold_state import build_optimizer
 from rust_tuner.models.keras_state import users_layers_kept
 from rust_tuner.models.model_to_keep import ModelToKeep
 from rust_tuner.records.kept_models import MODELS_FOLDER, model_file, models_folder, write_kept
@@ -72,7 +73,7 @@ def read_models(files: Sequence[Path], run: Run | None, trial: Trial) -> list[ke
                 functools.partial(subject.build, hp, None, *given),
             )
             # Otherwise it would have no variables to load its state into.
-            kept.model.optimizer.build(kept.model.trainable_variables)
+            build_optimizer(kept.model)
             kept.model.load_weights(path)
             model = kept.result()
         else:

@@ -37,3 +37,13 @@ def test_random_numbers_of_keras_go_on_after_a_search() -> None:
         return np.array(keras.random.normal((2,)))
 
     np.testing.assert_array_equal(drawn(searches=True), drawn(searches=False))
+
+
+def test_a_scope_that_an_error_leaves_open_is_closed() -> None:
+    name = keras.Variable(0.0, name="inner").path
+    try:
+        with users_layers_kept():
+            keras.name_scope("left").__enter__()
+            raise KeyError
+    except KeyError:
+        assert keras.Variable(0.0, name="inner").path == name

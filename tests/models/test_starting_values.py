@@ -38,12 +38,12 @@ def test_values_of_a_model_go_with_it() -> None:
 def test_only_what_two_models_have_is_put_back() -> None:
     values = StartingValues()
     shared = dense("shared")
-    start = np.array(shared.kernel)
+    start = np.asarray(shared.kernel).copy()
     own, last = dense("own"), keras.layers.Dense(3, name="last")
     first = build(values, own, last, shared)
     for layer in (own, shared):
         layer.kernel.assign(layer.kernel + 1)
-    trained = np.array(own.kernel)
+    trained = np.asarray(own.kernel).copy()
     build(values, shared)
     np.testing.assert_array_equal(shared.kernel, start)
     np.testing.assert_array_equal(own.kernel, trained)
