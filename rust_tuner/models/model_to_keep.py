@@ -15,7 +15,7 @@ from rust_tuner.errors import SearchError
 from rust_tuner.models.described import every_layer
 from rust_tuner.models.fold_batches import FoldPlace
 from rust_tuner.models.fold_state import build_optimizer
-from rust_tuner.models.keras_state import build_at, starting_values
+from rust_tuner.models.keras_state import build_at, starting_values, users_layers_kept
 from rust_tuner.models.seeding import seeded_weights
 from rust_tuner.models.starting_values import StartingValues
 
@@ -78,7 +78,8 @@ def _copy_of(model: keras.Model, place: FoldPlace, values: StartingValues) -> ke
         SearchError: where it cannot be copied.
     """
     try:
-        with seeded_weights(place):
+        # Keras's random state is that of the model, which may be trained after this.
+        with users_layers_kept(), seeded_weights(place):
             copy = _made_again(model)
         differs = _shapes(copy) != _shapes(model)
         why = "the copy has other weights" if differs else ""

@@ -23,8 +23,8 @@ def seeded_weights(place: FoldPlace) -> Iterator[None]:
     python_state, numpy_state = random.getstate(), np.random.get_state()
     word = seed_word(place.seed, place.trial, place.fold, "weights")
     try:
-        keras.utils.set_random_seed(word)
         with _own_generator(word):
+            keras.utils.set_random_seed(word)
             yield
     finally:
         random.setstate(python_state)

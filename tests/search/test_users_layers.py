@@ -164,7 +164,7 @@ def test_what_the_user_has_set_in_keras_stays() -> None:
         keras.config.enable_interactive_logging()
 
 
-def searched(build: Callable[[], keras.Model], folder: Path, **options: object) -> Any:
+def searched(build: Callable[[], keras.Model], folder: Path, **options: Any) -> Any:
     def build_at(hp: keras_tuner.HyperParameters) -> keras.Model:
         hp.Float("unused", 0, 1)
         return build()
