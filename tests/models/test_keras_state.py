@@ -27,7 +27,7 @@ def test_settings_of_other_threads_and_scopes_stay() -> None:
 
 
 def test_random_numbers_of_keras_go_on_after_a_search() -> None:
-    def drawn(*, searches: bool) -> np.ndarray:  # type: ignore[type-arg]
+    def drawn(*, searches: bool) -> np.ndarray:
         keras.utils.set_random_seed(3)
         keras.random.normal((2,))
         if searches:
