@@ -15,6 +15,8 @@ import keras
 from rust_tuner.files import sha256_of_json
 from rust_tuner.models.code_identity import is_of_library
 from rust_tuner.models.described import describe_model, every_layer
+from rust_tuner.models.fold_state import build_optimizer
+from rust_tuner.models.keras_state import starting_values
 from rust_tuner.models.runtime import MemoryOf, variables_of
 
 # What a compiled function depends on beside what `describe_model` says.
@@ -52,7 +54,7 @@ class CompiledOnce:
                 self._kept, self._key, self._in_use = fresh, key, True
             return fresh
         if fresh is not self._kept:
-            _copy_state(fresh, self._kept)
+            state = _state_of(fresh)
             reference = weakref.ref(fresh)
             del fresh
             # Models contain reference cycles.
@@ -61,6 +63,11 @@ class CompiledOnce:
                 # Code that keeps it expects it to be trained.
                 self.release()
                 return known_elsewhere
+            # Not before: who keeps each model has kept this one as well.
+            for variable, value in zip(_variables_of(self._kept), state, strict=True):
+                variable.assign(value)
+            # No later model has its variables, but those that this one has as well.
+            starting_values().hand_out(self._kept)
         self._in_use = True
         return self._kept
 
@@ -114,10 +121,11 @@ def _is_stock(model: keras.Model) -> bool:
     return is_of_library(type(model)) and (strategy is None or strategy.num_replicas_in_sync == 1)
 
 
-def _copy_state(source: keras.Model, target: keras.Model) -> None:
-    """Give a model that was trained the state of one that was just built."""
-    for one in (source, target):
-        one.optimizer.build(one.trainable_variables)
-    for one, other in ((source, target), (source.optimizer, target.optimizer)):
-        for variable, fresh in zip(other.variables, one.variables, strict=True):
-            variable.assign(fresh.value)
+def _variables_of(model: keras.Model) -> list[keras.Variable]:
+    build_optimizer(model)
+    return [*model.variables, *model.optimizer.variables]
+
+
+def _state_of(model: keras.Model) -> list[Any]:
+    """The values of a model and its optimizer, without the model."""
+    return [variable.value for variable in _variables_of(model)]

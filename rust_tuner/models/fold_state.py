@@ -12,6 +12,15 @@ from rust_tuner.models.fold_batches import FoldPlace
 from rust_tuner.seeds import derive_seed
 
 
+def build_optimizer(model: keras.Model) -> None:
+    """Give a model's optimizer its variables, where it has none yet.
+
+    Keras's `LossScaleOptimizer` would get further ones each time.
+    """
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+
+
 def shows_its_state(model: keras.Model) -> bool:
     """Whether everything that the next epoch depends on is in the model's variables."""
     if not isinstance(model, keras.Model):

@@ -34,6 +34,7 @@ from rust_tuner.models.fold_callbacks import keeps_state, restore_state, state_o
 from rust_tuner.models.fold_curves import Checkpoint, FoldCurves
 from rust_tuner.models.fold_state import (
     as_numpy,
+    build_optimizer,
     reseed,
     restore_model,
     shows_its_state,
@@ -112,7 +113,7 @@ def train_fold(
     if not shows_its_state(model) or not all(map(keeps_state, users_callbacks)):
         checkpoint = None
     # Otherwise there would be no variables to load a state into.
-    model.optimizer.build(model.trainable_variables)
+    build_optimizer(model)
     past = _Past(epochs, predictions_file)
     if past.restore(model, checkpoint):
         on_restored(len(past.predictions))
@@ -171,7 +172,7 @@ def train_all(
         TrialError: if the loss becomes non-finite.
     """
     # Else the first step would be traced twice: once to make its variables, once to use them.
-    model.optimizer.build(model.trainable_variables)
+    build_optimizer(model)
     feed = EpochFeed(model, data, np.arange(data.num_rows), sizes, place)
     model.fit(
         feed.dataset,

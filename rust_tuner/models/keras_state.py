@@ -1,9 +1,11 @@
-"""Keras's state of a thread: what a search clears after each model, and what the user keeps."""
+"""Keras's state: what a search clears after each model, and what the user keeps."""
 
 import collections
 import contextlib
 import contextvars
+import gc
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 from keras.src.backend.common import global_state
@@ -19,53 +21,56 @@ _starting_values: contextvars.ContextVar[StartingValues | None] = contextvars.Co
 
 # How often Keras has given each name to a layer, metric or model that has none of its own.
 _NAMES = "object_name_uids"
-# What users set, some of them with a `with` statement around the search.
-_OF_THE_USER = (
-    _NAMES,
-    "custom_objects_scope_dict",
-    "distribution",
-    "dtype_policy",
-    "flash_attention",
-    "interactive_logging",
-    "nnx_enabled",
-    "torch_device",
-    "traceback_filtering",
-)
 # Each of a user's layers may take a name that the model needs, but no more than so many do.
 _MOST_CLASHES = 100
 _OF_A_CLASH = "should have unique names", "names should be unique"
 
 
 def clear_session() -> None:
-    """Clear Keras's session, but keep what the user has set."""
-    kept = {name: global_state.get_global_attribute(name) for name in _OF_THE_USER}
-    keras.utils.clear_session()
-    for name, value in kept.items():
-        if value is not None:
-            global_state.set_global_attribute(name, value)
+    """Free what the backend keeps of earlier models.
+
+    Keras's own state stays, in this thread and in others: it is what users have set, such as the
+    precision, and the scopes of `with` statements around the search.
+    """
+    trackers = global_state.GLOBAL_STATE_TRACKER, global_state.GLOBAL_SETTINGS_TRACKER
+    keras.utils.clear_session(free_memory=False)
+    global_state.GLOBAL_STATE_TRACKER, global_state.GLOBAL_SETTINGS_TRACKER = trackers
+    gc.collect()
 
 
 @contextlib.contextmanager
-def users_layers_kept() -> Iterator[None]:
+def users_layers_kept(*, joins: bool = False) -> Iterator[None]:
     """Layers that the user made before the block are the same after it.
 
-    They have the values that they had, and Keras gives their names to no other layer. Within the
-    block, each model that `build_at` makes starts with these values, too.
+    They have the values that they had as the first model was built, and Keras gives their names to
+    no other layer. Keras's settings and its random state in this thread are as before, too. Within
+    the block, each model that `build_at` makes starts with these values.
+
+    Args:
+        joins: whether this is a part of a search, if there is one around it. A search within a
+            search is one of its own.
     """
-    before = _num_names()
-    is_outer = _starting_values.get() is None
-    values = StartingValues()
-    token = _starting_values.set(values) if is_outer else None
+    values = _starting_values.get() if joins else None
+    values = StartingValues() if values is None else values
+    token = _starting_values.set(values)
+    num_names, state = _num_names(), _state_of_keras()
+    failed = True
     try:
         yield
+        failed = False
     finally:
-        if token is not None:
-            _starting_values.reset(token)
-            values.restore()
-        after = _num_names()
-        for name, number in before.items():
-            after[name] = max(number, after[name])
-        global_state.set_global_attribute(_NAMES, after)
+        _starting_values.reset(token)
+        values.end(failed=failed)
+        for name, number in _num_names().items():
+            num_names[name] = max(number, num_names[name])
+        # An error in a model may leave scopes open.
+        vars(global_state.GLOBAL_STATE_TRACKER).clear()
+        vars(global_state.GLOBAL_STATE_TRACKER).update(state | {_NAMES: num_names})
+
+
+def starting_values() -> StartingValues:
+    """Those of the innermost `users_layers_kept`; new ones where there is none."""
+    return _starting_values.get() or StartingValues()
 
 
 def number_names_from_scratch() -> None:
@@ -86,15 +91,26 @@ def build_at(place: FoldPlace, build: Callable[[], keras.Model]) -> keras.Model:
     Raises:
         SearchError: where the model has the optimizer of an earlier one.
     """
-    starting_values = _starting_values.get() or StartingValues()
-    starting_values.restore()
-    number_names_from_scratch()
+    values = starting_values()
+    # A search within `build` is none of this one.
+    token = _starting_values.set(None)
+    before = values.begin_build()
+    try:
+        number_names_from_scratch()
+        model = _built_without_clash(place, build)
+        values.note(model, before)
+    finally:
+        values.end_build(before)
+        _starting_values.reset(token)
+    return model
+
+
+def _built_without_clash(place: FoldPlace, build: Callable[[], keras.Model]) -> keras.Model:
     clashes: set[str] = set()
     while True:
         try:
             with seeded_weights(place):
-                model = build()
-            break
+                return build()
         except ValueError as error:
             clash = str(error)
             # The same name once more is one that the user gave twice.
@@ -103,8 +119,12 @@ def build_at(place: FoldPlace, build: Callable[[], keras.Model]) -> keras.Model:
             if not any(words in clash for words in _OF_A_CLASH):
                 raise
             clashes.add(clash)
-    starting_values.note(model)
-    return model
+
+
+def _state_of_keras() -> dict[str, Any]:
+    """What Keras keeps for this thread, with copies of the scopes that are open."""
+    state = vars(global_state.GLOBAL_STATE_TRACKER)
+    return {name: list(kept) if isinstance(kept, list) else kept for name, kept in state.items()}
 
 
 def _num_names() -> "collections.defaultdict[str, int]":

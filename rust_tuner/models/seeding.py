@@ -23,8 +23,8 @@ def seeded_weights(place: FoldPlace) -> Iterator[None]:
     python_state, numpy_state = random.getstate(), np.random.get_state()
     word = seed_word(place.seed, place.trial, place.fold, "weights")
     try:
-        keras.utils.set_random_seed(word)
         with _own_generator(word):
+            keras.utils.set_random_seed(word)
             yield
     finally:
         random.setstate(python_state)
@@ -40,8 +40,9 @@ def _own_generator(word: int) -> Iterator[None]:
     """
     generator = random.Random(word)
     places = ((seed_generator, "python_random", generator), (rng_utils, "random", _Both(generator)))
-    if any(getattr(module, name, None) is not random for module, name, _ in places):
-        # Another version of Keras, or a block within a block.
+    outer = [getattr(module, name, None) for module, name, _ in places]
+    if not all(one is random or isinstance(one, random.Random | _Both) for one in outer):
+        # Another version of Keras.
         yield
         return
     for module, name, replacement in places:
@@ -49,8 +50,9 @@ def _own_generator(word: int) -> Iterator[None]:
     try:
         yield
     finally:
-        for module, name, _ in places:
-            setattr(module, name, random)
+        # For a block within a block, the generator of the outer one.
+        for (module, name, _), replaced in zip(places, outer, strict=True):
+            setattr(module, name, replaced)
 
 
 class _Both:

@@ -70,7 +70,7 @@ def build_once(
         with_description: whether to describe the model; if not, the description is empty.
     """
     try:
-        with users_layers_kept(), new_garbage_collected():
+        with users_layers_kept(joins=True), new_garbage_collected():
             model = build_at(place, lambda: subject.build(hp, None))
             built = BuiltOnce({}, None)
             if with_description:

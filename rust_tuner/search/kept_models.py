@@ -6,6 +6,7 @@
 They are replaced when another trial becomes the best.
 """
 
+import functools
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,10 @@ from keras_tuner.engine.trial import Trial
 
 from rust_tuner.errors import SearchError
 from rust_tuner.files import atomic_path, sha256_of_file
+from rust_tuner.models.fold_batches import FoldPlace
+from rust_tuner.models.fold_state import build_optimizer
+from rust_tuner.models.keras_state import users_layers_kept
+from rust_tuner.models.model_to_keep import ModelToKeep
 from rust_tuner.records.kept_models import MODELS_FOLDER, model_file, models_folder, write_kept
 from rust_tuner.records.project import trial_folders
 from rust_tuner.search.run_state import Run
@@ -43,6 +48,7 @@ def write_models(folder: Path, trial_id: str, epoch: int, models: Sequence[keras
             shutil.rmtree(other / MODELS_FOLDER, ignore_errors=True)
 
 
+@users_layers_kept()
 def read_models(files: Sequence[Path], run: Run | None, trial: Trial) -> list[keras.Model]:
     """Models from their files, in Keras's safe mode.
 
@@ -53,17 +59,23 @@ def read_models(files: Sequence[Path], run: Run | None, trial: Trial) -> list[ke
         trial: the trial.
 
     Raises:
-        SearchError: where Keras cannot load a model without its code.
+        SearchError: where Keras cannot load a model without its code, or a layer that was made
+            outside `build` is part of all models, and these cannot be copied.
     """
     models = []
     for fold, path in enumerate(files):
         if run is not None:
             subject = run.subject
             given = () if subject.preparation is None else (subject.data_of(fold).inputs,)
-            model = subject.build(trial.hyperparameters.copy(), None, *given)
+            hp = trial.hyperparameters.copy()
+            kept = ModelToKeep.build(
+                FoldPlace(run.seed, int(trial.trial_id), fold),
+                functools.partial(subject.build, hp, None, *given),
+            )
             # Otherwise it would have no variables to load its state into.
-            model.optimizer.build(model.trainable_variables)
-            model.load_weights(path)
+            build_optimizer(kept.model)
+            kept.model.load_weights(path)
+            model = kept.result()
         else:
             try:
                 model = keras.models.load_model(path, compile=False)

@@ -17,7 +17,8 @@ from rust_tuner.errors import SearchError
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_batches import FoldPlace, TrainingData
 from rust_tuner.models.fold_training import train_all, train_fold
-from rust_tuner.models.keras_state import build_at, users_layers_kept
+from rust_tuner.models.keras_state import users_layers_kept
+from rust_tuner.models.model_to_keep import ModelToKeep
 from rust_tuner.models.runtime import run_first_operation
 from rust_tuner.models.schedules import batch_sizes, steps_per_epoch
 from rust_tuner.records.folds import FoldRecord
@@ -61,10 +62,10 @@ def refit(run: Run, trial: Trial) -> tuple[keras.Model, Callable[[Any], AnyRows]
     if subject.preparation is not None:
         prepared, apply = subject.preparation.fit(np.arange(data.num_rows), fold=len(subject.folds))
         data = dataclasses.replace(data, inputs=prepared)
-    model = _built(run, trial, place, data)
+    kept = _built(run, trial, place, data)
     callbacks = subject.callbacks.fresh(place) if subject.callbacks is not None else []
     train_all(
-        model,
+        kept.model,
         data,
         sizes=batch_sizes(data.num_rows, batch_size),
         epochs=_num_epochs(_records(run, trial), int(trial.best_step)),
@@ -75,7 +76,7 @@ def refit(run: Run, trial: Trial) -> tuple[keras.Model, Callable[[Any], AnyRows]
             if not str(getattr(callback, "monitor", "")).startswith("val_")
         ],
     )
-    return model, apply
+    return kept.result(), apply
 
 
 @users_layers_kept()
@@ -99,7 +100,8 @@ def train_fold_models(
     for fold, (training, validation) in enumerate(subject.folds):
         place = FoldPlace(run.seed, int(trial.trial_id), fold)
         data = subject.data_of(fold)
-        model = _built(run, trial, place, data)
+        kept = _built(run, trial, place, data)
+        model = kept.model
         at_epoch = _WeightsAt(epoch)
         curves = train_fold(
             model,
@@ -122,7 +124,7 @@ def train_fold_models(
                 f"note: trial {trial.trial_id}, fold {fold}: trained again, the model has another "
                 "score than recorded; results on this machine are not repeatable"
             )
-        models.append(model)
+        models.append(kept.result())
     return models
 
 
@@ -188,10 +190,10 @@ def _refuse_own_fit(run: Run) -> None:
         )
 
 
-def _built(run: Run, trial: Trial, place: FoldPlace, data: TrainingData) -> keras.Model:
+def _built(run: Run, trial: Trial, place: FoldPlace, data: TrainingData) -> ModelToKeep:
     hp = trial.hyperparameters.copy()
     own_inputs = () if run.subject.preparation is None else (data.inputs,)
-    return build_at(place, lambda: run.subject.build(hp, None, *own_inputs))
+    return ModelToKeep.build(place, lambda: run.subject.build(hp, None, *own_inputs))
 
 
 def _records(run: Run, trial: Trial) -> list[FoldRecord]:

@@ -69,7 +69,7 @@ def choices_of(
     return epochs_of({}, epochs), batch_size_of({}, batch_size)
 
 
-@users_layers_kept()
+@users_layers_kept(joins=True)
 def cross_validated(
     tuner: keras_tuner.Tuner,
     run: Run,

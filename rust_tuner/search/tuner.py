@@ -18,8 +18,10 @@ from rust_tuner.analysis.stopped import rungs_note
 from rust_tuner.errors import SearchError
 from rust_tuner.files import empty_folder, write_json
 from rust_tuner.locks import hold_lock
+from rust_tuner.models.fold_batches import FoldPlace
 from rust_tuner.models.keras_state import users_layers_kept
 from rust_tuner.models.runtime import start_backend
+from rust_tuner.models.seeding import seeded_weights
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.records.run import run_if_whole
 from rust_tuner.search.after_search import AfterSearch
@@ -153,7 +155,9 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
                 require_a_search(self.project_folder)
                 end_jobs(self.project_folder, self.progress.say)
                 empty_folder(self.project_folder)
-        declare_space(self.hypermodel, self.oracle)
+        # What `build` makes once, and uses again, depends on the seed as well.
+        with users_layers_kept(), seeded_weights(FoldPlace(self.seed, 0, 0)):
+            declare_space(self.hypermodel, self.oracle)
         # The results of an earlier run are available before the search is resumed.
         oracle.adopt(readable_trials(self.project_folder))
 

@@ -99,6 +99,19 @@ def test_a_fold_on_compiled_functions_is_bitwise_the_fold_of_a_fresh_model() -> 
     assert_bitwise(again, expected)
 
 
+@pytest.mark.slow
+def test_a_scaled_loss_trains_alike_on_compiled_functions() -> None:
+    def build() -> keras.Model:
+        return model(optimizer=keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(name="a")))
+
+    compiled = CompiledOnce()
+    _, first = train(build, 0, compiled)
+    curves, second = train(build, 1, compiled)
+    assert second is first
+    expected, _ = train(build, 1)
+    assert_bitwise(curves, expected)
+
+
 def test_models_that_differ_in_more_than_numbers_share_nothing() -> None:
     key = shared_key(model())
     assert key == shared_key(model(learning_rate=0.5))

@@ -60,6 +60,10 @@ def test_blocks_within_blocks_end_with_the_usual_generator() -> None:
     assert inner == weights()
 
 
+def test_a_block_within_a_block_changes_no_weights_of_the_outer_one() -> None:
+    assert weights(between=weights) == weights()
+
+
 @pytest.mark.parametrize("error", [None, ValueError])
 def test_seeded_weights_leave_the_global_random_states_as_they_were(
     error: type[ValueError] | None,

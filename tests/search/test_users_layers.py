@@ -1,9 +1,12 @@
 """Layers that a user makes once and puts into the model of every fold: each fold starts alike."""
 
+import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
+import keras_tuner
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -159,3 +162,171 @@ def test_what_the_user_has_set_in_keras_stays() -> None:
         assert not keras.config.is_interactive_logging_enabled()
     finally:
         keras.config.enable_interactive_logging()
+
+
+def searched(build: Callable[[], keras.Model], folder: Path, **options: Any) -> Any:
+    def build_at(hp: keras_tuner.HyperParameters) -> keras.Model:
+        hp.Float("unused", 0, 1)
+        return build()
+
+    tuner = CrossValidationTuner(
+        build_at,
+        RandomSearchOracle("val_auroc", max_trials=2, seed=0),
+        directory=folder,
+        project_name="search",
+        cv=3,
+        seed=1,
+        **options,
+    )
+    tuner.search(X, Y, epochs=2, batch_size=8, verbose=0)
+    return tuner
+
+
+def weights(model: keras.Model | keras.Layer) -> list[Numbers]:
+    return [values.copy() for values in model.get_weights()]
+
+
+@pytest.mark.slow
+def test_models_after_a_search_have_what_they_learned_and_the_layer_has_not(tmp_path: Path) -> None:
+    shared = backbone(name="own")
+    tuner = searched(lambda: model_on(shared), tmp_path / "a")
+    apart = searched(lambda: model_on(backbone(name="own")), tmp_path / "b")
+    ours, theirs = (
+        [each.refit(), each.refit("0001"), *each.fold_models()] for each in (tuner, apart)
+    )
+    for model, expected in zip(ours, theirs, strict=True):
+        for one, other in zip(weights(model), weights(expected), strict=True):
+            np.testing.assert_array_equal(one, other)
+        assert model.optimizer.iterations == expected.optimizer.iterations > 0
+    # Each may be trained on.
+    ours[0].fit(X, Y, verbose=0)
+    np.testing.assert_array_equal(shared.kernel, START)
+    np.testing.assert_array_equal(ours[2].get_weights()[0], theirs[2].get_weights()[0])
+
+
+@pytest.mark.slow
+def test_kept_models_with_a_shared_layer_predict_what_was_scored(tmp_path: Path) -> None:
+    shared = backbone(name="own")
+    tuner = searched(lambda: model_on(shared), tmp_path, keep_models="best")
+    predictions = tuner.out_of_fold()
+    for model, (_, rows) in zip(tuner.fold_models(), tuner._run.subject.folds, strict=True):
+        np.testing.assert_allclose(model.predict(X[rows], verbose=0), predictions[rows], atol=1e-5)
+    np.testing.assert_array_equal(shared.kernel, START)
+
+
+class OwnModel(keras.Model):  # type: ignore[misc]
+    """A class that Keras cannot make again from its configuration."""
+
+    def __init__(self, layer: keras.Layer, function: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.layer, self.function = layer, function
+        self.last = keras.layers.Dense(1, "sigmoid")
+
+    def call(self, inputs: Any) -> Any:
+        return self.last(self.function(self.layer(inputs)))
+
+
+@pytest.mark.slow
+def test_a_model_that_cannot_be_copied_is_refused_where_it_trains_a_shared_layer(
+    tmp_path: Path,
+) -> None:
+    shared = backbone(name="own")
+
+    def build() -> keras.Model:
+        model = OwnModel(shared, lambda values: values)
+        model.compile(keras.optimizers.Adam(0.1), "binary_crossentropy")
+        return model
+
+    tuner = searched(build, tmp_path / "a")
+    with pytest.raises(SearchError, match="layer own was made outside build"):
+        tuner.refit()
+    np.testing.assert_array_equal(shared.kernel, START)
+    shared.trainable = False
+    assert searched(build, tmp_path / "b").refit().layer is shared
+
+
+def test_a_model_that_someone_keeps_stays_trained() -> None:
+    kept: list[keras.Model] = []
+
+    def build() -> keras.Model:
+        kept.append(model_on(backbone(name="own")))
+        return kept[-1]
+
+    validated(build)
+    for model in kept:
+        assert not np.array_equal(model.layers[0].kernel, START)
+
+
+@pytest.mark.slow
+def test_a_layer_that_build_makes_once_depends_on_the_seed(tmp_path: Path) -> None:
+    def scores(folder: Path) -> list[float]:
+        made: list[keras.Layer] = []
+
+        def build() -> keras.Model:
+            if not made:
+                made.append(keras.layers.Dense(4, "tanh"))
+            return model_on(made[0])
+
+        trials = searched(build, folder).oracle.trials
+        return [trial.score for trial in trials.values()]
+
+    random.seed(1)
+    first = scores(tmp_path / "a")
+    random.seed(2)
+    assert scores(tmp_path / "b") == first
+
+
+def test_a_layer_is_as_before_where_the_first_fold_is_interrupted() -> None:
+    class Interrupt(keras.optimizers.SGD):  # type: ignore[misc]
+        def apply(self, *args: Any, **kwargs: Any) -> Any:
+            if len(calls) == 2:
+                raise KeyboardInterrupt
+            calls.append(1)
+            return super().apply(*args, **kwargs)
+
+    calls: list[int] = []
+    shared = backbone()
+
+    def build() -> keras.Model:
+        model = model_on(shared)
+        model.compile(Interrupt(0.1), "binary_crossentropy", run_eagerly=True)
+        return model
+
+    with pytest.raises(KeyboardInterrupt):
+        validated(build)
+    assert len(calls) == 2
+    np.testing.assert_array_equal(shared.kernel, START)
+
+
+def test_a_layer_that_a_callback_unfreezes_is_frozen_again(tmp_path: Path) -> None:
+    class Unfreeze(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
+            # The compiled step of the first epoch does not change.
+            self.model.layers[0].trainable = epoch > 0
+
+    flags = []
+    shared = backbone(trainable=False)
+
+    def build(hp: keras_tuner.HyperParameters) -> keras.Model:
+        flags.append(shared.trainable)
+        return model_on(shared)
+
+    tuner = CrossValidationTuner(
+        build, RandomSearchOracle("val_auroc", max_trials=1), directory=tmp_path, cv=2
+    )
+    tuner.search(X, Y, epochs=2, verbose=0, callbacks=[Unfreeze()])
+    assert not any(flags)
+    assert not shared.trainable
+
+
+def test_a_search_within_build_leaves_layers_as_they_were() -> None:
+    shared = backbone(name="own")
+
+    def build() -> keras.Model:
+        validated(lambda: model_on(shared))
+        np.testing.assert_array_equal(shared.kernel, START)
+        return model_on(shared)
+
+    apart = validated(lambda: model_on(backbone(name="own")))
+    for fold, expected in zip(validated(build).folds, apart.folds, strict=True):
+        np.testing.assert_array_equal(fold.predictions, expected.predictions)

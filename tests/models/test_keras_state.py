@@ -1,0 +1,49 @@
+"""What users set in Keras stays, in every thread."""
+
+import threading
+
+import keras
+import numpy as np
+from keras.src.saving.serialization_lib import SafeModeScope, in_safe_mode
+
+from rust_tuner.models.fold_batches import FoldPlace
+from rust_tuner.models.keras_state import build_at, clear_session, users_layers_kept
+
+
+def test_settings_of_other_threads_and_scopes_stay() -> None:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        with SafeModeScope(False), keras.name_scope("outer"):
+            thread = threading.Thread(target=clear_session)
+            thread.start()
+            thread.join()
+            clear_session()
+            assert not in_safe_mode()
+            assert keras.Variable(0.0, name="inner").path == "outer/inner"
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def test_random_numbers_of_keras_go_on_after_a_search() -> None:
+    def drawn(*, searches: bool) -> np.ndarray:
+        keras.utils.set_random_seed(3)
+        keras.random.normal((2,))
+        if searches:
+            with users_layers_kept():
+                build_at(FoldPlace(0, 0, 0), lambda: keras.Sequential([keras.layers.Dense(1)]))
+                clear_session()
+        return np.array(keras.random.normal((2,)))
+
+    np.testing.assert_array_equal(drawn(searches=True), drawn(searches=False))
+
+
+def test_a_scope_that_an_error_leaves_open_is_closed() -> None:
+    name = keras.Variable(0.0, name="inner").path
+    try:
+        with users_layers_kept():
+            keras.name_scope("left").__enter__()
+            raise KeyError
+    except KeyError:
+        assert keras.Variable(0.0, name="inner").path == name
