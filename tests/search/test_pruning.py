@@ -259,7 +259,7 @@ def test_a_kill_around_any_write_of_a_stopped_trial_ends_in_the_same_search(
     snapshots: Snapshots, stopped: CrossValidationTuner, tmp_path: Path
 ) -> None:
     around = strikes_of_a_stopped_trial(snapshots)
-    strikes = [(strike, moment) for strike, moment in snapshots.distinct() if strike in around]
+    strikes = [(strike, moment) for strike, moment in snapshots.each_state() if strike in around]
     assert len(strikes) >= len(around)
     for strike, moment in strikes:
         folder = tmp_path / f"{strike}-{moment}"
