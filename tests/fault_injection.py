@@ -3,13 +3,14 @@
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 
 MOMENTS = ("before", "during", "after")
+_LAST_IS_AFTER = ("during", "before", "after")
 
 
 class Killed(BaseException):
@@ -108,16 +109,51 @@ class Snapshots:
         shutil.copytree(self._kept / f"{strike}-{moment}", folder)
         return folder
 
-    def distinct(self) -> list[tuple[int, str]]:
-        """A write and a moment for each state of the folder, with half a file aside where it can.
+    def each_state(self) -> list[tuple[int, str]]:
+        """A write and a moment for each state of the folder, with a file aside where it can.
+
+        Of each kind of file some are half aside, and the last one is there as a whole; one that is
+        written once is struck at both.
+        """
+        last = [n for n in last_of_each_kind(self.writes) if not self._is_removal(n)]
+        whole = [(number, "before") for number in last]
+        once = [(n, "during") for n in last if self.writes.count(self.writes[n]) == 1]
+        numbers = range(len(self.writes))
+        others = [(number, moment) for moment in _LAST_IS_AFTER for number in numbers]
+        return [*whole, *once, *self._distinct(others, [*whole, *once])]
+
+    def one_moment_each(self) -> list[tuple[int, str]]:
+        """Every write from the first trial on, before, during or after it, one after the other.
+
+        What comes before the first trial is the same in all searches: one is struck of each kind
+        that is not written later. Where two leave the same state, the one with a file aside counts.
+        """
+        first = self.writes.index("trial.json")
+        strikes = [
+            (number, MOMENTS[number % 3])
+            for number, name in enumerate(self.writes)
+            if number >= first or name not in self.writes[first:]
+        ]
+        strikes.sort(key=lambda strike: _LAST_IS_AFTER.index(strike[1]))
+        return sorted(self._distinct(strikes))
+
+    def _is_removal(self, number: int) -> bool:
+        return self.writes[number].startswith("removal of ")
+
+    def _distinct(
+        self, strikes: Iterable[tuple[int, str]], others: Iterable[tuple[int, str]] = ()
+    ) -> list[tuple[int, str]]:
+        """Those that leave different states of the folder, none of them a state of `others`.
 
         Before a write all is as it was after the one before, but for what is written aside.
         """
-        chosen: dict[frozenset[tuple[str, bytes]], tuple[int, str]] = {}
-        for moment in ("during", "before", "after"):
-            for strike in range(len(self.writes)):
-                chosen.setdefault(self._state(strike, moment), (strike, moment))
-        return list(chosen.values())
+        seen = {self._state(*strike) for strike in others}
+        chosen = []
+        for strike in strikes:
+            if (state := self._state(*strike)) not in seen:
+                seen.add(state)
+                chosen.append(strike)
+        return chosen
 
     def _state(self, strike: int, moment: str) -> frozenset[tuple[str, bytes]]:
         """The files of such a copy but for what was written aside, which a resumed run removes."""

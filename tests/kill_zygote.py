@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 
+import hundred_trials
 import search_problems
 
 from rust_tuner import Protocol, Study
@@ -48,6 +49,7 @@ TASKS = {
     "growing": search_problems.grow,
     "callbacks": search_problems.run_search_with_callbacks,
     "own fit": search_problems.run_search_with_own_fit,
+    "memory": hundred_trials.search_with_memory,
 }
 
 

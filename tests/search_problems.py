@@ -122,10 +122,10 @@ def make_tuner(
 
 
 def run_search(directory: Path, kind: str, **changes: Any) -> CrossValidationTuner:
-    epochs = changes.pop("epochs", 2)
+    epochs, batch_size = changes.pop("epochs", 2), changes.pop("batch_size", 16)
     tuner = make_tuner(directory, kind, **changes)
     x, y, groups = arrays()
-    tuner.search(x, y, groups, epochs=epochs, batch_size=16)
+    tuner.search(x, y, groups, epochs=epochs, batch_size=batch_size)
     return tuner
 
 
@@ -141,10 +141,11 @@ def remembering() -> list[keras.callbacks.Callback]:
 
 def run_search_with_callbacks(directory: Path, kind: str, **changes: Any) -> CrossValidationTuner:
     """A search whose callbacks have a state, which is stored after each epoch."""
+    batch_size = changes.pop("batch_size", 16)
     tuner = make_tuner(directory, kind, **changes)
     x, y, groups = arrays()
     with unittest.mock.patch.object(EpochCheckpoint, "seconds_between", 0.0):
-        tuner.search(x, y, groups, epochs=4, batch_size=16, callbacks=remembering())
+        tuner.search(x, y, groups, epochs=4, batch_size=batch_size, callbacks=remembering())
     return tuner
 
 
