@@ -77,12 +77,13 @@ def test_demo_does_not_replace_weights_that_the_user_named(
     assert not (tmp_path / "demo").exists()
 
 
-# The command with fewer patients than it has.
+# What the installed script calls, with fewer patients than the demonstration has.
 PROGRAM = """
+from importlib.metadata import entry_points
 from rust_tuner.cli import demo
 demo._PATIENTS = 50
-from rust_tuner.cli.app import main
-main()
+(script,) = entry_points(group="console_scripts", name="rust-tuner")
+script.load()()
 """
 
 
