@@ -77,16 +77,6 @@ def test_demo_does_not_replace_weights_that_the_user_named(
     assert not (tmp_path / "demo").exists()
 
 
-# What the installed script calls, with fewer patients than the demonstration has.
-PROGRAM = """
-from importlib.metadata import entry_points
-from rust_tuner.cli import demo
-demo._PATIENTS = 50
-(script,) = entry_points(group="console_scripts", name="rust-tuner")
-script.load()()
-"""
-
-
 @pytest.mark.slow
 def test_demo_without_weights_or_network_finishes_far_above_chance(tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if k not in ("RUST_TUNER_WEIGHTS",)}
@@ -97,7 +87,7 @@ def test_demo_without_weights_or_network_finishes_far_above_chance(tmp_path: Pat
     # An address that refuses at once, so that the test does not depend on there being no network.
     places |= dict.fromkeys(("https_proxy", "HTTPS_PROXY"), "http://127.0.0.1:9")
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, "demo"],
+        [str(Path(sys.executable).with_name("rust-tuner")), "demo"],
         cwd=tmp_path,
         env=environment | places,
         capture_output=True,

@@ -300,7 +300,7 @@ def test_killed_again_and_again_the_whole_ends_as_if_untouched(
     while True:
         with pytest.MonkeyPatch.context() as patch:
             moment = MOMENTS[(first + deaths) % len(MOMENTS)]
-            killer = Killer(tmp_path, patch, 22 + deaths % 5, moment)
+            killer = Killer(tmp_path, patch, 18 + deaths % 5, moment)
             with contextlib.suppress(Killed):
                 found = nest(tmp_path)
         if not killer.dead:
