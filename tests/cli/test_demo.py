@@ -77,15 +77,6 @@ def test_demo_does_not_replace_weights_that_the_user_named(
     assert not (tmp_path / "demo").exists()
 
 
-# The command with fewer patients than it has.
-PROGRAM = """
-from rust_tuner.cli import demo
-demo._PATIENTS = 50
-from rust_tuner.cli.app import main
-main()
-"""
-
-
 @pytest.mark.slow
 def test_demo_without_weights_or_network_finishes_far_above_chance(tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if k not in ("RUST_TUNER_WEIGHTS",)}
@@ -96,7 +87,7 @@ def test_demo_without_weights_or_network_finishes_far_above_chance(tmp_path: Pat
     # An address that refuses at once, so that the test does not depend on there being no network.
     places |= dict.fromkeys(("https_proxy", "HTTPS_PROXY"), "http://127.0.0.1:9")
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, "demo"],
+        [str(Path(sys.executable).with_name("rust-tuner")), "demo"],
         cwd=tmp_path,
         env=environment | places,
         capture_output=True,

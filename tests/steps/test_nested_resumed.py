@@ -300,13 +300,12 @@ def test_killed_again_and_again_the_whole_ends_as_if_untouched(
     while True:
         with pytest.MonkeyPatch.context() as patch:
             moment = MOMENTS[(first + deaths) % len(MOMENTS)]
-            killer = Killer(tmp_path, patch, 13 + deaths % 5, moment)
+            killer = Killer(tmp_path, patch, 18 + deaths % 5, moment)
             with contextlib.suppress(Killed):
                 found = nest(tmp_path)
         if not killer.dead:
             break
         deaths += 1
-    print("deaths", deaths, len(killer.writes))
     assert deaths > 4
     assert found == expected
     assert_same(tmp_path, folder)
