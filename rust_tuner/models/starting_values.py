@@ -65,7 +65,7 @@ class StartingValues:
             For `end_build`: what the variables had that only one model is known to have.
         """
         for optimizer, iterations in self._optimizers.items():
-            if int(optimizer.iterations) != iterations:
+            if _num_steps(optimizer) != iterations:
                 self._trained.add(optimizer)
         before = {}
         for key, start, variable in self._existing():
@@ -108,7 +108,7 @@ class StartingValues:
                 "build returned a model with the optimizer of an earlier model, whose state is "
                 "that of other rows; make and compile a new model in build"
             )
-        self._optimizers.setdefault(optimizer, int(optimizer.iterations))
+        self._optimizers.setdefault(optimizer, _num_steps(optimizer))
 
     def end_build(self, before: dict[int, Values]) -> None:
         """Give variables of one model alone what they had before a model was built."""
@@ -145,7 +145,8 @@ class StartingValues:
         ]
 
     def hand_out(self, model: keras.Model) -> None:
-        """Forget a model that is used for longer, as it is."""
+        """Forget a model that is used for longer, as it is, or whose memory is freed."""
+        self._optimizers.pop(getattr(model, "optimizer", None), None)
         for variable in _variables_of(model):
             if id(variable) in self._starts and not self._starts[id(variable)].is_shared:
                 del self._starts[id(variable)]
@@ -177,6 +178,10 @@ def _variables_of(model: keras.Model) -> Iterator[keras.Variable]:
     optimizer = getattr(model, "optimizer", None)
     every = [*model.variables, *(() if optimizer is None else optimizer.variables)]
     yield from {id(variable): variable for variable in every}.values()
+
+
+def _num_steps(optimizer: keras.Optimizer) -> int:
+    return int(_values_of(optimizer.iterations))
 
 
 def _values_of(variable: keras.Variable) -> Values:

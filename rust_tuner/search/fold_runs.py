@@ -16,7 +16,7 @@ from rust_tuner.models.fold_curves import FoldCurves
 from rust_tuner.models.fold_parallel import FoldParallelTrainer
 from rust_tuner.models.fold_rows import FoldRows
 from rust_tuner.models.fold_training import RunningPredictions, train_fold
-from rust_tuner.models.keras_state import build_at, clear_session
+from rust_tuner.models.keras_state import build_at, clear_session, starting_values
 from rust_tuner.models.runtime import (
     MemoryOf,
     new_garbage_collected,
@@ -156,6 +156,7 @@ def run_folds(
                 is_kept = compiled is not None and compiled.trained(model)
                 memory = MemoryOf(() if is_kept else variables_of(model))
                 if owns_models:
+                    starting_values().hand_out(model)
                     memory.release()
                 del model, running
                 clear_session()
