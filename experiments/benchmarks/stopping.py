@@ -156,6 +156,7 @@ def main() -> None:
     """Search twice for each seed and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--rows", type=int, default=300)
@@ -179,7 +180,7 @@ def main() -> None:
                 trials=options.trials,
                 epochs=options.epochs,
             )
-        for seed in range(options.seeds):
+        for seed in range(options.first_seed, options.first_seed + options.seeds):
             whole, stopped = (
                 outcome_of(lambda s=seed, x=stops: search(Path(name) / f"{s}-{x}", s, x))  # type: ignore[misc]
                 # The second one does not compile less: each has a model of its own.

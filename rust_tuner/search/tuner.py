@@ -68,7 +68,6 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
 
     _arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
     _timeout: float | None = None
-    _engine: Engine | None = None
     # Output -> names of its classes, where the targets of the search were text; "" is the only one.
     classes: Mapping[str, list[str]] = MappingProxyType({})
 
@@ -289,7 +288,6 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
         about: Mapping[str, object] | None = None,
     ) -> None:
         """Search on a subject that was made before; see `search`."""
-        self._engine = engine
         if epochs < 1 or batch_size < 1:
             raise SearchError(f"epochs={epochs}, batch_size={batch_size}; both must be at least 1")
         subject = with_scores(subject, self.oracle.objective)
@@ -329,7 +327,11 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
             )
             self.save()
             try:
-                self._run_trials()
+                with trials_ahead(self, self._run, engine, own_scores=own_scores) as ahead:
+                    loop = TrialLoop(
+                        self, self._run, self.progress, timeout=self._timeout, ahead=ahead
+                    )
+                    loop.run_trials()
                 if (note := rungs_note(self.project)) is not None:
                     self.progress.say(f"note: {note}")
                 if self.keep_models is not None:
@@ -389,13 +391,6 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
         """Whether a subclass has its own form of a method of KerasTuner's tuner."""
         ours = getattr(CrossValidationTuner, method)
         return getattr(type(self), method) is not ours
-
-    def _run_trials(self) -> None:
-        own_scores = self._overrides("run_trial")
-        engine, self._engine = self._engine, None
-        with trials_ahead(self, self._run, engine, own_scores=own_scores) as ahead:
-            loop = TrialLoop(self, self._run, self.progress, timeout=self._timeout, ahead=ahead)
-            loop.run_trials()
 
 
 def _folder_of(directory: str | Path | None, project_name: str | None) -> Path:

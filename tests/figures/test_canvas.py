@@ -106,7 +106,7 @@ def test_what_it_remembers_under_one_setting_does_not_serve_another(style: dict[
 
 def test_it_measures_a_text_once(monkeypatch: pytest.MonkeyPatch) -> None:
     measured: list[str] = []
-    measure = RendererAgg.get_text_width_height_descent
+    measure: Any = RendererAgg.get_text_width_height_descent
 
     def counted(self: Any, s: str, prop: Any, ismath: Any) -> Any:
         measured.append(s)

@@ -10,7 +10,7 @@ import pytest
 
 from rust_tuner import CrossValidationTuner, RandomSearchOracle, cross_validate
 from rust_tuner.errors import SearchError
-from rust_tuner.search.cross_validation import CrossValidation
+from rust_tuner.search.mean_curves import CrossValidation
 
 Numbers = npt.NDArray[np.float32]
 RNG = np.random.default_rng(0)
