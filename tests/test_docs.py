@@ -36,7 +36,7 @@ LESS: dict[str, Any] = {
     "image_size": 75,
     "num_folds": 2,
     "epochs": 2,
-    "trials": 2,
+    "trials": 1,
     "batch_size_range": (4, 16),
     "learning_rates": (1e-3,),
     "epsilons": (1e-7,),
