@@ -54,7 +54,7 @@ class RecordingModel:
     """Stands for a model: keeps the batches of each epoch, and answers what it is told to."""
 
     variables = trainable_variables = ()
-    optimizer = SimpleNamespace(build=lambda variables: None, variables=())
+    optimizer = SimpleNamespace(built=False, build=lambda variables: None, variables=())
 
     def __init__(
         self,
