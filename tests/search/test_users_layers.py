@@ -45,7 +45,7 @@ def validated(build: Callable[[], keras.Model]) -> CrossValidation:
     return cross_validate(build, X, Y, FOLDS, epochs=3, batch_size=8)
 
 
-@pytest.mark.parametrize("functional", [False, True])
+@pytest.mark.parametrize("functional", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_trained_layer_starts_each_fold_with_its_own_weights(functional: bool) -> None:
     shared = backbone()
     of_shared = validated(lambda: model_on(shared, functional=functional))
@@ -93,6 +93,7 @@ def test_one_compiled_model_for_all_folds_is_refused() -> None:
     np.testing.assert_array_equal(model.layers[0].kernel, START)
 
 
+@pytest.mark.slow
 def test_one_model_that_build_compiles_again_starts_each_fold_alike() -> None:
     model = model_on(backbone())
     last = model.layers[-1].get_weights()
@@ -110,6 +111,7 @@ def test_one_model_that_build_compiles_again_starts_each_fold_alike() -> None:
         np.testing.assert_array_equal(fold.predictions, expected.predictions)
 
 
+@pytest.mark.slow
 def test_weights_that_build_sets_in_a_shared_layer_count() -> None:
     shared = backbone()
 
@@ -126,6 +128,7 @@ def test_weights_that_build_sets_in_a_shared_layer_count() -> None:
         np.testing.assert_array_equal(fold.predictions, expected.predictions)
 
 
+@pytest.mark.slow
 def test_a_layer_made_after_a_search_has_a_name_of_its_own() -> None:
     before = keras.layers.Dense(1)
     validated(lambda: model_on(backbone()))
@@ -146,6 +149,7 @@ def test_a_name_that_the_user_gives_twice_is_the_users_error() -> None:
     assert len(calls) == 2
 
 
+@pytest.mark.slow
 def test_what_the_user_has_set_in_keras_stays() -> None:
     class Own(keras.layers.Layer):  # type: ignore[misc]
         def call(self, inputs: Numbers) -> Numbers:
@@ -245,6 +249,7 @@ def test_a_model_that_cannot_be_copied_is_refused_where_it_trains_a_shared_layer
     assert searched(build, tmp_path / "b").refit().layer is shared
 
 
+@pytest.mark.slow
 def test_a_model_that_someone_keeps_stays_trained() -> None:
     kept: list[keras.Model] = []
 
@@ -298,6 +303,7 @@ def test_a_layer_is_as_before_where_the_first_fold_is_interrupted() -> None:
     np.testing.assert_array_equal(shared.kernel, START)
 
 
+@pytest.mark.slow
 def test_a_layer_that_a_callback_unfreezes_is_frozen_again(tmp_path: Path) -> None:
     class Unfreeze(keras.callbacks.Callback):  # type: ignore[misc]
         def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
@@ -319,6 +325,7 @@ def test_a_layer_that_a_callback_unfreezes_is_frozen_again(tmp_path: Path) -> No
     assert not shared.trainable
 
 
+@pytest.mark.slow
 def test_a_search_within_build_leaves_layers_as_they_were() -> None:
     shared = backbone(name="own")
 
