@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from rust_tuner.errors import RecordError, RustTunerError, StorageError
+from rust_tuner.errors import RecordError, RustTunerError, StorageError, private
 
 CACHE_VARIABLE = "RUST_TUNER_CACHE"
 
@@ -44,6 +44,30 @@ def empty_folder(folder: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink()
+
+
+def path_shown(path: str | Path) -> str:
+    """A path as text, in which U+FFFD stands for what is not UTF-8."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
+def is_utf8(path: str | Path) -> bool:
+    """Whether a path is text, which names from old systems may not be."""
+    return path_shown(path) == str(path)
+
+
+def require_utf8(path: Path) -> None:
+    """Refuse a file or folder whose path no table or record could contain.
+
+    Raises:
+        StorageError: where a name in the path is not UTF-8.
+    """
+    whole = path.absolute()
+    if not is_utf8(whole):
+        raise StorageError(
+            f"{private(path_shown(whole))}: a name in this path is not UTF-8, so tables and "
+            "records cannot contain it; rename the file or folder (convmv renames whole trees)"
+        )
 
 
 def default_cache() -> Path:

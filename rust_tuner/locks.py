@@ -19,7 +19,13 @@ from typing import Any
 import filelock
 
 from rust_tuner.errors import LockedError, RustTunerError, StorageError, TimeBudgetError
-from rust_tuner.files import json_text, read_json, remove_leftovers, storage_cure
+from rust_tuner.files import (
+    json_text,
+    read_json,
+    remove_leftovers,
+    require_utf8,
+    storage_cure,
+)
 from rust_tuner.interrupts import Terminated
 from rust_tuner.last_run import (
     HOLDER_FILE,
@@ -65,8 +71,10 @@ def hold_lock(
 
     Raises:
         LockedError: if another process still uses the folder; the message names it.
-        StorageError: if the folder is not writable, or its file system has no locks.
+        StorageError: if the folder is not writable, its name is not UTF-8, or its file system has
+            no locks.
     """
+    require_utf8(folder)
     holder = folder / HOLDER_FILE
     lock = filelock.FileLock(folder / LOCK_FILE)
     try:

@@ -15,8 +15,10 @@ from rust_tuner.data.dicom_elements import read_tags
 from rust_tuner.data.faults import value_shown
 from rust_tuner.data.sheet_scores import read_date, read_side, read_view
 from rust_tuner.errors import ImageError, ManifestError, Message, marked, private
+from rust_tuner.files import is_utf8, require_utf8
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom")
+_NOT_TEXT = "its name, or that of its folder, is not UTF-8; rename it (convmv renames whole trees)"
 _NAMES = ("patient_id", "visit", "date", "view", "side")
 
 
@@ -62,8 +64,10 @@ def find_images(
 
     Raises:
         ManifestError: for a folder without images, or a pattern that is not valid.
+        StorageError: where a name in the path of the folder is not UTF-8.
     """
     folder = Path(folder)
+    require_utf8(folder)
     expression = None if pattern is None else compile_pattern(pattern)
     files = sorted(_files(folder))
     if not files:
@@ -73,7 +77,9 @@ def find_images(
         )
     images = []
     for done, path in enumerate(files, 1):
-        if expression is not None:
+        if not is_utf8(path):
+            image = FoundImage(path, problem=_NOT_TEXT)
+        elif expression is not None:
             image = _by_name(path, folder, expression, pattern or "")
         else:
             image = _by_tags(path)

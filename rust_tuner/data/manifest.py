@@ -20,6 +20,7 @@ from rust_tuner.data.sheet_columns import not_used
 from rust_tuner.data.sheet_manifest import SheetRows, read_sheet_rows
 from rust_tuner.data.sheets import is_excel
 from rust_tuner.errors import ManifestError, private
+from rust_tuner.files import require_utf8
 from rust_tuner.labels import CORTEX_LABELS, CORTICES, SCORES
 from rust_tuner.protocol import ANATOMICAL_VIEWS
 
@@ -70,6 +71,7 @@ def load_manifest(
             column, a row of another length, a score outside 1-4, an unknown view, an empty image,
             patient or visit, a missing image, an image in two rows, two rows for one patient, visit
             and view, a patient id that reads like another one.
+        StorageError: where a name in the path of the file is not UTF-8.
 
     Examples:
         >>> import tempfile
@@ -82,6 +84,7 @@ def load_manifest(
         ['ap', 'lateral']
     """
     path = Path(path)
+    require_utf8(path)
     read = _read_other_form(path, view_cortices)
     faults = Faults(path.name if read is None else read.source)
     if read is None:

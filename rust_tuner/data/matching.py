@@ -14,6 +14,7 @@ from rust_tuner.data.image_folder import FoundImage
 from rust_tuner.data.patient_ids import normal_form
 from rust_tuner.data.sheet_scores import ScoredView
 from rust_tuner.errors import Message, marked, private
+from rust_tuner.files import path_shown
 
 # A visit's name with one number, such as `6w` or `visit2`.
 _NUMBERED = re.compile(r"(\D*)(\d+)(\D*)")
@@ -254,7 +255,7 @@ class _Matcher:
                 reason = (
                     f"no row of patient {private(image.patient_id)} fits this {image.view} image"
                 )
-            yield Unmatched(str(image.path), Message(reason), "an image")
+            yield Unmatched(path_shown(image.path), Message(reason), "an image")
 
     def _refuse(self, entry: ScoredView, reason: str) -> None:
         what = f"row {entry.row}: {entry.patient_id}, {_visit_name(entry)}, {entry.view}"

@@ -16,7 +16,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from rust_tuner.analysis.stopped import rungs_note
 from rust_tuner.errors import SearchError
-from rust_tuner.files import empty_folder, write_json
+from rust_tuner.files import empty_folder, require_utf8, write_json
 from rust_tuner.locks import hold_lock
 from rust_tuner.models.fold_batches import FoldPlace
 from rust_tuner.models.keras_state import users_layers_kept
@@ -121,6 +121,7 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
             SearchError: for an oracle that cannot be resumed, or in a worker of KerasTuner's
                 distribution.
         """
+        require_utf8(_folder_of(directory, project_name))
         begun = None if overwrite else run_if_whole(_folder_of(directory, project_name))
         begun_seed = None if begun is None else begun.oracle_seed
         oracle = resumable(oracle, begun_seed, (progress or Silent()).say)

@@ -14,6 +14,7 @@ from rust_tuner.data.image_folder import FoundImage, find_images
 from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.reading import Box
 from rust_tuner.data.sheets import is_excel
+from rust_tuner.files import is_utf8, require_utf8
 from rust_tuner.labels import VIEWS
 
 _MANIFEST_SUFFIX = ".csv"
@@ -55,6 +56,7 @@ def list_images(given: Sequence[str | Path]) -> ImageList:
 
     Raises:
         ManifestError: for a folder without images, or a damaged manifest.
+        StorageError: where a name is not UTF-8, so that no table could contain it.
     """
     # A file that is named itself keeps its path as it was written.
     written: dict[Path, Path] = {}
@@ -71,6 +73,9 @@ def list_images(given: Sequence[str | Path]) -> ImageList:
             written[item.absolute()] = item
             keys.setdefault(item.absolute(), None)
     images = tuple(written.get(path, path) for path in keys)
+    for path in images:
+        if not is_utf8(path):
+            require_utf8(path)
     visits = [None if key is None else (key[:-1], key[-1]) for key in keys.values()]
     by_visit = _pairs(visits)
     paired = {position for pair in by_visit for position in pair}

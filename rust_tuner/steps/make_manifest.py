@@ -19,7 +19,7 @@ from rust_tuner.data.sheet_columns import Columns, understand_columns
 from rust_tuner.data.sheet_scores import read_scored_views
 from rust_tuner.data.sheets import read_sheet
 from rust_tuner.errors import ManifestError, Message, marked, private
-from rust_tuner.files import write_text
+from rust_tuner.files import require_utf8, write_text
 from rust_tuner.labels import CORTICES
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import ANATOMICAL_VIEWS
@@ -78,10 +78,11 @@ def make_manifest(
         ManifestError: for a table or folder that cannot be understood, if nothing matches, and for
             a manifest that is there already.
         ExtraError: if openpyxl or pydicom is needed and missing.
-        StorageError: if a file cannot be written.
+        StorageError: if a file cannot be written, or its path is not UTF-8.
     """
     report = progress or Silent()
     path = Path(path)
+    require_utf8(path)
     for written in (path, _unmatched_path(path)):
         if written.resolve() == Path(scores).resolve():
             raise ManifestError(
