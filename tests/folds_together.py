@@ -1,17 +1,20 @@
 """A problem of three folds of unequal length, trained side by side and one after another."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
+import pytest
 from search_problems import each_fold
 
 from rust_tuner.metrics import macro_auroc
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_batches import FoldPlace, TrainingData
 from rust_tuner.models.fold_curves import FoldCurves
+from rust_tuner.models.fold_layers import FoldDense, FoldDropout
 from rust_tuner.models.fold_parallel import FoldParallelTrainer
 from rust_tuner.models.fold_rows import FoldRows
 from rust_tuner.models.fold_training import RunningPredictions, train_fold
@@ -131,3 +134,23 @@ def assert_same_curves(
         for split in ("training", "validation"):
             for metric, curve in getattr(other, split).items():
                 np.testing.assert_allclose(getattr(one, split)[metric], curve, atol=1e-6)
+
+
+def layers_traced(monkeypatch: pytest.MonkeyPatch) -> list[keras.Layer]:
+    """The layers of folds side by side, as often as a graph is made of them."""
+    layers = []
+
+    def note(kind: type[FoldDense] | type[FoldDropout]) -> None:
+        call = kind.call
+
+        # Keras reads the signature.
+        @functools.wraps(call)
+        def noted_call(layer: keras.Layer, *args: Any, **options: Any) -> Any:
+            layers.append(layer)
+            return call(layer, *args, **options)
+
+        monkeypatch.setattr(kind, "call", noted_call)
+
+    note(FoldDense)
+    note(FoldDropout)
+    return layers

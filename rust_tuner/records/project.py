@@ -28,6 +28,7 @@ import numpy.typing as npt
 
 from rust_tuner.data.outputs import Outputs
 from rust_tuner.errors import RecordError, ResumeError, RustTunerError
+from rust_tuner.files import require_utf8
 from rust_tuner.metrics.mean_ranks import mean_ranks
 from rust_tuner.metrics.ties import Tie, ties
 from rust_tuner.records.arrays import read_arrays
@@ -97,6 +98,17 @@ class Project:
         completed = [trial for trial in self.trials if trial.score is not None]
         sign = 1 if self.run.lower_is_better else -1
         return min(completed, key=lambda trial: sign * float(trial.score or 0), default=None)
+
+
+def project_folder_of(directory: str | Path | None, project_name: str | None) -> Path:
+    """The project folder of a tuner, as KerasTuner will name it.
+
+    Raises:
+        StorageError: where a name in its path is not UTF-8.
+    """
+    folder = Path(directory or ".") / (project_name or "untitled_project")
+    require_utf8(folder)
+    return folder
 
 
 def read_project(folder: str | Path) -> Project:

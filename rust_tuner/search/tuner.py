@@ -16,13 +16,14 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from rust_tuner.analysis.stopped import rungs_note
 from rust_tuner.errors import SearchError
-from rust_tuner.files import empty_folder, require_utf8, write_json
+from rust_tuner.files import empty_folder, write_json
 from rust_tuner.locks import hold_lock
 from rust_tuner.models.fold_batches import FoldPlace
 from rust_tuner.models.keras_state import users_layers_kept
 from rust_tuner.models.runtime import start_backend
 from rust_tuner.models.seeding import seeded_weights
 from rust_tuner.progress import Progress, Silent
+from rust_tuner.records.project import project_folder_of
 from rust_tuner.records.run import run_if_whole
 from rust_tuner.search.after_search import AfterSearch
 from rust_tuner.search.array_subject import taken_apart
@@ -120,9 +121,10 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
         Raises:
             SearchError: for an oracle that cannot be resumed, or in a worker of KerasTuner's
                 distribution.
+            StorageError: where a name in the path of the project folder is not UTF-8.
         """
-        require_utf8(_folder_of(directory, project_name))
-        begun = None if overwrite else run_if_whole(_folder_of(directory, project_name))
+        folder = project_folder_of(directory, project_name)
+        begun = None if overwrite else run_if_whole(folder)
         begun_seed = None if begun is None else begun.oracle_seed
         oracle = resumable(oracle, begun_seed, (progress or Silent()).say)
         require_validation(oracle.objective)
@@ -396,8 +398,3 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
         """Whether a subclass has its own form of a method of KerasTuner's tuner."""
         ours = getattr(CrossValidationTuner, method)
         return getattr(type(self), method) is not ours
-
-
-def _folder_of(directory: str | Path | None, project_name: str | None) -> Path:
-    """The project folder, as KerasTuner will name it."""
-    return Path(directory or ".") / (project_name or "untitled_project")

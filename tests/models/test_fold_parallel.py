@@ -1,6 +1,5 @@
 """Folds trained side by side give the numbers of plain Keras `fit`, one fold after another."""
 
-import functools
 from typing import Any
 
 import keras
@@ -12,6 +11,7 @@ from folds_together import (
     compiled,
     dense_head,
     fold_rows,
+    layers_traced,
     one_by_one,
     problem,
     together,
@@ -150,23 +150,7 @@ def test_the_same_trial_twice_is_bitwise_the_same_also_on_a_used_trainer() -> No
 
 @pytest.fixture
 def traced(monkeypatch: pytest.MonkeyPatch) -> list[keras.Layer]:
-    """The layers of folds side by side, as often as a graph is made of them."""
-    layers = []
-
-    def note(kind: type[FoldDense] | type[FoldDropout]) -> None:
-        call = kind.call
-
-        # Keras reads the signature.
-        @functools.wraps(call)
-        def noted_call(layer: keras.Layer, *args: Any, **options: Any) -> Any:
-            layers.append(layer)
-            return call(layer, *args, **options)
-
-        monkeypatch.setattr(kind, "call", noted_call)
-
-    note(FoldDense)
-    note(FoldDropout)
-    return layers
+    return layers_traced(monkeypatch)
 
 
 @pytest.mark.slow

@@ -1,9 +1,7 @@
 """Folds side by side share one graph and one copy of the features, and give their memory back."""
 
-import functools
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 import keras
 import keras_tuner
@@ -14,6 +12,7 @@ from folds_together import (
     assert_same_curves,
     dense_head,
     fold_rows,
+    layers_traced,
     problem,
     together,
 )
@@ -21,7 +20,6 @@ from narrowing import is_a
 from search_problems import each_fold
 
 from rust_tuner.models.features import FrozenFeatures
-from rust_tuner.models.fold_layers import FoldDense, FoldDropout
 from rust_tuner.models.fold_parallel import FoldParallelTrainer
 from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel
 from rust_tuner.models.runtime import empty_aligned
@@ -31,23 +29,7 @@ pytestmark = pytest.mark.numerical
 
 @pytest.fixture
 def traced(monkeypatch: pytest.MonkeyPatch) -> list[keras.Layer]:
-    """The layers of folds side by side, as often as a graph is made of them."""
-    layers = []
-
-    def note(kind: type[FoldDense] | type[FoldDropout]) -> None:
-        call = kind.call
-
-        # Keras reads the signature.
-        @functools.wraps(call)
-        def noted_call(layer: keras.Layer, *args: Any, **options: Any) -> Any:
-            layers.append(layer)
-            return call(layer, *args, **options)
-
-        monkeypatch.setattr(kind, "call", noted_call)
-
-    note(FoldDense)
-    note(FoldDropout)
-    return layers
+    return layers_traced(monkeypatch)
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from baseline_problems import protocol_of_baselines
 from narrowing import as_json, not_none
 from stand_ins import backbone_stand_in
 
@@ -79,13 +80,7 @@ def development(sides: tuple[Development, HoldOut]) -> Development:
 
 @pytest.fixture(scope="module")
 def protocol(tiny_protocol: Protocol) -> Protocol:
-    return dataclasses.replace(
-        tiny_protocol,
-        weights="imagenet",
-        flips="horizontal",
-        baseline_folds=2,
-        baseline_dropout_rate=0.25,
-    )
+    return protocol_of_baselines(tiny_protocol)
 
 
 @pytest.fixture(scope="module")

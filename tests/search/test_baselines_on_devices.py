@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lenets import train_lenets
+from baseline_problems import train_lenets
 from narrowing import as_json
 
 from rust_tuner.records.baselines import BASELINES, read_baselines
@@ -28,7 +28,7 @@ hypermodels._num_gpus = lambda: 2
 hypermodels._on_all_gpus = strategy.scope
 tests, manifest, directory, *settings = sys.argv[1:]
 sys.path.insert(0, tests)
-from lenets import train_lenets
+from baseline_problems import train_lenets
 train_lenets(manifest, directory, settings)
 """
 # A fold trains on 11 radiographs: in batches of 8 and 3, 7 and 4, 10 and 1.

@@ -1,11 +1,11 @@
 """First models that cannot be trained are refused before any of them is trained."""
 
-import dataclasses
 from pathlib import Path
 from typing import NoReturn
 
 import keras
 import pytest
+from baseline_problems import protocol_of_baselines
 
 from rust_tuner import Protocol, load_manifest, run_baselines
 from rust_tuner.data.splits import Development, HoldOut, split_holdout
@@ -29,13 +29,7 @@ def development(sides: tuple[Development, HoldOut]) -> Development:
 
 @pytest.fixture(scope="module")
 def protocol(tiny_protocol: Protocol) -> Protocol:
-    return dataclasses.replace(
-        tiny_protocol,
-        weights="imagenet",
-        flips="horizontal",
-        baseline_folds=2,
-        baseline_dropout_rate=0.25,
-    )
+    return protocol_of_baselines(tiny_protocol)
 
 
 @pytest.fixture

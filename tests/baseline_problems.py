@@ -1,9 +1,21 @@
-"""LeNets of several settings, trained on phantoms wherever the process has devices."""
+"""First models that tests train, and LeNets on phantoms wherever the process has devices."""
 
+import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 
 from rust_tuner import Protocol, load_manifest, run_baselines, split_holdout
+
+
+def protocol_of_baselines(protocol: Protocol) -> Protocol:
+    """Two folds of pretrained models, with flips."""
+    return dataclasses.replace(
+        protocol,
+        weights="imagenet",
+        flips="horizontal",
+        baseline_folds=2,
+        baseline_dropout_rate=0.25,
+    )
 
 
 def train_lenets(manifest: str | Path, directory: str | Path, settings: Iterable[str]) -> None:
