@@ -3,8 +3,18 @@
 import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from rust_tuner import Protocol, load_manifest, run_baselines, split_holdout
+from rust_tuner.data.splits import Development
+from rust_tuner.models.backbones import build_backbone, find_weights
+from rust_tuner.progress import Silent
+from rust_tuner.records.baselines import BASELINES
+from rust_tuner.records.project import Project
+
+LENET, *_ = BASELINES
 
 
 def protocol_of_baselines(protocol: Protocol) -> Protocol:
@@ -33,3 +43,42 @@ def train_lenets(manifest: str | Path, directory: str | Path, settings: Iterable
         )
         folder = Path(directory) / setting
         run_baselines(development, folder, models=["lenet1998"], protocol=protocol, cache=folder)
+
+
+def run_lenet(
+    development: Development, folder: Path, protocol: Protocol, cache: Path, **changes: Any
+) -> Project:
+    shared: dict[str, Any] = {"models": [LENET], "protocol": protocol, "cache": cache}
+    return run_baselines(development, folder, **(shared | changes))[LENET]
+
+
+def write_radimagenet(folder: Path) -> Path:
+    """Write a whole model in HDF5 at another image size, as RadImageNet's file is one."""
+    model = build_backbone(find_weights("random"), image_size=96)
+    rng = np.random.default_rng(7)
+    model.set_weights([w * rng.uniform(0.9, 1.1) for w in model.get_weights()])
+    path = folder / "RadImageNet-InceptionV3_notop.h5"
+    model.save(path)
+    return path
+
+
+class Killed(BaseException):
+    """What no code may catch, as a kill."""
+
+
+class Told(Silent):
+    """Keeps what is said; may kill the process at an epoch of a model."""
+
+    def __init__(self, dies_after: int | None = None) -> None:
+        self.said: list[str] = []
+        self.left = dies_after
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def advance(self, steps: int = 1, *, note: str | None = None) -> None:
+        # The end of a trial is told by an advance of nothing.
+        if self.left is not None and note is None:
+            self.left -= steps
+            if self.left < 0:
+                raise Killed

@@ -54,6 +54,7 @@ FIRST_FILES = (
     "report/test_html.py",
     "search/test_failed_trials.py",
     "search/test_resuming.py",
+    "search/test_baselines_at_length.py",
     "search/test_baselines.py",
     "cli/test_app.py",
     "steps/checks/test_training.py",

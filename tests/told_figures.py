@@ -44,13 +44,13 @@ class Told:
     counts: dict[Any, list[tuple[str, Any]]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, place: str, key: tuple[Any, ...], *numbers: Any) -> None:
-        """Value, and both ends where the place tells them."""
+        """Add a value, and both ends of its interval where the place shows them."""
         for part, number in zip(("value", "low", "high"), numbers, strict=False):
             if isinstance(number, str) or (number is not None and not pd.isna(number)):
                 self.values[*key, part].append((place, number))
 
     def disagreements(self) -> list[Any]:
-        """What is told in two ways."""
+        """The figures that have different values in different places."""
         found: list[Any] = []
         for key, text in self.values.items():
             exact = [float(number) for _, number in text if not isinstance(number, str)]

@@ -72,9 +72,8 @@ class StartingValues:
             if start.is_shared:
                 variable.assign(start.values)
                 continue
-            now = _values_of(variable)
-            if not np.array_equal(now, start.values):
-                before[key] = now
+            if not np.array_equal(as_numpy(variable), start.values):
+                before[key] = _values_of(variable)
                 variable.assign(start.values)
         self._restore_flags()
         return before
@@ -132,7 +131,7 @@ class StartingValues:
     def changed(self, model: keras.Model) -> bool:
         """Whether training has changed weights that other models have, too."""
         return any(
-            not np.array_equal(_values_of(variable), self._starts[id(variable)].values)
+            not np.array_equal(as_numpy(variable), self._starts[id(variable)].values)
             for variable in self.shared(model)
         )
 
@@ -181,7 +180,7 @@ def _variables_of(model: keras.Model) -> Iterator[keras.Variable]:
 
 
 def _num_steps(optimizer: keras.Optimizer) -> int:
-    return int(_values_of(optimizer.iterations))
+    return int(as_numpy(optimizer.iterations))
 
 
 def _values_of(variable: keras.Variable) -> Values:

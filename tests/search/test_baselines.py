@@ -2,8 +2,6 @@
 
 import dataclasses
 import functools
-import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -15,22 +13,25 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from baseline_problems import protocol_of_baselines
+from baseline_problems import (
+    Killed,
+    Told,
+    protocol_of_baselines,
+    run_lenet,
+    write_radimagenet,
+)
 from narrowing import as_json, not_none
 from stand_ins import backbone_stand_in
 
-from rust_tuner import LeNet1998, Protocol, load_manifest, make_folds, run_baselines
-from rust_tuner.data.phantoms import write_phantoms
+from rust_tuner import Protocol, load_manifest, make_folds, run_baselines
 from rust_tuner.data.splits import Development, HoldOut, split_holdout
 from rust_tuner.errors import ResumeError, SearchError
 from rust_tuner.files import read_json, write_json
 from rust_tuner.metrics import view_only_baseline
 from rust_tuner.models import architectures
-from rust_tuner.models.backbones import build_backbone, find_weights
 from rust_tuner.models.hypermodels import ImageHyperModel
 from rust_tuner.models.weights import WEIGHTS_VARIABLE
-from rust_tuner.progress import Silent
-from rust_tuner.records.baselines import BASELINES, baseline_results, suggested_backbone
+from rust_tuner.records.baselines import BASELINES, baseline_results
 from rust_tuner.records.folds import EpochCheckpoint
 from rust_tuner.records.project import Project, read_out_of_fold, read_project
 from rust_tuner.records.trial_tables import history_table
@@ -44,28 +45,6 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 Finished = tuple[Path, dict[str, Project], list[str]]
-
-
-class Killed(BaseException):
-    """What no code may catch, as a kill."""
-
-
-class Told(Silent):
-    """Keeps what is said; may kill the process at an epoch of a model."""
-
-    def __init__(self, dies_after: int | None = None) -> None:
-        self.said: list[str] = []
-        self.left = dies_after
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-    def advance(self, steps: int = 1, *, note: str | None = None) -> None:
-        # The end of a trial is told by an advance of nothing.
-        if self.left is not None and note is None:
-            self.left -= steps
-            if self.left < 0:
-                raise Killed
 
 
 @pytest.fixture(scope="module")
@@ -90,12 +69,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def radimagenet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A whole model in HDF5 at another image size, as RadImageNet's file is one."""
-    model = build_backbone(find_weights("random"), image_size=96)
-    rng = np.random.default_rng(7)
-    model.set_weights([w * rng.uniform(0.9, 1.1) for w in model.get_weights()])
-    path = tmp_path_factory.mktemp("weights") / "RadImageNet-InceptionV3_notop.h5"
-    model.save(path)
+    path = write_radimagenet(tmp_path_factory.mktemp("weights"))
     yield path
     path.unlink()
 
@@ -123,13 +97,6 @@ def finished(
             progress=progress,
         )
     return folder, projects, progress.said
-
-
-def run_lenet(
-    development: Development, folder: Path, protocol: Protocol, cache: Path, **changes: Any
-) -> Project:
-    shared: dict[str, Any] = {"models": [LENET], "protocol": protocol, "cache": cache}
-    return run_baselines(development, folder, **(shared | changes))[LENET]
 
 
 @pytest.mark.slow
@@ -420,56 +387,3 @@ def test_the_table_needs_no_tensorflow(
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "6 set()\n", done.stderr
-
-
-# ---------------------------------------------------------------------------------- at some length
-
-
-@pytest.mark.slow
-def test_memory_does_not_grow_with_the_folds(
-    development: Development, protocol: Protocol, cache: Path, tmp_path: Path
-) -> None:
-    sizes = []
-
-    class Watching(Silent):
-        def advance(self, steps: int = 1, *, note: str | None = None) -> None:
-            if note is None and steps:
-                pages = int(Path("/proc/self/statm").read_text().split()[1])
-                sizes.append(pages * resource.getpagesize())
-
-    wide = dataclasses.replace(
-        protocol, image_size=150, baseline_folds=4, baseline_epochs=1, flips="none"
-    )
-    run_lenet(development, tmp_path, wide, tmp_path / "cache", progress=Watching())
-    # Weights and Adam's state of one such LeNet are 240 MB.
-    one_model = 3 * 4 * LeNet1998(image_size=150).count_params()
-    assert sizes[-1] - sizes[-3] < one_model
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(
-    not os.environ.get(WEIGHTS_VARIABLE),
-    reason=f"needs pretrained weights; set {WEIGHTS_VARIABLE} to a file of InceptionV3 without top",
-)
-def test_frozen_pretrained_features_beat_lenet_and_end_to_end_at_equal_data(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    manifest = write_phantoms(tmp_path / "phantoms", patients=60, seed=0)
-    development, _ = split_holdout(load_manifest(manifest), seed=0)
-    protocol = Protocol.clinical(
-        image_size=100,
-        baseline_folds=2,
-        baseline_epochs=8,
-        baseline_batch_size=16,
-        baseline_dropout_rate=0.2,
-    )
-    run_baselines(development, tmp_path / "study", protocol=protocol, cache=tmp_path / "cache")
-    table = baseline_results(tmp_path / "study")
-    with capsys.disabled():
-        print(f"\n{len(development.radiographs)} radiographs")
-        print(table.to_string(index=False, float_format="{:.3f}".format))
-    scores = table.set_index("model")["cortex_auroc"]
-    assert scores[IMAGENET] > scores[LENET]
-    assert scores[IMAGENET] > scores[END_TO_END]
-    assert scores[IMAGENET] > scores["view_only"] == scores["chance"] == 0.5
-    assert suggested_backbone(table) == IMAGENET
