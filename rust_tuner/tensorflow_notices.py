@@ -25,9 +25,6 @@ _FILTER = "notice_filter.py"
 _STDERR = 2
 # The filter ends at once, unless another process that TensorFlow started still uses the stream.
 _LONGEST_WAIT = 2.0
-# Kept, since Python warns of a process that is forgotten before it has ended: a child of the block
-# may still hold the stream.
-_unfinished: list["subprocess.Popen[bytes]"] = []
 
 
 def quiet_spec(name: str) -> ModuleSpec | None:
@@ -80,7 +77,9 @@ def without_notices() -> Iterator[None]:
         try:
             copier.wait(_LONGEST_WAIT)
         except subprocess.TimeoutExpired:
-            _unfinished.append(copier)
+            # A child of the block still holds the stream, and the filter ends with it. Python warns
+            # of a process that nobody has waited for.
+            copier.returncode = 0
 
 
 def _flush() -> None:
