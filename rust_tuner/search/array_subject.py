@@ -32,7 +32,7 @@ from rust_tuner.search.fit_options import Default, FitOptions
 from rust_tuner.search.groups import checked_groups, count_groups
 from rust_tuner.search.splitters import Split, split_rows
 from rust_tuner.search.subject_folds import count_units, sha256_of_folds
-from rust_tuner.search.subjects import Build, Subject
+from rust_tuner.search.subjects import Subject
 from rust_tuner.search.value_notes import not_finite_notes
 
 # So many rows show a model that waits for data what shape they have.
@@ -114,12 +114,7 @@ def arrays_subject(
     return Subject(
         data=data,
         folds=pairs,
-        build=_build_on(
-            hypermodel,
-            usual,
-            has_targets=targets is not None,
-            own_fit=own_fit,
-        ),
+        build=_BuildOn(hypermodel, usual, has_targets=targets is not None, own_fit=own_fit),
         keeps_running=False,
         is_users_model=True,
         identity={
@@ -239,39 +234,38 @@ def _what_is_new(
     return new
 
 
-def _build_on(
-    hypermodel: keras_tuner.HyperModel,
-    usual: AnyRows,
-    *,
-    has_targets: bool,
-    own_fit: bool,
-) -> Build:
+@dataclasses.dataclass(frozen=True, eq=False)
+class _BuildOn:
     """The hypermodel's `build`, whose models have their weights even where they wait for data."""
 
-    def build(
+    hypermodel: keras_tuner.HyperModel
+    usual: AnyRows
+    has_targets: bool
+    own_fit: bool
+
+    def __call__(
+        self,
         hp: keras_tuner.HyperParameters,
         running: RunningPredictions | None,
         inputs: AnyRows | None = None,
     ) -> keras.Model:
-        model = hypermodel.build(hp)
+        model = self.hypermodel.build(hp)
         if not isinstance(model, keras.Model):
             raise SpaceError(
-                f"{type(hypermodel).__name__}.build returned {type(model).__name__}; it must "
+                f"{type(self.hypermodel).__name__}.build returned {type(model).__name__}; it must "
                 "return a compiled keras.Model"
             )
-        steps_of_keras = is_of_library(type(model).train_step) and not own_fit
-        if not has_targets and model.loss is not None and steps_of_keras:
+        steps_of_keras = is_of_library(type(model).train_step) and not self.own_fit
+        if not self.has_targets and model.loss is not None and steps_of_keras:
             raise SearchError(
                 "y is missing, but the model is compiled with a loss that compares with it; for an "
                 "autoencoder pass the inputs as y as well"
             )
-        ensure_built(model, as_fed((usual if inputs is None else inputs)[:_SHAPED_BY]))
-        require_size = getattr(hypermodel, "require_size", None)
+        ensure_built(model, as_fed((self.usual if inputs is None else inputs)[:_SHAPED_BY]))
+        require_size = getattr(self.hypermodel, "require_size", None)
         if require_size is not None:
             require_size(model)
         return model
-
-    return build
 
 
 def notes_about(subject: Subject) -> list[str]:

@@ -1,5 +1,6 @@
 """k-fold cross-validation of any Keras model on arrays: its folds, checked, and its metrics."""
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -123,23 +124,32 @@ def array_metrics(y: AnyRows | None, folds: Sequence[tuple[IntArray, IntArray]] 
             both classes, as in leave-one-out, there is no AUROC.
     """
     if not isinstance(y, np.ndarray):
-        return lambda answers, rows, where: [{} for _ in rows]
+        return _no_metrics
     labels = y.reshape(len(y), -1) if y.ndim == 1 else y
-    is_scored = labels.ndim == 2 and bool(np.isin(labels, (0, 1)).all())
-    if is_scored:
-        sides = [labels[rows] for training, validation in folds for rows in (training, validation)]
-        is_scored = all((side.min(axis=0) < side.max(axis=0)).any() for side in sides)
+    if labels.ndim != 2 or not np.isin(labels, (0, 1)).all():
+        return _no_metrics
+    sides = [labels[rows] for training, validation in folds for rows in (training, validation)]
+    if not all((side.min(axis=0) < side.max(axis=0)).any() for side in sides):
+        return _no_metrics
+    return functools.partial(_auroc, labels)
 
-    def metrics(
-        answers: Sequence[npt.NDArray[Any]], rows: Sequence[IntArray], where: Sequence[str]
-    ) -> list[dict[str, float]]:
-        scores = [answer.reshape(len(answer), -1) for answer in answers]
-        if not is_scored or scores[0].shape[1] != labels.shape[1]:
-            return [{} for _ in rows]
-        truth = [labels[of_fold] for of_fold in rows]
-        (areas,) = macro_aurocs(
-            truth, scores, [[np.ones(t.shape, bool) for t in truth]], where=where
-        )
-        return [{"auroc": area} for area in areas]
 
-    return metrics
+def _no_metrics(
+    answers: Sequence[npt.NDArray[Any]], rows: Sequence[IntArray], where: Sequence[str]
+) -> list[dict[str, float]]:
+    return [{} for _ in rows]
+
+
+def _auroc(
+    labels: npt.NDArray[Any],
+    answers: Sequence[npt.NDArray[Any]],
+    rows: Sequence[IntArray],
+    where: Sequence[str],
+) -> list[dict[str, float]]:
+    """None where the model has another number of outputs than there are labels."""
+    scores = [answer.reshape(len(answer), -1) for answer in answers]
+    if scores[0].shape[1] != labels.shape[1]:
+        return [{} for _ in rows]
+    truth = [labels[of_fold] for of_fold in rows]
+    (areas,) = macro_aurocs(truth, scores, [[np.ones(t.shape, bool) for t in truth]], where=where)
+    return [{"auroc": area} for area in areas]
