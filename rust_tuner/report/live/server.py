@@ -35,7 +35,7 @@ SECONDS_BETWEEN_LOOKS = 2.0
 _SHARE = 0.05
 HEARTBEAT = 15.0
 # The server looks this often whether it is to end, for which Ctrl-C waits.
-_SECONDS_BETWEEN_POLLS = 0.02
+_SECONDS_BETWEEN_POLLS = 0.05
 MOST_STREAMS = 8
 
 
