@@ -38,15 +38,22 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("on a busy machine")
 
 TESTS = Path(__file__).parent
-# What takes longest stands first, so that no process waits for another's last file. Of the first
-# two, one makes the studies that many share, and the other needs none of them. Those after
+# What takes longest stands first, so that no process waits for another's last file. The first
+# makes the studies that many share, and the next needs none of them, nor do those up to
+# `steps/test_final.py`, which adds the third: no process waits at their locks. Those after
 # `models/test_features.py` are long in the slow run alone.
 FIRST_FILES = (
-    "steps/test_nested.py",
+    "steps/test_noise.py",
     "test_packaging.py",
+    "search/executors/test_sent.py",
+    "search/test_pruning.py",
+    "steps/test_final.py",
+    "search/test_after_search.py",
+    "search/test_learning_oracles.py",
     "search/test_tuner.py",
     "search/test_fault_matrix.py",
     "search/test_kill.py",
+    "steps/test_nested.py",
     "steps/test_nested_resumed.py",
     "cli/test_steps_commands.py",
     "steps/checks/test_false_alarms.py",
@@ -60,7 +67,6 @@ FIRST_FILES = (
     "steps/checks/test_training.py",
     "steps/checks/test_run.py",
     "steps/test_holdout.py",
-    "steps/test_final.py",
     "data/test_phantoms.py",
     "data/test_phantom_pixels.py",
     "models/test_backbones.py",
@@ -144,6 +150,18 @@ def no_waiting_for_the_disk() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda handle: None)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def graphs_as_they_are_written(pytestconfig: pytest.Config) -> None:
+    """In the quick run alone, TensorFlow does not optimise graphs.
+
+    That takes longer than the few steps of a test. The slow tests run optimised graphs, as a user's
+    process does, and so do the numerical tests when CI repeats them.
+    """
+    tensorflow = sys.modules.get("tensorflow")
+    if pytestconfig.option.markexpr == "not slow" and tensorflow is not None:
+        tensorflow.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
 def made_once(

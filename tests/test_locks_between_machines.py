@@ -22,6 +22,13 @@ from rust_tuner.last_run import process_space, process_start
 from rust_tuner.locks import hold_lock
 
 HOLDER = ".lock-holder.json"
+# In seconds: after the last touch of a claim whose process is gone.
+SOON = 0.2
+
+
+@pytest.fixture(autouse=True)
+def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "_BETWEEN_LOOKS", 0.1)
 
 
 def claim_of_another_machine(folder: Path) -> Path:
@@ -69,7 +76,7 @@ def test_a_claim_that_is_no_longer_touched_is_left(
     assert not path.exists()
     # Touched a moment ago, and then no more.
     claim_of_another_machine(tmp_path)
-    monkeypatch.setattr(locks, "_LEASE", 1.0)
+    monkeypatch.setattr(locks, "_LEASE", SOON)
     with hold_lock(tmp_path, "going on"):
         assert json.loads(path.read_text())["process"] == os.getpid()
 
@@ -122,7 +129,7 @@ def test_a_process_of_this_machine_that_lives_is_kept_its_claim_though_its_lock_
 def test_a_claim_is_left_though_the_clock_was_set_back_since(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(locks, "_LEASE", 1.0)
+    monkeypatch.setattr(locks, "_LEASE", SOON)
     path = claim_of_another_machine(tmp_path)
     in_an_hour = time.time() + 3600
     os.utime(path, (in_an_hour, in_an_hour))
@@ -227,7 +234,7 @@ def test_another_system_with_locks_of_its_own_is_kept_out(
         finally:
             other.send_signal(signal.SIGKILL)
         other.wait()
-        monkeypatch.setattr(locks, "_LEASE", 1.0)
+        monkeypatch.setattr(locks, "_LEASE", SOON)
         with hold_lock(folder, "going on"):
             assert json.loads((folder / HOLDER).read_text())["process"] == os.getpid()
 

@@ -25,6 +25,16 @@ from rust_tuner.models.weights import find_local_weights
 from rust_tuner.records.study import SEARCH_FIELDS
 
 
+@pytest.fixture(scope="module")
+def settled(
+    tmp_path_factory: pytest.TempPathFactory, phantom_manifest: Path, tiny_protocol: Protocol
+) -> Path:
+    """A prepared study; not to be written to."""
+    folder = tmp_path_factory.mktemp("settled") / "study"
+    Study(folder, phantom_manifest, tiny_protocol).prepare()
+    return folder
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -41,7 +51,7 @@ from rust_tuner.records.study import SEARCH_FIELDS
     ],
 )
 def test_another_choice_is_refused_with_what_was_and_is(
-    prepared: Path,
+    settled: Path,
     tiny_protocol: Protocol,
     field: str,
     value: str | dict[str, tuple[str, str]] | float,
@@ -50,15 +60,15 @@ def test_another_choice_is_refused_with_what_was_and_is(
     was, now = tiny_protocol.to_json()[field], changed.to_json()[field]
     expected = re.escape(f"  {field}: was {was}, is {now}\n")
     with pytest.raises(ResumeError, match=f"prepared with other choices:\n{expected}Restore"):
-        Study(prepared, protocol=changed)
+        Study(settled, protocol=changed)
 
 
 def test_weights_that_were_found_are_settled_when_the_study_is_prepared(
-    prepared: Path, finished_study: StudyFolder, tiny_protocol: Protocol
+    settled: Path, finished_study: StudyFolder, tiny_protocol: Protocol
 ) -> None:
     changed = dataclasses.replace(tiny_protocol, weights="imagenet")
-    assert read_json(prepared / "study.json")["weights"]["asked"] == "random"
-    for folder in (prepared, finished_study.directory):
+    assert read_json(settled / "study.json")["weights"]["asked"] == "random"
+    for folder in (settled, finished_study.directory):
         with pytest.raises(ResumeError, match="weights: was random, is imagenet"):
             Study(folder, protocol=changed)
         with pytest.raises(ResumeError, match="weights: was random, is imagenet"):

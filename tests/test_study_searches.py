@@ -158,9 +158,9 @@ def test_history_is_tidy_and_complete(
 
 def test_every_development_row_is_predicted_by_the_fold_that_left_it_out(
     resumed: Resumed,
-    finished_study: StudyFolder,
+    finished_copy: StudyFolder,
 ) -> None:
-    rows = len(finished_study.open().prepare())
+    rows = len(finished_copy.open().prepare())
     for tuner in resumed[2].values():
         for trial in ("0000", "0001"):
             predictions = read_out_of_fold(tuner.project_folder, trial)

@@ -26,7 +26,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> CrossValidationTuner:
     """A finished search, whose data are known; not to be written to."""
     tuner = make_tuner(tmp_path_factory.mktemp("after"), "grid", 3, cv=3, keep_models="best")
     x, y, groups = arrays()
-    tuner.search(x, y, groups, epochs=3, batch_size=16, verbose=0)
+    tuner.search(x, y, groups, epochs=2, batch_size=16, verbose=0)
     return tuner
 
 
@@ -77,19 +77,26 @@ def test_cv_results_have_scikit_learns_keys_and_the_scores_of_each_fold(
 
 def test_a_refitted_model_is_that_of_a_loop_on_all_rows(searched: CrossValidationTuner) -> None:
     x, y, _ = arrays()
-    model = searched.refit()
-    trial = int(searched.best_trial)
-    place = FoldPlace(searched.seed, trial, 3)
+    results = searched.results()
+    # A loop draws other masks of dropout.
+    row = results[results["dropout"] == 0].iloc[0]
+    model = searched.refit(row["trial"])
+    values = searched.oracle.get_trial(row["trial"]).hyperparameters
+    place = FoldPlace(searched.seed, int(row["trial"]), 3)
     with seeded_weights(place):
-        expected = TinyHyperModel().build(searched.best_hyperparameters.copy())
-    epochs = searched.best_epoch + 1
-    if searched.best_hyperparameters.get("dropout") == 0:
-        for epoch in range(epochs):
-            order = place.generator(epoch, "order").permutation(len(x))
-            expected.fit(x[order], y[order], batch_size=16, shuffle=False, verbose=0)
-        for one, other in zip(model.get_weights(), expected.get_weights(), strict=True):
-            np.testing.assert_allclose(one, other, atol=1e-6)
+        expected = TinyHyperModel().build(values.copy())
+    epochs = int(row["epoch"]) + 1
+    for epoch in range(epochs):
+        order = place.generator(epoch, "order").permutation(len(x))
+        expected.fit(x[order], y[order], batch_size=16, shuffle=False, verbose=0)
+    for one, other in zip(model.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
     assert int(model.optimizer.iterations.numpy()) == 3 * epochs
+
+
+def test_the_best_model_is_the_best_trial_refitted(searched: CrossValidationTuner) -> None:
+    model = searched.refit()
+    assert int(model.optimizer.iterations.numpy()) == 3 * (searched.best_epoch + 1)
     again = searched.get_best_models()[0]
     for one, other in zip(model.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)

@@ -126,22 +126,22 @@ def test_regime_1s_best_is_repeated_where_there_is_no_other(finished_copy: Study
 
 
 def test_other_folds_or_radiographs_than_the_searchs_are_refused(
-    finished_study: StudyFolder, tiny_protocol: Protocol
+    finished_copy: StudyFolder, tiny_protocol: Protocol
 ) -> None:
-    development = finished_study.open().prepare()
-    shared: dict[str, Any] = {"protocol": tiny_protocol, "cache": finished_study.cache}
+    development = finished_copy.open().prepare()
+    shared: dict[str, Any] = {"protocol": tiny_protocol, "cache": finished_copy.cache}
     folds = make_folds(development, 3, 5)
     with pytest.raises(ResumeError, match="was run on other folds"):
-        measure_noise(development, finished_study.directory, folds=folds, **shared)
+        measure_noise(development, finished_copy.directory, folds=folds, **shared)
     changed = dataclasses.replace(tiny_protocol, flips="none")
     with pytest.raises(ResumeError, match="was run on other radiographs, weights or preproc"):
         measure_noise(
             development,
-            finished_study.directory,
+            finished_copy.directory,
             folds=make_folds(development, 3, 0),
             protocol=changed,
         )
-    assert not (finished_study.directory / "noise").exists()
+    assert not (finished_copy.directory / "noise").exists()
 
 
 def test_a_single_repeat_and_the_hold_out_set_are_refused(

@@ -34,6 +34,8 @@ SECONDS_BETWEEN_LOOKS = 2.0
 # Reading the records takes at most this share of the time, so that a search is not slowed down.
 _SHARE = 0.05
 HEARTBEAT = 15.0
+# The server looks this often whether it is to end, for which Ctrl-C waits.
+_SECONDS_BETWEEN_POLLS = 0.05
 MOST_STREAMS = 8
 
 
@@ -139,7 +141,7 @@ class LiveServer(ThreadingHTTPServer):
         """Serve in the background; ends at once when left."""
         threads = [
             threading.Thread(target=work, daemon=True)
-            for work in (self.serve_forever, self.watcher.run)
+            for work in (lambda: self.serve_forever(_SECONDS_BETWEEN_POLLS), self.watcher.run)
         ]
         for thread in threads:
             thread.start()

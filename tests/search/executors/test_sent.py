@@ -18,6 +18,7 @@ from search_problems import (
 )
 from waiting import wait_for
 
+from rust_tuner import CrossValidationTuner
 from rust_tuner.errors import SearchError
 from rust_tuner.search.executors.given import GivenExecutor
 
@@ -41,13 +42,20 @@ class Restarted(GivenExecutor):
         return True
 
 
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> CrossValidationTuner:
+    """The search without an executor; not to be written to."""
+    return run_search_of_folds_together(tmp_path_factory.mktemp("alone"), "grid", max_trials=4)
+
+
 @pytest.mark.parametrize("trial", ["0000", "0003"])
-def test_a_pool_that_breaks_between_two_trials_is_started_anew(trial: str, tmp_path: Path) -> None:
-    expected = run_search_of_folds_together(tmp_path / "alone", "grid", max_trials=4)
+def test_a_pool_that_breaks_between_two_trials_is_started_anew(
+    trial: str, alone: CrossValidationTuner, tmp_path: Path
+) -> None:
     engine = Restarted(trial)
     sent = run_search_of_folds_together(tmp_path / "sent", "grid", max_trials=4, engine=engine)
     assert engine.restarts == 1
-    assert_same(outcome(sent), outcome(expected))
+    assert_same(outcome(sent), outcome(alone))
 
 
 class Odd(SameProcess):
