@@ -67,24 +67,35 @@ def fold_scores(
     three radiographs each, six folds of whole patients.
     """
     rng = np.random.default_rng(seed)
-    fold = np.repeat(np.arange(_NUM_PATIENTS) % NUM_FOLDS, _NUM_VIEWS)
     truth = np.repeat(rng.random((_NUM_PATIENTS, num_datasets)) < 0.5, _NUM_VIEWS, axis=0)
+    # A fold has every sixth patient: the radiographs are (patients, folds, views, datasets).
+    is_positive = truth.reshape(-1, NUM_FOLDS, _NUM_VIEWS, num_datasets)
+    num_positive = _of_other_folds(is_positive.sum(axis=(0, 2)))[..., None]
+    num_negative = _of_other_folds((~is_positive).sum(axis=(0, 2)))[..., None]
     scores = np.empty((num_datasets, num_trials, NUM_FOLDS))
     for trial in range(num_trials):
         shape = (_NUM_PATIENTS, num_datasets, num_features)
         features = np.repeat(rng.normal(size=shape), _NUM_VIEWS, axis=0)
         features += rng.normal(size=features.shape)
         features[..., 0] += truth
+        by_fold = features.reshape(*is_positive.shape, num_features)
+        of_positive = np.einsum("pfvdn,pfvd->fdn", by_fold, is_positive.astype(np.float64))
+        of_negative = np.einsum("pfvdn->fdn", by_fold) - of_positive
+        difference = _of_other_folds(of_positive) / num_positive
+        difference -= _of_other_folds(of_negative) / num_negative
+        answers = np.einsum("pfvdn,fdn->pfvd", by_fold, difference)
         for number in range(NUM_FOLDS):
-            known = fold != number
-            is_positive = truth[known, :, None]
-            means = [
-                (features[known] * members).sum(axis=0) / members.sum(axis=0)
-                for members in (is_positive, ~is_positive)
-            ]
-            answers = np.einsum("ndf,df->nd", features[~known], means[0] - means[1])
-            scores[:, trial, number] = auroc(truth[~known], answers)
+            scores[:, trial, number] = auroc(
+                is_positive[:, number].reshape(-1, num_datasets),
+                answers[:, number].reshape(-1, num_datasets),
+            )
     return scores
+
+
+def _of_other_folds(sums: FloatArray) -> FloatArray:
+    """Sums over all folds but each, from the sums of each: (folds, ...)."""
+    others: FloatArray = sums.sum(axis=0) - sums
+    return others
 
 
 def false_positives(seed: int, *, num_datasets: int, num_features: int) -> Compared:
@@ -109,7 +120,8 @@ def untied(seed: int, *, num_datasets: int, num_trials: int, num_features: int =
     for trials in scores:
         at_once.append(not tied_with_best(trials, *sizes, LEVEL).all())
         best = trials[trials.mean(axis=1).argmax()]
-        alone = [corrected_t_test(best, trial, *sizes).p_value < LEVEL for trial in trials]
+        alone = (corrected_t_test(best, trial, *sizes).p_value < LEVEL for trial in trials)
+        # Stops at the first that is worse.
         one_by_one.append(any(alone))
     return Compared(float(np.mean(at_once)), float(np.mean(one_by_one)))
 
@@ -130,7 +142,7 @@ def noisier(seed: int, *, num_datasets: int, factor: float) -> Compared:
         tied = tied_with_best(trials, *_sizes(), LEVEL)
         at_once.append(not tied.all())
         best = trials[trials.mean(axis=1).argmax()]
-        alone = [corrected_t_test(best, trial, *_sizes()).p_value < LEVEL for trial in trials]
+        alone = (corrected_t_test(best, trial, *_sizes()).p_value < LEVEL for trial in trials)
         one_by_one.append(any(alone))
     return Compared(float(np.mean(at_once)), float(np.mean(one_by_one)))
 
