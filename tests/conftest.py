@@ -152,18 +152,6 @@ def no_waiting_for_the_disk() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session", autouse=True)
-def graphs_as_they_are_written(pytestconfig: pytest.Config) -> None:
-    """In the quick run alone, TensorFlow does not optimise graphs.
-
-    That takes longer than the few steps of a test. The slow tests run optimised graphs, as a user's
-    process does, and so do the numerical tests when CI repeats them.
-    """
-    tensorflow = sys.modules.get("tensorflow")
-    if pytestconfig.option.markexpr == "not slow" and tensorflow is not None:
-        tensorflow.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-
-
 def made_once(
     tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]
 ) -> Path:
