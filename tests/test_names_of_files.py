@@ -18,6 +18,7 @@ from rust_tuner import (
     load_manifest,
     write_phantoms,
 )
+from rust_tuner.data.image_folder import find_images
 from rust_tuner.errors import StorageError
 from rust_tuner.files import is_utf8, path_shown
 from rust_tuner.locks import hold_lock
@@ -67,6 +68,7 @@ def lock(folder: Path) -> None:
     "use",
     [
         lambda folder: load_manifest(folder / "manifest.csv"),
+        lambda folder: find_images(folder / "images"),
         lambda folder: list_images([folder / "images"]),
         lambda folder: list_images(list((folder / "images").iterdir())),
         lambda folder: make_manifest(
@@ -75,7 +77,7 @@ def lock(folder: Path) -> None:
         make_tuner,
         lock,
     ],
-    ids=["manifest", "folder", "images", "made manifest", "tuner", "lock"],
+    ids=["manifest", "folder", "list of a folder", "images", "made manifest", "tuner", "lock"],
 )
 def test_a_folder_whose_name_is_not_text_is_refused_and_nothing_is_written(
     use: Callable[[Path], object], folder: Path
