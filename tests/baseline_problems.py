@@ -66,7 +66,7 @@ class Killed(BaseException):
     """What no code may catch, as a kill."""
 
 
-class Told(Silent):
+class Listener(Silent):
     """Keeps what is said; may kill the process at an epoch of a model."""
 
     def __init__(self, dies_after: int | None = None) -> None:
@@ -77,7 +77,7 @@ class Told(Silent):
         self.said.append(text)
 
     def advance(self, steps: int = 1, *, note: str | None = None) -> None:
-        # The end of a trial is told by an advance of nothing.
+        # At its end, a trial advances by no steps.
         if self.left is not None and note is None:
             self.left -= steps
             if self.left < 0:

@@ -17,7 +17,7 @@ from rust_tuner.models.code_identity import is_of_library
 from rust_tuner.models.described import describe_model, every_layer
 from rust_tuner.models.fold_state import build_optimizer
 from rust_tuner.models.keras_state import starting_values
-from rust_tuner.models.runtime import MemoryOf, variables_of
+from rust_tuner.models.runtime import MemoryOf, collect_all_garbage, variables_of
 
 # What a compiled function depends on beside what `describe_model` says.
 _OF_FUNCTIONS = ("jit_compile", "steps_per_execution", "unrolled_steps_per_execution")
@@ -84,7 +84,7 @@ class CompiledOnce:
             return
         memory = MemoryOf(variables_of(self._kept))
         self._kept = None
-        gc.collect()
+        collect_all_garbage()
         memory.release_unused()
 
 

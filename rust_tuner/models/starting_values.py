@@ -15,12 +15,8 @@ import numpy.typing as npt
 from rust_tuner.errors import SearchError
 from rust_tuner.models.described import every_layer
 from rust_tuner.models.fold_state import as_numpy
-from rust_tuner.models.runtime import collect_all_garbage
 
 Values = npt.NDArray[np.generic]
-# Known variables from which on those of earlier models are looked for among the garbage: several
-# models of a few layers, with their optimizers.
-_FEW = 64
 
 
 @dataclass
@@ -61,7 +57,6 @@ class StartingValues:
         self.num_models = 0
         self._last: weakref.ref[keras.Model] | None = None
         self._of_last: set[int] = set()
-        self._most = _FEW
 
     def begin_build(self) -> dict[int, Values]:
         """Put the values back into all variables, before a model is built.
@@ -69,10 +64,6 @@ class StartingValues:
         Returns:
             For `end_build`: what the variables had that only one model is known to have.
         """
-        if len(self._starts) > self._most:
-            # Models that nothing refers to any more, but were frozen as they were in use.
-            collect_all_garbage()
-            self._most = max(_FEW, 2 * len(self._starts))
         for optimizer, iterations in self._optimizers.items():
             if _num_steps(optimizer) != iterations:
                 self._trained.add(optimizer)

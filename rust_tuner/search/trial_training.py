@@ -18,6 +18,7 @@ from rust_tuner.models.fold_parallel import FoldParallelTrainer
 from rust_tuner.models.fold_plan import MixedFolds
 from rust_tuner.models.fold_training import RunningPredictions
 from rust_tuner.models.keras_state import users_layers_kept
+from rust_tuner.models.runtime import new_garbage_collected
 from rust_tuner.records.folds import FoldRecord, FoldStore, one_by_one, reason_of
 from rust_tuner.search.adopted import adopted, save_all
 from rust_tuner.search.fold_runs import run_folds, run_folds_together
@@ -70,6 +71,7 @@ def choices_of(
 
 
 @users_layers_kept(joins=True)
+@new_garbage_collected()
 def cross_validated(
     tuner: keras_tuner.Tuner,
     run: Run,
@@ -174,8 +176,8 @@ def _cross_validate(
         "trial": int(trial.trial_id),
         "task": run.task,
     }
-    # A model on arrays that was only looked at is the first fold's. It is not kept for longer: what
-    # is referred to while the folds train stays in memory for the rest of the search.
+    # A model on arrays that was only looked at is the first fold's. It is not kept for longer, so
+    # that its memory is freed after that fold.
     spare: list[keras.Model] = []
     is_first = not run.subject.keeps_running
 

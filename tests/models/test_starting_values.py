@@ -1,12 +1,10 @@
 """Values of models as they were built: kept no longer than needed, put back where two have them."""
 
 import gc
-import weakref
 
 import keras
 import numpy as np
 
-from rust_tuner.models.runtime import new_garbage_collected
 from rust_tuner.models.starting_values import StartingValues
 
 
@@ -35,17 +33,6 @@ def test_values_of_a_model_go_with_it() -> None:
     del model
     gc.collect()
     assert not values._starts
-
-
-def test_models_that_were_in_use_as_the_garbage_was_frozen_are_forgotten_in_time() -> None:
-    values = StartingValues()
-    models = []
-    for _ in range(100):
-        model = build(values, dense("own"))
-        models.append(weakref.ref(model))
-        with new_garbage_collected():
-            del model
-    assert sum(model() is not None for model in models) < 50
 
 
 def test_only_what_two_models_have_is_put_back() -> None:

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from baseline_problems import (
     Killed,
-    Told,
+    Listener,
     protocol_of_baselines,
     run_lenet,
     write_radimagenet,
@@ -84,7 +84,7 @@ def finished(
 ) -> Finished:
     """All four; not to be written to. The end-to-end one has a stand-in for InceptionV3."""
     folder = tmp_path_factory.mktemp("study")
-    progress = Told()
+    progress = Listener()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(architectures, "build_backbone", backbone_stand_in)
         patch.setenv(WEIGHTS_VARIABLE, str(radimagenet))
@@ -202,7 +202,7 @@ def test_a_model_that_was_killed_and_resumed_equals_an_untouched_one(
     # A fold keeps its state after each epoch here, as a long one does.
     monkeypatch.setattr(EpochCheckpoint, "seconds_between", 0.0)
     with pytest.raises(Killed):
-        run_lenet(development, tmp_path, protocol, cache, progress=Told(dies_after=2))
+        run_lenet(development, tmp_path, protocol, cache, progress=Listener(dies_after=2))
     row = baseline_results(tmp_path).set_index("model").loc[LENET]
     assert row[["auroc", "auroc_std", "cortex_auroc", "epoch"]].isna().all()
     assert (row["folds"], row["epochs"]) == (1, 2)
@@ -243,7 +243,7 @@ def test_an_end_to_end_model_resumes_with_its_statistics_and_optimiser(
     monkeypatch.setattr(architectures, "build_backbone", backbone_stand_in)
     shared: dict[str, Any] = {"models": [END_TO_END], "protocol": protocol, "cache": cache}
     with pytest.raises(Killed):
-        run_baselines(development, tmp_path, **shared, progress=Told(dies_after=1))
+        run_baselines(development, tmp_path, **shared, progress=Listener(dies_after=1))
     resumed = run_baselines(development, tmp_path, **shared)[END_TO_END]
     pd.testing.assert_frame_equal(
         history_table(resumed), history_table(finished[1][END_TO_END]), check_exact=True
@@ -260,7 +260,7 @@ def test_what_is_left_out_is_said_with_how_to_add_it(
 ) -> None:
     folder, found, _ = finished
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
-    progress = Told()
+    progress = Listener()
     at_random = dataclasses.replace(protocol, weights="random")
     projects = run_baselines(
         development, tmp_path, protocol=at_random, cache=cache, progress=progress
@@ -291,7 +291,7 @@ def test_a_model_that_fails_is_said_each_time_and_the_others_go_on(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("rust_tuner.models.hypermodels.LeNet1998", too_large)
         run_baselines(development, tmp_path, **shared)
-    progress = Told()
+    progress = Listener()
     projects = run_baselines(development, tmp_path, **shared, progress=progress)
     assert projects[LENET].best is None
     assert projects[END_TO_END].best is not None

@@ -6,11 +6,12 @@ import weakref
 from pathlib import Path
 
 import keras
+import keras_tuner
 import numpy as np
 import pytest
 from search_problems import run_search
 
-from rust_tuner import cross_validate
+from rust_tuner import CrossValidationTuner, RandomSearchOracle, cross_validate
 from rust_tuner.models import epoch_file
 from rust_tuner.models.runtime import MemoryOf, new_garbage_collected, variables_of
 from rust_tuner.records.project import read_out_of_fold
@@ -57,6 +58,32 @@ def test_memory_is_freed_of_variables_alone_that_nothing_refers_to() -> None:
     memory.release_unused()
     others.release_unused()
     assert np.isfinite(kept.predict(np.zeros((2, 500)), verbose=0)).all()
+
+
+@pytest.mark.parametrize(
+    "run_eagerly", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["eager", "compiled"]
+)
+def test_models_of_earlier_trials_are_gone(run_eagerly: bool, tmp_path: Path) -> None:
+    models: list[weakref.ref[keras.Model]] = []
+    alive = []
+
+    def build(hp: keras_tuner.HyperParameters) -> keras.Model:
+        alive.append(sum(model() is not None for model in models))
+        units = keras.layers.Dense(hp.Int("units", 2, 60))
+        # Trains one fold after another.
+        layers = [keras.Input((5,)), units, keras.layers.BatchNormalization()]
+        model = keras.Sequential([*layers, keras.layers.Dense(1, "sigmoid")])
+        model.compile("adam", "binary_crossentropy", metrics=["accuracy"], run_eagerly=run_eagerly)
+        models.append(weakref.ref(model))
+        return model
+
+    oracle = RandomSearchOracle("val_accuracy", max_trials=6, seed=0)
+    tuner = CrossValidationTuner(build, oracle, cv=2, directory=tmp_path, project_name="models")
+    x, y = np.random.default_rng(0).random((12, 5), dtype=np.float32), np.tile([0.0, 1.0], 6)
+    tuner.search(x, y, epochs=1, verbose=0)
+    assert len(alive) >= 12
+    # The one with compiled functions, and the one that was asked for its hyperparameters.
+    assert max(alive) <= 2, alive
 
 
 @pytest.mark.slow
