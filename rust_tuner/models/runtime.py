@@ -318,7 +318,7 @@ def new_garbage_collected() -> Iterator[None]:
 
 
 def collect_all_garbage() -> None:
-    """Collect what existed before a block of `new_garbage_collected`, too, and is garbage by now."""
+    """Collect garbage of before a block of `new_garbage_collected`, too."""
     is_frozen = gc.get_freeze_count() > 0
     gc.unfreeze()
     gc.collect()
