@@ -16,7 +16,7 @@ from rust_tuner.files import sha256_of_json
 from rust_tuner.models.code_identity import is_of_library
 from rust_tuner.models.described import describe_model, every_layer
 from rust_tuner.models.fold_state import build_optimizer
-from rust_tuner.models.keras_state import starting_values
+from rust_tuner.models.keras_state import clear_session, starting_values
 from rust_tuner.models.runtime import MemoryOf, collect_all_garbage, variables_of
 
 # What a compiled function depends on beside what `describe_model` says.
@@ -85,6 +85,7 @@ class CompiledOnce:
         memory = MemoryOf(variables_of(self._kept))
         self._kept = None
         collect_all_garbage()
+        clear_session()
         memory.release_unused()
 
 

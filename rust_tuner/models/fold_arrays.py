@@ -38,6 +38,7 @@ from rust_tuner.models.fold_rows import (
 from rust_tuner.models.fold_state import as_numpy
 from rust_tuner.models.fold_steps import chunks_of, fed
 from rust_tuner.models.fold_twin import FoldTwin
+from rust_tuner.models.keras_state import clear_session
 from rust_tuner.models.runtime import (
     is_unchangeable,
     new_garbage_collected,
@@ -128,6 +129,7 @@ class ArraysTogether:
             owned = (*self._twin.model.variables, *self._twin.model.optimizer.variables)
             release(variable for variable in owned if variable is not self._table)
             self._twin = None
+            clear_session()
 
     def _prepare(self, models: Callable[[int], keras.Model], folds: Sequence[FoldRows]) -> FoldTwin:
         """The model with a fold axis for such models, with their initial weights."""

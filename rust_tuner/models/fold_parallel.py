@@ -36,6 +36,7 @@ from rust_tuner.models.fold_state import as_numpy
 from rust_tuner.models.fold_steps import SteppingModel, chunks_of, fed
 from rust_tuner.models.fold_training import RunningPredictions
 from rust_tuner.models.kept_memory import freed_memory_kept
+from rust_tuner.models.keras_state import clear_session
 from rust_tuner.models.optimizers import FusedAdam, fused
 from rust_tuner.models.runtime import new_garbage_collected, release, shared_tensor
 from rust_tuner.seeds import derive_seed
@@ -108,7 +109,9 @@ class FoldParallelTrainer:
             # The features are among the variables of every head that gathers from them.
             variables = (*twin.model.variables, *twin.model.optimizer.variables)
             release(variable for variable in variables if variable is not self._table)
-        self._twins.clear()
+        if self._twins:
+            self._twins.clear()
+            clear_session()
 
     def _prepare(
         self, heads: Callable[[int], keras.Model], num_folds: int, longest: int

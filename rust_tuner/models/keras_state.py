@@ -4,6 +4,7 @@ import collections
 import contextlib
 import contextvars
 import gc
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,13 +26,26 @@ _NAMES = "object_name_uids"
 _MOST_CLASHES = 100
 _OF_A_CLASH = "should have unique names", "names should be unique"
 
+# A model without compiled functions leaves a tenth of a megabyte.
+_MOST_WITHOUT_FUNCTIONS = 8
+_without_functions = itertools.count(1)
 
-def clear_session() -> None:
-    """Free what the backend keeps of earlier models.
+
+def clear_session(*, with_functions: bool = True) -> None:
+    """Free what the backend keeps of earlier models, once they are not used any more.
+
+    Afterwards each compiled function that is still used is optimised again, which takes longer than
+    a small model trains. So call it only where functions are not used any more.
 
     Keras's own state stays, in this thread and in others: it is what users have set, such as the
     precision, and the scopes of `with` statements around the search.
+
+    Args:
+        with_functions: whether functions were compiled for the last model. One without them leaves
+            little, which is freed with that of the next few.
     """
+    if not with_functions and next(_without_functions) % _MOST_WITHOUT_FUNCTIONS:
+        return
     trackers = global_state.GLOBAL_STATE_TRACKER, global_state.GLOBAL_SETTINGS_TRACKER
     keras.utils.clear_session(free_memory=False)
     global_state.GLOBAL_STATE_TRACKER, global_state.GLOBAL_SETTINGS_TRACKER = trackers
@@ -81,12 +95,19 @@ def number_names_from_scratch() -> None:
     global_state.set_global_attribute(_NAMES, collections.defaultdict(int))
 
 
-def build_at(place: FoldPlace, build: Callable[[], keras.Model]) -> keras.Model:
+def build_at(
+    place: FoldPlace, build: Callable[[], keras.Model], *, purpose: str = "weights"
+) -> keras.Model:
     """Build a model whose initial weights and names depend only on the place.
 
     Layers of the user's own, which each model contains, have the values of the first one. Such a
     layer may have a name that Keras gives to another one, since names are numbered from scratch:
     then the model is built again, and the numbers continue.
+
+    Args:
+        place: that of the fold.
+        build: makes the model.
+        purpose: as in `seeded_weights`.
 
     Raises:
         SearchError: where the model has the optimizer of an earlier one.
@@ -97,7 +118,7 @@ def build_at(place: FoldPlace, build: Callable[[], keras.Model]) -> keras.Model:
     before = values.begin_build()
     try:
         number_names_from_scratch()
-        model = _built_without_clash(place, build)
+        model = _built_without_clash(place, build, purpose)
         values.note(model, before)
     finally:
         values.end_build(before)
@@ -105,11 +126,13 @@ def build_at(place: FoldPlace, build: Callable[[], keras.Model]) -> keras.Model:
     return model
 
 
-def _built_without_clash(place: FoldPlace, build: Callable[[], keras.Model]) -> keras.Model:
+def _built_without_clash(
+    place: FoldPlace, build: Callable[[], keras.Model], purpose: str
+) -> keras.Model:
     clashes: set[str] = set()
     while True:
         try:
-            with seeded_weights(place):
+            with seeded_weights(place, purpose):
                 return build()
         except ValueError as error:
             clash = str(error)

@@ -14,7 +14,7 @@ import numpy as np
 from rust_tuner.files import sha256_of_json
 from rust_tuner.models.described import Description, describe_model
 from rust_tuner.models.fold_batches import FoldPlace, IntArray
-from rust_tuner.models.keras_state import build_at, clear_session, users_layers_kept
+from rust_tuner.models.keras_state import build_at, users_layers_kept
 from rust_tuner.models.metric_elements import by_element
 from rust_tuner.models.runtime import MemoryOf, new_garbage_collected, variables_of
 from rust_tuner.search.failures import fails_the_trial
@@ -59,6 +59,7 @@ def build_once(
     *,
     with_metrics: bool = False,
     with_description: bool = True,
+    purpose: str = "weights",
 ) -> BuiltOnce:
     """Build a model at some values, describe it, and free it.
 
@@ -68,10 +69,11 @@ def build_once(
         place: determines its initial weights.
         with_metrics: whether to evaluate one batch, for the names of the metrics.
         with_description: whether to describe the model; if not, the description is empty.
+        purpose: as in `seeded_weights`.
     """
     try:
         with users_layers_kept(joins=True), new_garbage_collected():
-            model = build_at(place, lambda: subject.build(hp, None))
+            model = build_at(place, lambda: subject.build(hp, None), purpose=purpose)
             built = BuiltOnce({}, None)
             if with_description:
                 built = BuiltOnce(describe_model(model), _sha256_of_shapes(model))
@@ -80,7 +82,6 @@ def build_once(
                 built = BuiltOnce(built.description, built.shapes, every, names, shape)
             memory = MemoryOf(variables_of(model))
             del model
-            clear_session()
         memory.release_unused()
     except Exception as error:
         # Whatever a user's build raises: the trial with these values raises it again.
@@ -101,7 +102,8 @@ def ask_model(subject: Subject, seed: int, trial: int, hp: keras_tuner.HyperPara
         Exception: what `build` raises, where it does not fail the trial.
     """
     place = FoldPlace(seed, trial, 0)
-    built = build_once(subject, hp, place, with_description=False)
+    # The weights of the fold itself would make TensorFlow clear its caches when they are drawn.
+    built = build_once(subject, hp, place, with_description=False, purpose="asked")
     if built.error is not None and not fails_the_trial(built.error):
         raise built.error
 

@@ -158,8 +158,9 @@ def run_folds(
                 if owns_models:
                     starting_values().hand_out(model)
                     memory.release()
+                if not is_kept:
+                    clear_session(with_functions=not model.run_eagerly)
                 del model, running
-                clear_session()
             memory.release_unused()
         else:
             progress.skip(epochs)
