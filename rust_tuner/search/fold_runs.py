@@ -75,6 +75,7 @@ def run_folds(
     users_callbacks: FoldCallbacks | None = None,
     data_of: Callable[[int], TrainingData] | None = None,
     own_fit: OwnFit | None = None,
+    spare: list[keras.Model] | None = None,
     task: Task | None = None,
     way: str | None = None,
 ) -> CrossValidation:
@@ -102,6 +103,7 @@ def run_folds(
         data_of: gives the data of each fold, where they differ; `build_model` then gets the fold's
             inputs as well.
         own_fit: trains a fold in place of `train_fold`.
+        spare: the model of the first fold, if it was just built; taken from the list.
         task: advanced once per epoch of each fold.
         way: what each record says of how folds were trained.
     """
@@ -123,8 +125,10 @@ def run_folds(
                     running = RunningPredictions((len(training), data.targets.shape[1]))
                 fold_data = data if data_of is None else data_of(fold)
                 own_inputs = () if data_of is None else (fold_data.inputs,)
-                build = functools.partial(build_model, running, *own_inputs)
-                build = functools.partial(build_at, place, build)
+                anew = functools.partial(build_model, running, *own_inputs)
+                build: Callable[[], keras.Model] = functools.partial(build_at, place, anew)
+                if spare:
+                    build = spare.pop
                 model = build() if compiled is None else compiled.model_of(build)
                 shared: dict[str, Any] = {
                     "epochs": epochs,

@@ -212,9 +212,7 @@ def _cross_validate(
         )
         run.said_none_stopped = True
     return run_folds(
-        lambda running, inputs=None: (
-            spare.pop() if spare else _build(tuner, run, trial, running, inputs)
-        ),
+        lambda running, inputs=None: _build(tuner, run, trial, running, inputs),
         run.subject.data,
         run.subject.folds,
         keep_running=run.subject.keeps_running,
@@ -226,6 +224,7 @@ def _cross_validate(
         users_callbacks=run.subject.callbacks,
         data_of=None if run.subject.preparation is None else run.subject.data_of,
         own_fit=HyperModelFit(tuner, run, trial, batch_size) if run.subject.own_fit else None,
+        spare=spare,
         way=one_by_one(reason),
         **shared,
     )

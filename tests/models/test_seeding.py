@@ -6,11 +6,16 @@ from collections.abc import Callable
 import keras
 import numpy as np
 import pytest
+from cleared_caches import clearings
 
 from rust_tuner.models.fold_batches import FoldPlace
 from rust_tuner.models.seeding import seeded_weights
 
 PLACE = FoldPlace(seed=1, trial=3, fold=2)
+
+needs_tensorflow = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="the random operations are TensorFlow's"
+)
 
 
 def weights(
@@ -80,3 +85,68 @@ def test_seeded_weights_leave_the_global_random_states_as_they_were(
     np.testing.assert_equal(np.random.get_state(), states[1])
     with seeded_weights(PLACE):
         assert (random.random(), np.random.random()) == inside
+
+
+def drawn() -> list[list[float]]:
+    """What TensorFlow's random operations draw, which keep how far they have come."""
+    import tensorflow as tf
+
+    draws = [tf.random.normal([2]), tf.random.normal([2], seed=5), tf.random.normal([2], seed=5)]
+    return [draw.numpy().tolist() for draw in draws]
+
+
+def drawn_at(trial: int) -> list[list[float]]:
+    with seeded_weights(FoldPlace(seed=1, trial=trial, fold=0)):
+        return drawn()
+
+
+@needs_tensorflow
+def test_random_operations_begin_anew_at_each_place_as_tensorflow_seeds_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import tensorflow as tf
+
+    words: list[int] = []
+    for trial in (7, 8):
+        with monkeypatch.context() as patch:
+            patch.setattr(keras.utils, "set_random_seed", words.append)
+            with seeded_weights(FoldPlace(seed=1, trial=trial, fold=0)):
+                pass
+    expected = []
+    for word in words:
+        tf.random.set_seed(word)
+        expected.append(drawn())
+    assert expected[0] != expected[1]
+    tf.random.set_seed(0)
+    places = [7, 8, 7, 7, 8, 8]
+    assert [drawn_at(trial) for trial in places] == [expected[trial - 7] for trial in places]
+
+
+@needs_tensorflow
+def test_only_a_place_that_was_there_before_clears_the_caches() -> None:
+    with clearings() as counted:
+        for trial in (101, 102, 103):
+            drawn_at(trial)
+        assert not counted
+        drawn_at(102)
+        assert len(counted) == 1
+        # The caches are empty since, so none of the others clears them again.
+        drawn_at(103)
+        assert len(counted) == 1
+
+
+@needs_tensorflow
+def test_another_version_of_tensorflow_seeds_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    import tensorflow as tf
+    from tensorflow.python.eager import context
+
+    class Other:
+        """A context without the names that are set."""
+
+    seeds: list[int] = []
+    monkeypatch.setattr(tf.random, "set_seed", seeds.append)
+    with monkeypatch.context() as patch:
+        patch.setattr(context, "context", Other)
+        with seeded_weights(FoldPlace(seed=1, trial=200, fold=0)):
+            pass
+    assert len(seeds) == 1

@@ -7,7 +7,14 @@ import keras
 import keras_tuner
 import pandas as pd
 import pytest
-from search_problems import TinyHyperModel, TracedHyperModel, run_array_search_together, run_search
+from cleared_caches import clearings
+from search_problems import (
+    Said,
+    TinyHyperModel,
+    TracedHyperModel,
+    run_array_search_together,
+    run_search,
+)
 
 from rust_tuner import CrossValidationTuner
 from rust_tuner.files import read_json
@@ -97,3 +104,35 @@ def test_together_and_one_after_another_give_the_same_trials(
         rtol=2e-5,
         check_exact=False,
     )
+
+
+class OnlyRates(TracedHyperModel):
+    """Its trials differ in numbers that their compiled functions take as they are."""
+
+    def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
+        hp.Fixed("units", 2)
+        hp.Fixed("dropout", 0.0)
+        hp.Float("rate", 0.01, 0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the caches are TensorFlow's")
+@pytest.mark.parametrize("trains_statistics", [False, True], ids=["together", "one by one"])
+def test_compiled_functions_stay_ready_from_trial_to_trial(
+    trains_statistics: bool, tmp_path: Path
+) -> None:
+    hypermodel = OnlyRates()
+    hypermodel.trains_statistics = trains_statistics
+    cleared: dict[str, int] = {}
+    with clearings() as counted:
+
+        class Counting(Said):
+            def recorded(self, folder: Path, trial: str | None = None) -> None:
+                if trial is not None:
+                    cleared[trial] = len(counted)
+
+        run_search(
+            tmp_path, "random", hypermodel=hypermodel, max_trials=3, progress=Counting(), epochs=1
+        )
+    assert list(cleared) == ["0000", "0001", "0002"]
+    assert cleared["0002"] == cleared["0000"]
