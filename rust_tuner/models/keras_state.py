@@ -3,7 +3,6 @@
 import collections
 import contextlib
 import contextvars
-import gc
 import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -49,7 +48,6 @@ def clear_session(*, with_functions: bool = True) -> None:
     trackers = global_state.GLOBAL_STATE_TRACKER, global_state.GLOBAL_SETTINGS_TRACKER
     keras.utils.clear_session(free_memory=False)
     global_state.GLOBAL_STATE_TRACKER, global_state.GLOBAL_SETTINGS_TRACKER = trackers
-    gc.collect()
 
 
 @contextlib.contextmanager
