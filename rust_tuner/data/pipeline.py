@@ -8,6 +8,7 @@ that names it, never an error of the graph during training. Which rows are train
 import hashlib
 import itertools
 import math
+import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -102,6 +103,13 @@ class Batches(Protocol):
         """One of them, arrays or nested tuples of arrays with rows first."""
 
 
+class _Kept:
+    """Batches that a dataset keeps."""
+
+    def __init__(self, batches: Batches) -> None:
+        self.batches = batches
+
+
 def as_dataset(batches: Batches) -> "tf.data.Dataset":
     """Batches as a dataset that prepares one batch ahead in a separate thread.
 
@@ -114,18 +122,32 @@ def as_dataset(batches: Batches) -> "tf.data.Dataset":
         lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), batches[0]
     )
     specs = tf.nest.flatten(signature)
+    # TensorFlow keeps the function below for as long as the graph around it, and the dataset keeps
+    # the batches.
+    kept = _Kept(batches)
+    reference = weakref.ref(kept)
 
-    def read(index: np.int64) -> list[Any]:
-        return list(tf.nest.flatten(batches[int(index)]))
+    def read(index: np.int64) -> list[npt.NDArray[Any]]:
+        source = reference()
+        assert source is not None
+        arrays = tf.nest.flatten(source.batches[int(index)])
+        # TensorFlow takes the bytes as they are: of numbers in the machine's own order, and of
+        # text as objects.
+        return [
+            np.asarray(array, spec.dtype.as_numpy_dtype, order="C")
+            for array, spec in zip(arrays, specs, strict=True)
+        ]
 
-    def batch(index: Any) -> Any:
+    def batch_at(index: Any) -> Any:
         arrays = tf.numpy_function(read, [index], [spec.dtype for spec in specs])
         for array, spec in zip(arrays, specs, strict=True):
             array.set_shape(spec.shape)
         return tf.nest.pack_sequence_as(signature, arrays)
 
-    # A dataset of a Python generator, which is four functions, takes three times as long to make.
-    return tf.data.Dataset.range(len(batches)).map(batch).prefetch(1).with_options(_untuned())
+    unconverted = tf.autograph.experimental.do_not_convert(batch_at)
+    dataset = tf.data.Dataset.range(len(batches)).map(unconverted)
+    dataset.kept = kept
+    return dataset.prefetch(1).with_options(_untuned())
 
 
 def _untuned() -> "tf.data.Options":

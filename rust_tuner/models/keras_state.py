@@ -3,7 +3,6 @@
 import collections
 import contextlib
 import contextvars
-import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,26 +24,16 @@ _NAMES = "object_name_uids"
 _MOST_CLASHES = 100
 _OF_A_CLASH = "should have unique names", "names should be unique"
 
-# A model without compiled functions leaves a tenth of a megabyte.
-_MOST_WITHOUT_FUNCTIONS = 8
-_without_functions = itertools.count(1)
 
-
-def clear_session(*, with_functions: bool = True) -> None:
+def clear_session() -> None:
     """Free what the backend keeps of earlier models, once they are not used any more.
 
     Afterwards each compiled function that is still used is optimised again, which takes longer than
-    a small model trains. So call it only where functions are not used any more.
+    a small model trains. So call it only where a model is not used any more.
 
     Keras's own state stays, in this thread and in others: it is what users have set, such as the
     precision, and the scopes of `with` statements around the search.
-
-    Args:
-        with_functions: whether functions were compiled for the last model. One without them leaves
-            little, which is freed with that of the next few.
     """
-    if not with_functions and next(_without_functions) % _MOST_WITHOUT_FUNCTIONS:
-        return
     trackers = global_state.GLOBAL_STATE_TRACKER, global_state.GLOBAL_SETTINGS_TRACKER
     keras.utils.clear_session(free_memory=False)
     global_state.GLOBAL_STATE_TRACKER, global_state.GLOBAL_SETTINGS_TRACKER = trackers

@@ -313,10 +313,10 @@ def new_garbage_collected() -> Iterator[None]:
     """
     global _is_frozen
     is_own = not _is_frozen and gc.get_freeze_count() == 0
-    if is_own:
-        gc.freeze()
-        _is_frozen = True
     try:
+        if is_own:
+            _is_frozen = True
+            gc.freeze()
         yield
         gc.collect()
     finally:

@@ -14,7 +14,7 @@ from rust_tuner.models.fold_batches import FoldPlace
 from rust_tuner.seeds import seed_word
 
 # The seeds of TensorFlow since its caches were last cleared here.
-_seeds_used: set[int] = set()
+_seeds_used: set[int | None] = set()
 
 
 @contextlib.contextmanager
@@ -51,14 +51,14 @@ def _own_generator(word: int) -> Iterator[None]:
         (seed_generator, "python_random", generator),
         (rng_utils, "random", _Both(generator)),
     ]
-    outer = [getattr(module, name, None) for module, name, _ in places]
-    if not all(one is random or isinstance(one, random.Random | _Both) for one in outer):
+    generators = [getattr(module, name, None) for module, name, _ in places]
+    if not all(one is random or isinstance(one, random.Random | _Both) for one in generators):
         # Another version of Keras.
         yield
         return
     if keras.backend.backend() == "tensorflow" and hasattr(rng_utils, "tf"):
         places.append((rng_utils, "tf", _TensorFlow()))
-        outer.append(rng_utils.tf)
+    outer = [getattr(module, name) for module, name, _ in places]
     for module, name, replacement in places:
         setattr(module, name, replacement)
     try:
@@ -98,14 +98,22 @@ def _seed_tensorflow(seed: int) -> None:
 
     `tf.random.set_seed` clears them each time. Afterwards every compiled function is optimised
     again when it is next called, which takes longer than a small model trains. The caches contain
-    how far each random operation has come. An operation depends on the global seed, so one with
-    another seed begins anew in any case.
+    how far each random operation has come. An operation takes the global seed, so one with another
+    seed begins anew in any case. Two kinds do not take it: those of `tf.raw_ops`, and those of
+    functions that were traced before. They begin anew after each model that is not kept.
     """
     import tensorflow as tf
     from tensorflow.python.eager import context
 
     own = context.context()
-    if seed in _seeds_used or not all(hasattr(own, name) for name in ("_seed", "_rng")):
+    names = "_seed", "_rng"
+    if not all(hasattr(own, name) for name in names):
+        # Another version of TensorFlow.
+        tf.random.set_seed(seed)
+        return
+    # One that others have set has cleared the caches then.
+    _seeds_used.add(own._seed)
+    if seed in _seeds_used:
         _seeds_used.clear()
         tf.random.set_seed(seed)
     else:

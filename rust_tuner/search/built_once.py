@@ -102,7 +102,7 @@ def ask_model(subject: Subject, seed: int, trial: int, hp: keras_tuner.HyperPara
         Exception: what `build` raises, where it does not fail the trial.
     """
     place = FoldPlace(seed, trial, 0)
-    # The weights of the fold itself would make TensorFlow clear its caches when they are drawn.
+    # The model is not trained, and the same seed twice costs time, see `seeding`.
     built = build_once(subject, hp, place, with_description=False, purpose="asked")
     if built.error is not None and not fails_the_trial(built.error):
         raise built.error

@@ -103,7 +103,7 @@ def run_folds(
         data_of: gives the data of each fold, where they differ; `build_model` then gets the fold's
             inputs as well.
         own_fit: trains a fold in place of `train_fold`.
-        spare: the model of the first fold, if it was just built; taken from the list.
+        spare: the model of fold 0, if it was just built; taken from the list.
         task: advanced once per epoch of each fold.
         way: what each record says of how folds were trained.
     """
@@ -126,9 +126,8 @@ def run_folds(
                 fold_data = data if data_of is None else data_of(fold)
                 own_inputs = () if data_of is None else (fold_data.inputs,)
                 anew = functools.partial(build_model, running, *own_inputs)
-                build: Callable[[], keras.Model] = functools.partial(build_at, place, anew)
-                if spare:
-                    build = spare.pop
+                built = spare if spare and fold == 0 else None
+                build = functools.partial(build_at, place, anew) if built is None else built.pop
                 model = build() if compiled is None else compiled.model_of(build)
                 shared: dict[str, Any] = {
                     "epochs": epochs,
@@ -162,9 +161,9 @@ def run_folds(
                 if owns_models:
                     starting_values().hand_out(model)
                     memory.release()
-                if not is_kept:
-                    clear_session(with_functions=not model.run_eagerly)
                 del model, running
+                if not is_kept:
+                    clear_session()
             memory.release_unused()
         else:
             progress.skip(epochs)

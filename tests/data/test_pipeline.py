@@ -1,11 +1,16 @@
-"""The published division of a dataset into folds: by row, and nothing lost."""
+"""Batches as a dataset; the published division of a dataset into folds, where nothing is lost."""
+
+import gc
+import weakref
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from rust_tuner import k_fold_dataset as public_k_fold_dataset
-from rust_tuner.data.pipeline import k_fold_dataset
+from rust_tuner.data.pipeline import as_dataset, k_fold_dataset
 from rust_tuner.errors import SplitError
 
 
@@ -58,3 +63,78 @@ def test_rows_without_end_are_refused() -> None:
 
 def test_k_fold_dataset_is_public() -> None:
     assert public_k_fold_dataset is k_fold_dataset
+
+
+class Batches:
+    """Rows of arrays, two in a batch."""
+
+    dataset: tf.data.Dataset
+
+    def __init__(self, *arrays: Any, changed: Callable[[Any], Any] = lambda array: array) -> None:
+        self._arrays = arrays
+        self._changed = changed
+
+    def __len__(self) -> int:
+        return -(-len(self._arrays[0]) // 2)
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        rows = tuple(array[2 * index : 2 * index + 2] for array in self._arrays)
+        return rows if index == 0 else tuple(map(self._changed, rows))
+
+
+NUMBERS = np.arange(10).reshape(5, 2)
+KINDS = {
+    **{kind: NUMBERS.astype(kind) for kind in ("<f4", ">f4", "<f8", "<i4", ">i4", ">i2", "|u1")},
+    "bool": NUMBERS % 3 == 0,
+    "not contiguous": NUMBERS.T.copy().T.astype(np.float32),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_dataset_has_the_values_of_its_batches_whatever_their_kind(kind: str) -> None:
+    array = KINDS[kind]
+    for _ in range(2):
+        batches = list(as_dataset(Batches(array, array[:, 0])))
+        assert [len(rows) for rows, _ in batches] == [2, 2, 1]
+        np.testing.assert_array_equal(np.concatenate([rows for rows, _ in batches]), array)
+        np.testing.assert_array_equal(np.concatenate([rows for _, rows in batches]), array[:, 0])
+        assert batches[0][0].dtype == array.dtype.newbyteorder("=")
+
+
+@pytest.mark.parametrize("dtype", ["U", "O"])
+def test_a_dataset_has_text_in_any_script(dtype: str) -> None:
+    words = ["\u00e4", "b", "\u9aa8\u6298", "", "e"]
+    read = [row for (rows,) in as_dataset(Batches(np.array(words, dtype))) for row in rows.numpy()]
+    assert [word.decode() for word in read] == words
+
+
+def test_a_batch_of_another_type_has_that_of_the_first() -> None:
+    array = NUMBERS.astype(np.float32)
+    batches = Batches(array, changed=lambda rows: rows.astype(np.float64))
+    read = [rows for (rows,) in as_dataset(batches)]
+    assert {rows.dtype for rows in read} == {tf.float32}
+    np.testing.assert_array_equal(np.concatenate(read), array)
+
+
+@pytest.mark.parametrize("error", [StopIteration, ValueError, KeyError])
+def test_an_error_in_a_batch_does_not_end_the_dataset_early(error: type[Exception]) -> None:
+    def fail(rows: Any) -> Any:
+        raise error
+
+    with pytest.raises(tf.errors.OpError):
+        list(as_dataset(Batches(NUMBERS, changed=fail)))
+
+
+def test_a_dataset_keeps_its_batches_for_as_long_as_it_is_used() -> None:
+    batches = Batches(NUMBERS)
+    gone = weakref.ref(batches)
+    dataset = as_dataset(batches)
+    # As who feeds a model keeps both.
+    batches.dataset = dataset
+    iterator = iter(dataset.take(2))
+    del batches, dataset
+    gc.collect()
+    assert len(list(iterator)) == 2
+    del iterator
+    gc.collect()
+    assert gone() is None

@@ -150,3 +150,15 @@ def test_another_version_of_tensorflow_seeds_itself(monkeypatch: pytest.MonkeyPa
         with seeded_weights(FoldPlace(seed=1, trial=200, fold=0)):
             pass
     assert len(seeds) == 1
+
+
+@needs_tensorflow
+def test_a_seed_that_the_user_has_set_before_begins_anew_in_build() -> None:
+    def drawn_in_build(trial: int) -> list[list[float]]:
+        with seeded_weights(FoldPlace(seed=1, trial=trial, fold=0)):
+            keras.utils.set_random_seed(42)
+            return drawn()
+
+    keras.utils.set_random_seed(42)
+    expected = drawn()
+    assert [drawn_in_build(trial) for trial in (300, 301)] == [expected, expected]

@@ -4,15 +4,16 @@ import gc
 import os
 import weakref
 from pathlib import Path
+from typing import Any
 
 import keras
 import keras_tuner
 import numpy as np
 import pytest
-from search_problems import run_search
+from search_problems import TracedHyperModel, run_search
 
 from rust_tuner import CrossValidationTuner, RandomSearchOracle, cross_validate
-from rust_tuner.models import epoch_file
+from rust_tuner.models import epoch_file, fold_batches
 from rust_tuner.models.runtime import MemoryOf, new_garbage_collected, variables_of
 from rust_tuner.records.project import read_out_of_fold
 
@@ -117,3 +118,26 @@ def test_a_search_with_predictions_on_disk_is_that_with_predictions_in_memory(
     assert not list(tmp_path.rglob("*.bin"))
     one, other = (read_out_of_fold(t.project_folder, "0000") for t in (whole, on_disk))
     np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.slow
+def test_batches_of_earlier_folds_are_gone_though_their_functions_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive = []
+    feeds: weakref.WeakSet[fold_batches.EpochFeed] = weakref.WeakSet()
+    lay_out = fold_batches.EpochFeed.lay_out
+
+    def counted(feed: fold_batches.EpochFeed, epoch: int) -> Any:
+        if feed not in feeds:
+            gc.collect()
+            alive.append(len(feeds))
+            feeds.add(feed)
+        return lay_out(feed, epoch)
+
+    monkeypatch.setattr(fold_batches.EpochFeed, "lay_out", counted)
+    hypermodel = TracedHyperModel()
+    hypermodel.trains_statistics = True
+    run_search(tmp_path, "random", hypermodel=hypermodel, max_trials=2, epochs=1, cv=3)
+    assert len(alive) == 6
+    assert max(alive) <= 1
