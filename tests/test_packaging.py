@@ -26,6 +26,8 @@ TELLING = [
     "tests/records/test_predictions.py",
     "tests/data/test_manifest.py",
     "tests/data/test_published_manifest.py",
+    "tests/data/test_pipeline.py",
+    "tests/models/test_seeding.py",
     "tests/figures/test_canvas.py",
     "tests/figures/test_style.py",
     "tests/figures/test_regimes_figures.py",

@@ -14,7 +14,7 @@ import numpy as np
 from rust_tuner.files import sha256_of_json
 from rust_tuner.models.described import Description, describe_model
 from rust_tuner.models.fold_batches import FoldPlace, IntArray
-from rust_tuner.models.keras_state import build_at, users_layers_kept
+from rust_tuner.models.keras_state import build_at, clear_session, users_layers_kept
 from rust_tuner.models.metric_elements import by_element
 from rust_tuner.models.runtime import MemoryOf, new_garbage_collected, variables_of
 from rust_tuner.search.failures import fails_the_trial
@@ -82,6 +82,9 @@ def build_once(
                 built = BuiltOnce(built.description, built.shapes, every, names, shape)
             memory = MemoryOf(variables_of(model))
             del model
+            if with_metrics:
+                # It was called, and what it drew must not change what the folds draw.
+                clear_session()
         memory.release_unused()
     except Exception as error:
         # Whatever a user's build raises: the trial with these values raises it again.

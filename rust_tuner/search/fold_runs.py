@@ -126,8 +126,9 @@ def run_folds(
                 fold_data = data if data_of is None else data_of(fold)
                 own_inputs = () if data_of is None else (fold_data.inputs,)
                 anew = functools.partial(build_model, running, *own_inputs)
-                built = spare if spare and fold == 0 else None
-                build = functools.partial(build_at, place, anew) if built is None else built.pop
+                build: Callable[[], keras.Model] = functools.partial(build_at, place, anew)
+                if spare and fold == 0:
+                    build = spare.pop
                 model = build() if compiled is None else compiled.model_of(build)
                 shared: dict[str, Any] = {
                     "epochs": epochs,
