@@ -101,6 +101,16 @@ def test_a_dataset_has_the_values_of_its_batches_whatever_their_kind(kind: str) 
         assert batches[0][0].dtype == array.dtype.newbyteorder("=")
 
 
+def test_a_dataset_says_what_keras_asks_of_it() -> None:
+    batches = Batches(NUMBERS, NUMBERS[:, 0])
+    dataset = as_dataset(batches)
+    rows, targets = dataset.element_spec
+    assert (rows.shape.as_list(), targets.shape.as_list()) == ([None, 2], [None])
+    assert int(dataset.cardinality()) == len(batches) == 3
+    # Its thread would sleep for longer and longer.
+    assert dataset.options().autotune.enabled is False
+
+
 @pytest.mark.parametrize("dtype", ["U", "O"])
 def test_a_dataset_has_text_in_any_script(dtype: str) -> None:
     words = ["\u00e4", "b", "\u9aa8\u6298", "", "e"]

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from cleared_caches import clearings
 from folds_together import (
     EPOCHS,
     assert_same_curves,
@@ -215,3 +216,16 @@ def test_masked_labels_do_not_train() -> None:
         is_a(np.ndarray, curves[0].predictions)[..., 0],
         is_a(np.ndarray, other[0].predictions)[..., 0],
     )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the caches are TensorFlow's")
+def test_the_functions_of_a_trainer_that_is_not_used_any_more_are_freed() -> None:
+    data = problem()
+    unused, used = FoldParallelTrainer(data), FoldParallelTrainer(data)
+    together(data, dense_head(), fold_rows(45), epochs=1, trainer=used)
+    with clearings() as counted:
+        unused.release()
+        assert not counted
+        used.release()
+        assert len(counted) == 1

@@ -1,6 +1,8 @@
 """Each fold has the model of its own place, whatever was built or drawn before it."""
 
 import contextlib
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,19 +10,15 @@ import keras
 import keras_tuner
 import numpy as np
 import pytest
+from drawing_layer import search_with_drawing_layer
 from fault_injection import Killed
-from search_problems import (
-    TinyHyperModel,
-    arrays,
-    assert_same,
-    each_fold,
-    outcome,
-    run_search,
-)
+from search_problems import TinyHyperModel, arrays, assert_same, each_fold, outcome
 
 from rust_tuner.models.fold_batches import TrainingData
 from rust_tuner.records.folds import FoldRecord, FoldStore
 from rust_tuner.search.fold_runs import run_folds
+
+TESTS = Path(__file__).parents[1]
 
 
 def build(running: object = None) -> keras.Model:
@@ -60,47 +58,30 @@ def test_a_model_that_was_built_before_is_that_of_fold_0_alone(tmp_path: Path) -
     assert predictions(store, [constant(0.1)]) == expected
 
 
-@keras.saving.register_keras_serializable("tests")
-class Drawing(keras.layers.Layer):  # type: ignore[misc]
-    """Adds what TensorFlow draws without its global seed, and goes on drawing in each call."""
-
-    def call(self, values: Any, training: bool = False) -> Any:
-        import tensorflow as tf
-
-        drawn = tf.raw_ops.RandomStandardNormal(
-            shape=tf.shape(values), dtype=tf.float32, seed=3, seed2=4
-        )
-        # In evaluation, too, but without an effect.
-        return values + drawn * (1.0 if training else 0.0)
-
-
-class DrawingHyperModel(TinyHyperModel):
-    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        model = super().build(hp)
-        drawing = keras.Sequential([keras.Input((4,)), Drawing(), *model.layers])
-        drawing.compile(self.make_optimizer(), "binary_crossentropy", run_eagerly=True)
-        return drawing
-
-
+@pytest.mark.slow
 @pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="the operations are TensorFlow's"
 )
 def test_a_layer_that_draws_without_a_seed_draws_the_same_in_a_resumed_search(
     tmp_path: Path,
 ) -> None:
-    def search(name: str) -> Any:
-        hypermodel = DrawingHyperModel()
-        return run_search(tmp_path / name, "grid", hypermodel=hypermodel, max_trials=1, epochs=1)
-
-    whole = outcome(search("whole"))
+    whole = outcome(search_with_drawing_layer(tmp_path / "whole"))
     save = FoldStore.save
 
     def save_and_die(store: FoldStore, record: FoldRecord) -> None:
         save(store, record)
         raise Killed
 
+    killed = tmp_path / "killed"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FoldStore, "save", save_and_die)
         with contextlib.suppress(Killed):
-            search("killed")
-    assert_same(outcome(search("killed")), whole)
+            search_with_drawing_layer(killed)
+    # In a process that has drawn nothing.
+    resume = (
+        "import pathlib, sys; sys.path.insert(0, sys.argv[1]); import drawing_layer; "
+        "drawing_layer.search_with_drawing_layer(pathlib.Path(sys.argv[2]))"
+    )
+    subprocess.run([sys.executable, "-c", resume, str(TESTS), str(killed)], check=True)
+    assert len(list(killed.glob("search/trial_0000/out_of_fold.npz"))) == 1
+    assert_same(outcome(search_with_drawing_layer(killed)), whole)

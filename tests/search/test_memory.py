@@ -14,7 +14,12 @@ from search_problems import TracedHyperModel, run_search
 
 from rust_tuner import CrossValidationTuner, RandomSearchOracle, cross_validate
 from rust_tuner.models import epoch_file, fold_batches
-from rust_tuner.models.runtime import MemoryOf, new_garbage_collected, variables_of
+from rust_tuner.models.runtime import (
+    MemoryOf,
+    collect_all_garbage,
+    new_garbage_collected,
+    variables_of,
+)
 from rust_tuner.records.project import read_out_of_fold
 
 
@@ -59,6 +64,27 @@ def test_memory_is_freed_of_variables_alone_that_nothing_refers_to() -> None:
     memory.release_unused()
     others.release_unused()
     assert np.isfinite(kept.predict(np.zeros((2, 500)), verbose=0)).all()
+
+
+def test_what_existed_before_a_block_is_frozen_within_it_alone() -> None:
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt), new_garbage_collected():
+            assert gc.get_freeze_count() > 0
+            with new_garbage_collected():
+                pass
+            collect_all_garbage()
+            assert gc.get_freeze_count() > 0
+            raise KeyboardInterrupt
+        assert gc.get_freeze_count() == 0
+    # What the user has frozen stays so.
+    gc.freeze()
+    try:
+        with new_garbage_collected():
+            pass
+        collect_all_garbage()
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
 
 
 @pytest.mark.parametrize(
