@@ -59,6 +59,8 @@ def main() -> None:
         "--cores", action=argparse.BooleanOptionalAction, default=True, help="two cores as well"
     )
     options = parser.parse_args()
+    # This process prints, where TensorFlow need not be installed.
+    os.environ["KERAS_BACKEND"] = "jax"
     scale = Scale(options.trials, options.images, options.folds, options.epochs)
     regimes = [_REGIMES[part] for part in options.regimes.split(",")]
     counts = [int(part) for part in options.together.split(",")]

@@ -1,9 +1,10 @@
 """The peers in PyTorch: folds stacked with `baddbmm`, and a plain loop over folds.
 
-Both update all weights with the fused Adam in one call.
+Both update all weights with the fused Adam in one call, on the processor or on a GPU.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,11 +19,14 @@ def _adam(parameters: list[torch.Tensor]) -> torch.optim.Adam:
     return torch.optim.Adam(parameters, lr=LEARNING_RATE, eps=EPSILON, fused=True)
 
 
-def stacked(problem: Problem) -> Trial:
+def _on(device: str, *arrays: np.ndarray[Any, Any]) -> list[torch.Tensor]:
+    return [torch.from_numpy(array).to(device) for array in arrays]
+
+
+def stacked(problem: Problem, device: str = "cpu") -> Trial:
     """All folds in one batched product per layer."""
-    table, targets = torch.from_numpy(problem.table), torch.from_numpy(problem.targets)
-    images = torch.from_numpy(np.stack([rows for rows, _ in problem.folds]))
-    held = torch.from_numpy(np.stack([rows for _, rows in problem.folds]))
+    table, targets = _on(device, problem.table, problem.targets)
+    images, held = (_on(device, np.stack(rows))[0] for rows in zip(*problem.folds, strict=True))
     variants = problem.num_variants
 
     def logits(weights: list[torch.Tensor], values: torch.Tensor, training: bool) -> torch.Tensor:
@@ -39,12 +43,12 @@ def stacked(problem: Problem) -> Trial:
             values = np.stack(parts)
             # Biases are (folds, 1, units), as `baddbmm` adds them.
             values = values[:, None] if values.ndim == 2 else values
-            weights.append(torch.from_numpy(values).requires_grad_())
+            weights.append(_on(device, values)[0].requires_grad_())
         adam = _adam(weights)
         loss_of = nn.BCEWithLogitsLoss()
         for _ in range(epochs):
-            order = images.gather(1, torch.rand(images.shape).argsort(1))
-            rows = order * variants + torch.randint(variants, order.shape)
+            order = images.gather(1, torch.rand(images.shape, device=device).argsort(1))
+            rows = order * variants + torch.randint(variants, order.shape, device=device)
             for batch, places in zip(
                 order.split(batch_size, 1), rows.split(batch_size, 1), strict=True
             ):
@@ -56,16 +60,16 @@ def stacked(problem: Problem) -> Trial:
                 adam.step()
             with torch.inference_mode():
                 answers = torch.sigmoid(logits(weights, table[held * variants], training=False))
-            for fold, own_answers in enumerate(answers.numpy()):
+            for fold, own_answers in enumerate(answers.cpu().numpy()):
                 problem.score(fold, own_answers)
             mark(0)
 
     return trial
 
 
-def fold_by_fold(problem: Problem) -> Trial:
+def fold_by_fold(problem: Problem, device: str = "cpu") -> Trial:
     """A plain loop: one `nn.Sequential` after another."""
-    table, targets = torch.from_numpy(problem.table), torch.from_numpy(problem.targets)
+    table, targets = _on(device, problem.table, problem.targets)
     variants = problem.num_variants
 
     def trial(batch_size: int, epochs: int, mark: Callable[[int], None]) -> None:
@@ -73,14 +77,14 @@ def fold_by_fold(problem: Problem) -> Trial:
             layers: list[nn.Module] = []
             for first, second in problem.sizes[:-1]:
                 layers += [nn.Linear(first, second), nn.ReLU(), nn.Dropout(problem.dropout_rate)]
-            model = nn.Sequential(*layers, nn.Linear(*problem.sizes[-1]))
+            model = nn.Sequential(*layers, nn.Linear(*problem.sizes[-1])).to(device)
             adam = _adam(list(model.parameters()))
             loss_of = nn.BCEWithLogitsLoss()
-            images, held = torch.from_numpy(training), torch.from_numpy(validation)
+            images, held = _on(device, training, validation)
             for _ in range(epochs):
                 model.train()
-                order = images[torch.randperm(len(images))]
-                rows = order * variants + torch.randint(variants, (len(order),))
+                order = images[torch.randperm(len(images), device=device)]
+                rows = order * variants + torch.randint(variants, (len(order),), device=device)
                 for batch, places in zip(
                     order.split(batch_size), rows.split(batch_size), strict=True
                 ):
@@ -89,7 +93,7 @@ def fold_by_fold(problem: Problem) -> Trial:
                     adam.step()
                 model.eval()
                 with torch.inference_mode():
-                    answers = torch.sigmoid(model(table[held * variants])).numpy()
+                    answers = torch.sigmoid(model(table[held * variants])).cpu().numpy()
                 problem.score(fold, answers)
                 mark(fold)
 

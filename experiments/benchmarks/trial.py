@@ -150,6 +150,7 @@ def main() -> None:
     parser.add_argument("--ways", default=",".join(WAYS), help="the first is compared with")
     parser.add_argument("--turns", type=int, default=3, help="warm turns of every way")
     parser.add_argument("--epochs", type=int, default=3, help="of a turn, at least 2")
+    parser.add_argument("--gpu", action="store_true", help="JAX and PyTorch on a GPU")
     parser.add_argument("--at-once", type=int, default=1, help="trials at the same time")
     parser.add_argument("--backbone", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--figure", type=Path, help="path without suffix")
@@ -157,9 +158,12 @@ def main() -> None:
     asked = arguments.ways.split(",")
     names = installed(asked)
     batch_sizes = [int(part) for part in arguments.batch_sizes.split(",")]
-    with Ways(at_once=arguments.at_once) as ways:
+    with Ways(at_once=arguments.at_once, on_gpu=arguments.gpu) as ways:
         versions = {key: v for name in names for key, v in ways.versions(name).items()}
         times = measure(ways, names, batch_sizes, turns=arguments.turns, epochs=arguments.epochs)
+    if "tensorflow" not in {WAYS[name].backend for name in names}:
+        # The tables are printed where TensorFlow need not be installed.
+        os.environ["KERAS_BACKEND"] = "jax"
     from experiments.benchmarks.common import print_table
 
     missing = [WAYS[name].title for name in asked if name not in names]

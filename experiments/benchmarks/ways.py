@@ -91,14 +91,22 @@ class Costs:
 class Ways:
     """Runs ways in their processes; a context manager that ends them."""
 
-    def __init__(self, problem: Callable[[], Problem] = study_problem, *, at_once: int = 1) -> None:
+    def __init__(
+        self,
+        problem: Callable[[], Problem] = study_problem,
+        *,
+        at_once: int = 1,
+        on_gpu: bool = False,
+    ) -> None:
         """Start no process yet.
 
         Args:
             problem: function that makes the problem, in each process anew.
             at_once: the number of equal trials that run at the same time.
+            on_gpu: whether JAX and PyTorch compute on a GPU.
         """
         self._problem = problem
+        self._on_gpu = on_gpu
         self._shares: list[list[int] | None] = [None] if at_once == 1 else [*shares_of(at_once)]
         self._processes: dict[str, list[ProcessPoolExecutor]] = {}
 
@@ -141,7 +149,7 @@ class Ways:
                     1,
                     mp_context=multiprocessing.get_context("spawn"),
                     initializer=_start,
-                    initargs=(way.backend, cores),
+                    initargs=(way.backend, cores, self._on_gpu),
                 )
                 for cores in self._shares
             ]
@@ -157,10 +165,14 @@ def shares_of(number: int) -> list[list[int]]:
     return [cores[size * share : size * (share + 1)] for share in range(number)]
 
 
-def _start(backend: str, cores: list[int] | None) -> None:
+def _start(backend: str, cores: list[int] | None, on_gpu: bool) -> None:
     """Prepare a process before it imports its engine, which counts the cores as it starts."""
     os.environ["KERAS_BACKEND"] = backend
-    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    if on_gpu:
+        # Several engines share the GPU.
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    else:
+        os.environ["JAX_PLATFORMS"], os.environ["CUDA_VISIBLE_DEVICES"] = "cpu", ""
     if cores is not None:
         os.sched_setaffinity(0, cores)
         os.environ["OMP_NUM_THREADS"] = os.environ["TF_NUM_INTRAOP_THREADS"] = str(len(cores))
@@ -211,9 +223,8 @@ def _trial(name: str, problem: Callable[[], Problem]) -> Trial:
     if name in ("torch", "torch_stacked"):
         from experiments.benchmarks import peers_torch
 
-        return (peers_torch.stacked if name == "torch_stacked" else peers_torch.fold_by_fold)(
-            problem()
-        )
+        peer = peers_torch.stacked if name == "torch_stacked" else peers_torch.fold_by_fold
+        return peer(problem(), "cpu" if os.environ.get("JAX_PLATFORMS") == "cpu" else "cuda")
     from experiments.benchmarks import peers_keras
 
     steps = peers_keras.STEPS_PER_EXECUTION if "steps" in name else 1

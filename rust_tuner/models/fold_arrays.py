@@ -36,7 +36,7 @@ from rust_tuner.models.fold_rows import (
     step_sizes,
 )
 from rust_tuner.models.fold_state import as_numpy
-from rust_tuner.models.fold_steps import chunks_of, fed
+from rust_tuner.models.fold_steps import chunks_of, fed, output_starts
 from rust_tuner.models.fold_twin import FoldTwin
 from rust_tuner.models.keras_state import clear_session
 from rust_tuner.models.runtime import (
@@ -136,10 +136,11 @@ class ArraysTogether:
         first = models(0)
         plan = self.plan(first, folds)
         table = self._table_for(first)
-        key = (plan.signature, len(folds), room_for(sum(step_sizes(folds))), table.dtype)
+        key = (plan.signature, len(folds), room_for(folds), table.dtype)
         if self._twin is None or self._twin.key != key:
             self._release_twin()
             self._twin = FoldTwin(key, plan, first, table)
+            self._twin.model.build_for(self._data.targets[np.zeros((1, len(folds)), np.int64)])
         built = [first]
         for fold in range(1, len(folds)):
             built.append(models(fold))
@@ -191,8 +192,9 @@ class _Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         self._is_hopeless = is_hopeless
         self._logs = logs
         self._pool = pool
-        self._starts = batch_starts(folds)
-        self._num_chunks = len(chunks_of(self._starts))
+        starts = batch_starts(folds)
+        self._num_chunks = len(chunks_of(starts))
+        self._starts = output_starts(starts)
         self._jobs: list[Future[list[_BothSides]]] = []
         longest = max(len(fold.validation) for fold in folds)
         self._rows = np.zeros((longest, len(folds)), dtype=np.int32)

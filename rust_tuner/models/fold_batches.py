@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from rust_tuner.data.outputs import Outputs, side_by_side
-from rust_tuner.data.pipeline import Batches, as_dataset
+from rust_tuner.data.pipeline import Batches
 from rust_tuner.data.structures import AnyRows, Tree, leaves, map_leaves
 from rust_tuner.models.class_weights import ClassWeights
 from rust_tuner.models.features import FrozenFeatures
+from rust_tuner.models.fold_steps import fed
 from rust_tuner.seeds import generator
 
 IntArray = npt.NDArray[np.int64]
@@ -146,7 +147,7 @@ class EpochFeed:
         self._weights = data.training_weights(training)
         self._bounds = np.concatenate([[0], np.cumsum(sizes)])
         self.lay_out(0)
-        self.dataset = as_dataset(_shared(self, model))
+        self.dataset = fed(_shared(self, model))
 
     def lay_out(self, epoch: int) -> IntArray:
         """Draw order and flips of an epoch; returns the rows in that order."""
@@ -209,7 +210,7 @@ class ValidationSide:
         batches = _ValidationBatches(data, validation, data.validation_batch_size or batch_size)
         self._model = model
         self._shared = _shared(batches, model)
-        self.dataset = as_dataset(self._shared)
+        self.dataset = fed(self._shared)
         self.outputs: Outputs | None = None
         # A model that only trains, such as one with steps of its own, predicts nothing.
         self._predicts = getattr(type(model), "call", None) is not keras.Model.call

@@ -30,15 +30,19 @@ from rust_tuner.models.fold_rows import (
     fold_order,
     outputs_of_fold,
     room_for,
-    step_sizes,
 )
 from rust_tuner.models.fold_state import as_numpy
-from rust_tuner.models.fold_steps import SteppingModel, chunks_of, fed
+from rust_tuner.models.fold_steps import SteppingModel, chunks_of, fed, output_starts
 from rust_tuner.models.fold_training import RunningPredictions
 from rust_tuner.models.kept_memory import freed_memory_kept
 from rust_tuner.models.keras_state import clear_session
 from rust_tuner.models.optimizers import FusedAdam, fused
-from rust_tuner.models.runtime import new_garbage_collected, release, shared_tensor
+from rust_tuner.models.runtime import (
+    jit_compiled,
+    new_garbage_collected,
+    release,
+    shared_tensor,
+)
 from rust_tuner.seeds import derive_seed
 
 
@@ -91,7 +95,7 @@ class FoldParallelTrainer:
         """
         start = time.monotonic()
         with new_garbage_collected():
-            twin = self._prepare(heads, len(folds), room_for(sum(step_sizes(folds))))
+            twin = self._prepare(heads, len(folds), room_for(folds))
         chunks = fed(FoldChunks(self._data, folds, epochs, self._num_variants))
         # The metrics of an epoch are computed while the next one trains.
         with freed_memory_kept(), ThreadPoolExecutor(1) as pool:
@@ -125,6 +129,7 @@ class FoldParallelTrainer:
             # Keep only one, so that a search over many architectures does not fill the memory.
             self._release_twins()
             twin = self._twins[key] = _Twin(plan, first, self._table, num_folds, longest)
+            twin.model.build_for(self._data.targets[np.zeros((1, num_folds), np.int64)])
         twin.reset(plan, [first, *(heads(fold) for fold in range(1, num_folds))])
         return twin
 
@@ -155,7 +160,7 @@ class _Twin:
             optimizer=fused(plan.optimizer),
             loss=_summed(plan.loss),
             metrics=[self.running],
-            jit_compile=False,
+            jit_compile=jit_compiled(),
         )
 
     def reset(self, plan: HeadPlan, heads: Sequence[keras.Model]) -> None:
@@ -209,8 +214,9 @@ class _EpochLog(keras.callbacks.Callback):  # type: ignore[misc]
         self._folds = folds
         self._epochs = epochs
         self._on_epoch = on_epoch
-        self._starts = batch_starts(folds)
-        self._num_chunks = len(chunks_of(self._starts))
+        starts = batch_starts(folds)
+        self._num_chunks = len(chunks_of(starts))
+        self._starts = output_starts(starts)
         self._pool = pool
         self._is_hopeless = is_hopeless
         self._num_kept = epochs

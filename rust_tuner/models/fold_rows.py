@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rust_tuner.models.fold_batches import FoldPlace, IntArray, TrainingData
-from rust_tuner.models.fold_steps import as_chunk, chunks_of
+from rust_tuner.models.fold_steps import as_chunk, chunks_of, output_starts
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +81,8 @@ class FoldChunks:
         """Lay out `epochs` epochs, with that many variants of each input."""
         self._batches = FoldBatches(data, folds, epochs, num_variants)
         self._steps = len(folds[0].sizes)
-        self._chunks = chunks_of(batch_starts(folds))
+        self._starts = batch_starts(folds)
+        self._chunks = chunks_of(self._starts)
         self._epochs = epochs
 
     def __len__(self) -> int:
@@ -92,9 +93,7 @@ class FoldChunks:
         """One chunk, as `fit` takes it."""
         epoch, chunk = divmod(index, len(self._chunks))
         batches = [self._batches[epoch * self._steps + step] for step in self._chunks[chunk]]
-        rows, targets, weights = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-        bounds = np.cumsum([0, *(len(batch[0]) for batch in batches)])
-        return as_chunk(rows, targets, weights, bounds.tolist())
+        return as_chunk(batches, self._starts)
 
 
 def fold_order(rows: FoldRows, epoch: int) -> IntArray:
@@ -108,9 +107,9 @@ def step_sizes(folds: Sequence[FoldRows]) -> list[int]:
     return [max(sizes) for sizes in zip(*(fold.sizes for fold in folds), strict=True)]
 
 
-def room_for(num_rows: int) -> int:
-    """Rows to make room for: a power of two, so that most batch sizes share one graph."""
-    return 1 << (num_rows - 1).bit_length()
+def room_for(folds: Sequence[FoldRows]) -> int:
+    """Outputs to make room for: a power of two, so that most batch sizes share one graph."""
+    return 1 << (output_starts(batch_starts(folds))[-1] - 1).bit_length()
 
 
 def batch_starts(folds: Sequence[FoldRows]) -> list[int]:
@@ -126,7 +125,7 @@ def outputs_of_fold(
     Args:
         outputs: (rows, folds, labels), with each step of the folds as long as the longest.
         fold: the fold.
-        starts: from `batch_starts`.
+        starts: from `output_starts`.
         sizes: of the fold's batches.
     """
     steps = zip(starts[:-1], sizes, strict=True)

@@ -1,20 +1,31 @@
 """Several training steps in one call of a compiled function, for small batches.
 
 A call of a function of TensorFlow, and the batch that is brought to it from Python, cost as much as
-a fifth of a step of 16 rows. So `fit` gets chunks of steps, and the compiled function loops over
-them; the steps themselves are Keras's own. Other backends get one step at a time.
+a fifth of a step of 16 rows; on a GPU with JAX they cost more than most steps. So `fit` gets chunks
+of steps, and the compiled function loops over them; the steps themselves are Keras's own. PyTorch
+gets one step at a time.
+
+JAX compiles a function for each shape. There each step has room for more rows than it needs, with
+no weight, so that a few functions serve all batch sizes; a chunk has room for as many steps as the
+others.
 """
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 
 from rust_tuner.data.pipeline import Batches, as_dataset
 
 # Rows of each fold in a chunk. A chunk ends soon enough for Ctrl-C; larger ones gain nothing.
 _CHUNK_ROWS = 1024
+# With so many sizes between a number and its double, a step has 6 % more rows than it needs.
+_SIZES_BETWEEN = 8
+
+Batch = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]
 
 
 def chunks_of(starts: Sequence[int]) -> list[range]:
@@ -28,26 +39,84 @@ def chunks_of(starts: Sequence[int]) -> list[range]:
         [range(0, 2), range(2, 4)]
     """
     steps = len(starts) - 1
-    if keras.backend.backend() != "tensorflow":
-        return [range(step, step + 1) for step in range(steps)]
-    size = max(1, _CHUNK_ROWS * steps // starts[-1])
+    size = _steps_of_chunk(starts)
     return [range(first, min(first + size, steps)) for first in range(0, steps, size)]
+
+
+def output_starts(starts: Sequence[int]) -> list[int]:
+    """Where the outputs of each step begin among those of an epoch, and where the last ones end.
+
+    Args:
+        starts: where each step begins among the rows of an epoch, and where the last one ends.
+    """
+    if keras.backend.backend() != "jax":
+        return list(starts)
+    room = room_of_step(_longest(starts))
+    return [room * step for step in range(len(starts))]
+
+
+def room_of_step(num_rows: int) -> int:
+    """Rows that a step has room for where each shape is compiled: at most an eighth more.
+
+    Examples:
+        >>> [room_of_step(rows) for rows in (1, 16, 17, 100, 1038, 2048)]
+        [1, 16, 18, 104, 1152, 2048]
+    """
+    apart = max(1, (1 << (num_rows - 1).bit_length()) // (2 * _SIZES_BETWEEN))
+    return -(-num_rows // apart) * apart
+
+
+def _steps_of_chunk(starts: Sequence[int]) -> int:
+    steps = len(starts) - 1
+    match keras.backend.backend():
+        case "tensorflow":
+            return max(1, _CHUNK_ROWS * steps // starts[-1])
+        case "jax":
+            # A function of the room alone, so that batches of one room share a function.
+            return max(1, _CHUNK_ROWS // room_of_step(_longest(starts)))
+        case _:
+            return 1
+
+
+def _longest(starts: Sequence[int]) -> int:
+    return max(end - start for start, end in itertools.pairwise(starts))
 
 
 class SteppingModel(keras.Model):  # type: ignore[misc]
     """A functional model that `fit` trains for a chunk of steps in each call.
 
-    On TensorFlow, a batch of `fit` is ((inputs, bounds), targets, weights): rows of several steps,
-    and where each step begins and the last one ends.
+    A batch of `fit` is what `as_chunk` makes.
     """
 
     def train_step(self, *arguments: Any) -> Any:
-        """Train on one chunk; on other backends, on one batch, as Keras does."""
-        if keras.backend.backend() != "tensorflow":
-            return super().train_step(*arguments)
+        """Train on one chunk; on PyTorch on one batch, as Keras does."""
+        match keras.backend.backend():
+            case "tensorflow":
+                return self._steps_of_tensorflow(*arguments)
+            case "jax":
+                return self._steps_of_jax(*arguments)
+            case _:
+                return super().train_step(*arguments)
+
+    def build_for(self, targets: npt.NDArray[Any]) -> None:
+        """Make the variables of loss and metrics, which Keras would make of a chunk.
+
+        Args:
+            targets: rows as in a batch, (n, F, ...).
+        """
+        if keras.backend.backend() != "jax":
+            return
+        rows = np.zeros((1, *self.inputs[0].shape[1:]), self.inputs[0].dtype)
+        outputs = self(rows, training=False)
+        weights = np.ones(rows.shape, np.float32)
+        self.compute_loss(rows, targets[:1], outputs, weights)
+        self.compute_metrics(rows, targets[:1], outputs, weights)
+        self.reset_metrics()
+
+    def _steps_of_tensorflow(self, chunk: Any) -> Any:
         import tensorflow as tf
 
-        ((inputs, bounds), targets, weights) = arguments[0]
+        ((inputs, bounds), targets, weights) = chunk
         train_step = super().train_step
 
         def body(step: Any) -> tuple[Any]:
@@ -64,24 +133,52 @@ class SteppingModel(keras.Model):  # type: ignore[misc]
         )
         return self.get_metrics_result()
 
+    def _steps_of_jax(self, state: Any, chunk: Any) -> tuple[dict[str, Any], Any]:
+        import jax
 
-def as_chunk(
-    inputs: np.ndarray[Any, Any],
-    targets: np.ndarray[Any, Any],
-    weights: np.ndarray[Any, Any],
-    bounds: Sequence[int],
-) -> tuple[Any, ...]:
+        ((inputs, num_steps), targets, weights) = chunk
+        values, structure = jax.tree.flatten(state)
+        train_step = super().train_step
+
+        def body(step: Any, values: list[Any]) -> list[Any]:
+            batch = (inputs[step], targets[step], weights[step])
+            _, state = train_step(jax.tree.unflatten(structure, values), batch)
+            after: list[Any] = jax.tree.leaves(state)
+            return after
+
+        values = jax.lax.fori_loop(0, num_steps, body, values)
+        return {}, jax.tree.unflatten(structure, values)
+
+
+def as_chunk(batches: Sequence[Batch], starts: Sequence[int]) -> tuple[Any, ...]:
     """A chunk as the backend's `train_step` takes it; one step where the backend takes no chunks.
 
+    TensorFlow gets ((inputs, bounds), targets, weights): rows of all steps, and where each step
+    begins and the last one ends. JAX gets ((inputs, number of steps), targets, weights): arrays
+    (steps, rows, ...) with room for more of both.
+
     Args:
-        inputs: rows of the chunk's steps.
-        targets: as many rows.
-        weights: as many rows.
-        bounds: where each step begins among these rows, and where the last one ends.
+        batches: inputs, targets and weights of each step, rows first.
+        starts: where each step of the epoch begins among its rows, and where the last one ends.
     """
+    if keras.backend.backend() == "jax":
+        steps, rows = _steps_of_chunk(starts), room_of_step(_longest(starts))
+        inputs, targets, weights = (
+            _stacked(parts, steps, rows) for parts in zip(*batches, strict=True)
+        )
+        return (inputs, np.int32(len(batches))), targets, weights
+    inputs, targets, weights = (np.concatenate(parts) for parts in zip(*batches, strict=True))
     if keras.backend.backend() != "tensorflow":
         return inputs, targets, weights
-    return (inputs, np.asarray(bounds, dtype=np.int32)), targets, weights
+    bounds = np.cumsum([0, *(len(inputs) for inputs, _, _ in batches)])
+    return (inputs, bounds.astype(np.int32)), targets, weights
+
+
+def _stacked(parts: Sequence[npt.NDArray[Any]], steps: int, rows: int) -> npt.NDArray[Any]:
+    stacked = np.zeros((steps, rows, *parts[0].shape[1:]), parts[0].dtype)
+    for step, part in enumerate(parts):
+        stacked[step, : len(part)] = part
+    return stacked
 
 
 def fed(batches: Batches) -> Any:

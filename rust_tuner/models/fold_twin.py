@@ -15,6 +15,7 @@ from rust_tuner.models.fold_steps import SteppingModel
 from rust_tuner.models.fold_stock import fold_layer, take_weights
 from rust_tuner.models.fold_training import RunningPredictions
 from rust_tuner.models.model_figures import ModelFigures
+from rust_tuner.models.runtime import jit_compiled
 from rust_tuner.seeds import derive_seed
 
 # Rows of a batch of predictions.
@@ -74,7 +75,7 @@ class FoldTwin:
             optimizer=type(optimizer).from_config(optimizer.get_config()),
             loss=_SummedLoss(plan.loss, plan.final),
             metrics=[self.running],
-            jit_compile=False,
+            jit_compile=jit_compiled(),
         )
         self.figures = ModelFigures(model, plan.loss, plan.final)
 

@@ -24,6 +24,7 @@ from rust_tuner.models.architectures import (
 from rust_tuner.models.backbones import IMAGE_SIZE, find_weights
 from rust_tuner.models.description import NUM_FEATURES
 from rust_tuner.models.features import FeatureRecipe
+from rust_tuner.models.runtime import jit_compiled
 from rust_tuner.models.space import SearchSpace as SearchSpace
 from rust_tuner.models.weights import BackboneWeights
 from rust_tuner.protocol import Extractor, Flips, Precision, Protocol, Resize
@@ -307,7 +308,7 @@ def _compile(
         ),
         loss=masked_binary_crossentropy if masked_loss else "binary_crossentropy",
         metrics=metrics,
-        jit_compile=False,
+        jit_compile=jit_compiled(),
     )
 
 

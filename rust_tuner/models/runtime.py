@@ -99,6 +99,15 @@ def run_first_operation() -> None:
             tensorflow.transpose(tensorflow.zeros((1, 1), tensorflow.int32))
 
 
+def jit_compiled() -> str | bool:
+    """What our models are compiled with as `jit_compile`.
+
+    On TensorFlow XLA is off: it would draw other dropout masks. On JAX there is nothing else, and
+    a model compiled with False trains operation by operation.
+    """
+    return False if keras.backend.backend() == "tensorflow" else "auto"
+
+
 def _mention_slow_kernels() -> None:
     # No warning if someone has chosen; on a GPU the processor's kernels do not matter.
     if onednn_enabled() is not False or onednn_is_chosen() or not can_switch_onednn():
