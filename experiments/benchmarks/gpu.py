@@ -1,7 +1,7 @@
 """Regime I and II as a whole on a GPU, with Keras's JAX backend, and on two cores beside it.
 
     python -m experiments.benchmarks.gpu [--trials 100] [--regimes 1,2] [--together 1,2,4]
-        [--no-cores]
+        [--workers 1,4] [--no-cores]
 
 2,490 images, 6 folds, 20 epochs on synthetic features, every record written. Needs `jax[cuda12]`;
 TensorFlow is needed for the two cores only. The share is that of the needed matrix products in the
@@ -55,6 +55,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--regimes", default=",".join(_REGIMES))
     parser.add_argument("--together", default="1,2,4", help="trials of equal shape as one")
+    parser.add_argument("--workers", default="1", help="processes that share the GPU")
     parser.add_argument(
         "--cores", action=argparse.BooleanOptionalAction, default=True, help="two cores as well"
     )
@@ -64,16 +65,20 @@ def main() -> None:
     scale = Scale(options.trials, options.images, options.folds, options.epochs)
     regimes = [_REGIMES[part] for part in options.regimes.split(",")]
     counts = [int(part) for part in options.together.split(",")]
+    searches = []
+    for workers in (int(part) for part in options.workers.split(",")):
+        for regime in regimes:
+            # A process of its own, so that each search compiles what it needs.
+            with _process("jax", cores=None) as card:
+                device, rate = card.submit(device_and_rate).result()
+                row = card.submit(search, regime, scale, workers).result()
+            searches.append((regime, f"{device}, workers={workers}", *row))
     with _process("jax", cores=None) as card:
-        device, rate = card.submit(device_and_rate).result()
-        searches = [
-            (regime, device, *card.submit(search, regime, scale).result()) for regime in regimes
-        ]
         shared = [card.submit(trials_together, count, scale).result() for count in counts]
     if options.cores:
         with _process("tensorflow", cores=2) as two_cores:
             searches += [
-                (regime, "two cores", *two_cores.submit(search, regime, scale).result())
+                (regime, "two cores", *two_cores.submit(search, regime, scale, 1).result())
                 for regime in regimes
             ]
     _print(scale, device, rate, searches, list(zip(counts, shared, strict=True)))
@@ -97,7 +102,7 @@ def device_and_rate() -> tuple[str, float]:
     return str(device.device_kind), repeats * 2 * side**3 / (time.perf_counter() - start)
 
 
-def search(regime: str, scale: Scale) -> tuple[int, float, float]:
+def search(regime: str, scale: Scale, workers: int) -> tuple[int, float, float]:
     """Trials of a whole search, its seconds, and the needed operations of its matrix products."""
     import keras
     import keras_tuner
@@ -109,6 +114,7 @@ def search(regime: str, scale: Scale) -> tuple[int, float, float]:
     from rust_tuner.models.space import SearchSpace
     from rust_tuner.progress import Silent
     from rust_tuner.protocol import Protocol
+    from rust_tuner.search.executors.engines import engine_of
     from rust_tuner.search.grid_search import GridSearchOracle
     from rust_tuner.search.oracles import ResumableOracle
     from rust_tuner.search.random_search import RandomSearchOracle
@@ -146,7 +152,7 @@ def search(regime: str, scale: Scale) -> tuple[int, float, float]:
             hypermodel, oracle, directory=Path(folder), project_name="search", progress=Silent()
         )
         start = time.perf_counter()
-        tuner.search_subject(subject, epochs=scale.epochs)
+        tuner.search_subject(subject, epochs=scale.epochs, engine=engine_of(None, workers))
         seconds = time.perf_counter() - start
         trials = len(tuner.results())
     return trials, seconds, trials * needed_flops(scale.images, scale.folds, scale.epochs)
@@ -209,7 +215,7 @@ def _print(
                 where,
                 trials,
                 f"{seconds:.1f}",
-                f"{flops / seconds / rate:.1%}" if where == device else "-",
+                f"{flops / seconds / rate:.1%}" if where.startswith(device) else "-",
             )
             for regime, where, trials, seconds, flops in searches
         ],

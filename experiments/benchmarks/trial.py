@@ -161,8 +161,8 @@ def main() -> None:
     with Ways(at_once=arguments.at_once, on_gpu=arguments.gpu) as ways:
         versions = {key: v for name in names for key, v in ways.versions(name).items()}
         times = measure(ways, names, batch_sizes, turns=arguments.turns, epochs=arguments.epochs)
-    if "tensorflow" not in {WAYS[name].backend for name in names}:
-        # The tables are printed where TensorFlow need not be installed.
+    if not installed(["together"]):
+        # This process prints, where TensorFlow need not be installed.
         os.environ["KERAS_BACKEND"] = "jax"
     from experiments.benchmarks.common import print_table
 

@@ -7,6 +7,7 @@ after another. A head, optimiser or loss that would mix folds is refused with th
 """
 
 import json
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -36,12 +37,13 @@ from rust_tuner.models.fold_steps import SteppingModel, chunks_of, fed, output_s
 from rust_tuner.models.fold_training import RunningPredictions
 from rust_tuner.models.kept_memory import freed_memory_kept
 from rust_tuner.models.keras_state import clear_session
-from rust_tuner.models.optimizers import FusedAdam, fused
+from rust_tuner.models.optimizers import AnyEpsilonAdam, fused
 from rust_tuner.models.runtime import (
     jit_compiled,
     new_garbage_collected,
     release,
     shared_tensor,
+    trains_on_gpu,
 )
 from rust_tuner.seeds import derive_seed
 
@@ -68,6 +70,9 @@ class FoldParallelTrainer:
         table = shared_tensor(values.reshape(-1, values.shape[-1]))
         self._table = keras.Variable(table, trainable=False, name="features")
         self._twins: dict[str, _Twin] = {}
+        # Beside a processor that trains, one thread; a GPU takes less time for an epoch than one
+        # thread for its metrics.
+        self._metric_threads = min(4, os.cpu_count() or 1) if trains_on_gpu() else 1
 
     def train(
         self,
@@ -98,7 +103,7 @@ class FoldParallelTrainer:
             twin = self._prepare(heads, len(folds), room_for(folds))
         chunks = fed(FoldChunks(self._data, folds, epochs, self._num_variants))
         # The metrics of an epoch are computed while the next one trains.
-        with freed_memory_kept(), ThreadPoolExecutor(1) as pool:
+        with freed_memory_kept(), ThreadPoolExecutor(self._metric_threads) as pool:
             epoch_log = _EpochLog(self, twin, folds, epochs, on_epoch, pool, is_hopeless)
             twin.model.fit(chunks, epochs=1, shuffle=False, verbose=0, callbacks=[epoch_log])
             return epoch_log.curves(start)
@@ -177,7 +182,7 @@ class _Twin:
         for variable in optimizer.variables:
             variable.assign(ops.zeros(variable.shape, variable.dtype))
         optimizer.learning_rate = plan.learning_rate
-        if isinstance(optimizer, FusedAdam):
+        if isinstance(optimizer, AnyEpsilonAdam):
             optimizer.epsilon_value.assign(plan.optimizer.epsilon)
 
     def reseed(self, folds: Sequence[FoldRows], epoch: int) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from rust_tuner.models.architectures import masked_binary_crossentropy
+from rust_tuner.models.optimizers import takes_any_epsilon
 
 # Optimisers that update each weight from its own gradients alone, starting from a state of zeros.
 _ELEMENTWISE = ("Adam", "AdamW", "SGD", "RMSprop", "Adamax", "Adadelta", "Lion")
@@ -106,10 +107,8 @@ def plan_head(head: keras.Model) -> HeadPlan:
             raise MixedFolds(f"loss {head.loss!r} is not known to treat each row separately")
     if isinstance(settings["learning_rate"], dict):
         raise MixedFolds(f"optimizer {kind} has a learning-rate schedule")
-    free = ("name", "learning_rate", *(("epsilon",) if kind == "Adam" else ()))
+    free = ("name", "learning_rate", *(("epsilon",) if takes_any_epsilon(optimizer) else ()))
     fixed = {key: value for key, value in settings.items() if key not in free}
-    if keras.backend.backend() != "tensorflow":
-        fixed["epsilon"] = settings.get("epsilon")
     signature = json.dumps(
         [
             [kind for kind, _ in layers],

@@ -1,7 +1,7 @@
-"""Adam with a fused update, if the backend has such a kernel.
+"""Adam whose epsilon may change without a new graph, fused where the backend has such a kernel.
 
 With small batches, most of a training step is spent on reading and writing Adam's state, and
-Keras's own update goes through it several times. The results are the same.
+Keras's own update goes through it several times on TensorFlow. The results are the same.
 """
 
 from typing import Any
@@ -12,21 +12,40 @@ import keras
 def fused(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     """A fresh optimiser of the same configuration, with a fused update where there is one.
 
-    TensorFlow has the kernel (`ResourceApplyAdam`), for plain Adam without AMSGrad.
+    TensorFlow has the kernel (`ResourceApplyAdam`), for plain Adam without AMSGrad; XLA, which JAX
+    compiles with, fuses Keras's own.
     """
-    plain = type(optimizer) is keras.optimizers.Adam and not optimizer.amsgrad
-    has_kernel = plain and keras.backend.backend() == "tensorflow"
-    kind = FusedAdam if has_kernel else type(optimizer)
+    kind = type(optimizer)
+    if takes_any_epsilon(optimizer):
+        kind = FusedAdam if keras.backend.backend() == "tensorflow" else AnyEpsilonAdam
     return kind.from_config(optimizer.get_config())
 
 
-class FusedAdam(keras.optimizers.Adam):  # type: ignore[misc]
-    """Adam with TensorFlow's fused update; epsilon may change without a new graph."""
+def takes_any_epsilon(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Whether what `fused` makes of it has its epsilon as a variable."""
+    return type(optimizer) is keras.optimizers.Adam and not optimizer.amsgrad
+
+
+class AnyEpsilonAdam(keras.optimizers.Adam):  # type: ignore[misc]
+    """Adam with its epsilon as a variable."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Take the arguments of `keras.optimizers.Adam`."""
         super().__init__(*args, **kwargs)
         self.epsilon_value = keras.Variable(self.epsilon, dtype="float32", trainable=False)
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Update one variable, as Keras does."""
+        number = self.epsilon
+        self.epsilon = keras.ops.cast(self.epsilon_value.value, variable.dtype)
+        try:
+            super().update_step(gradient, variable, learning_rate)
+        finally:
+            self.epsilon = number
+
+
+class FusedAdam(AnyEpsilonAdam):
+    """Adam with TensorFlow's fused update."""
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Update one variable with its two moments in one pass."""

@@ -33,6 +33,9 @@ _GROWING_MEMORY = {
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
 }
 
+# Of XLA on a GPU.
+_REPEATABLE = "xla_gpu_deterministic_ops"
+
 # The warnings that this process has logged.
 logged_messages: set[str] = set()
 
@@ -45,10 +48,14 @@ def start_backend() -> None:
     once if TensorFlow was imported first, without the oneDNN kernels that `rust_tuner` switches on.
 
     The memory of a GPU is taken as needed, unless the user has set another way: other processes of
-    the search may share it.
+    the search may share it. XLA's kernels on a GPU are those whose results repeat; so it does not
+    time several for each product either, which takes longer than many trials.
     """
     for variable, value in _GROWING_MEMORY.items():
         os.environ.setdefault(variable, value)
+    flags = os.environ.get("XLA_FLAGS", "")
+    if keras.backend.backend() == "jax" and _REPEATABLE not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} --{_REPEATABLE}=true".strip()
     if keras.backend.backend() != "tensorflow":
         return
     import tensorflow
@@ -97,6 +104,23 @@ def run_first_operation() -> None:
     if not tensorflow.config.list_physical_devices("GPU"):
         with without_notices():
             tensorflow.transpose(tensorflow.zeros((1, 1), tensorflow.int32))
+
+
+@functools.cache
+def trains_on_gpu() -> bool:
+    """Whether the backend computes on a GPU."""
+    match keras.backend.backend():
+        case "tensorflow":
+            import tensorflow
+
+            find_devices()
+            return bool(tensorflow.config.list_logical_devices("GPU"))
+        case "jax":
+            import jax
+
+            return bool(jax.default_backend() == "gpu")
+        case _:
+            return False
 
 
 def jit_compiled() -> str | bool:
