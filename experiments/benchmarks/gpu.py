@@ -73,6 +73,7 @@ def main() -> None:
                 device, rate = card.submit(device_and_rate).result()
                 row = card.submit(search, regime, scale, workers).result()
             searches.append((regime, f"{device}, workers={workers}", *row))
+            print(*searches[-1][:3], f"{row[1]:.1f} s", flush=True)
     with _process("jax", cores=None) as card:
         shared = [card.submit(trials_together, count, scale).result() for count in counts]
     if options.cores:

@@ -18,6 +18,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from rust_tuner.environment import objects_are_frozen
 from rust_tuner.onednn import ONEDNN_VARIABLE, can_switch_onednn, onednn_is_chosen
 from rust_tuner.tensorflow_notices import without_notices
 
@@ -345,7 +346,7 @@ def new_garbage_collected() -> Iterator[None]:
     TensorFlow takes a quarter of a second.
     """
     global _is_frozen
-    is_own = not _is_frozen and gc.get_freeze_count() == 0
+    is_own = not _is_frozen and not objects_are_frozen()
     try:
         if is_own:
             _is_frozen = True
@@ -360,10 +361,10 @@ def new_garbage_collected() -> Iterator[None]:
 
 def collect_all_garbage() -> None:
     """Collect garbage of before a block of `new_garbage_collected`, too."""
-    is_frozen = _is_frozen or gc.get_freeze_count() > 0
+    was_frozen = _is_frozen or objects_are_frozen()
     gc.unfreeze()
     gc.collect()
-    if is_frozen:
+    if was_frozen:
         gc.freeze()
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NoReturn, TypeVar
 
-from rust_tuner.environment import usable_cores
+from rust_tuner.environment import objects_are_frozen, usable_cores
 
 # Writes files, and returns nothing that is needed.
 Task = Callable[[], object]
@@ -147,7 +147,7 @@ def _few_collections() -> Iterator[None]:
 
     It would search all libraries for each few figures, and make every fork copy them.
     """
-    if gc.get_freeze_count():
+    if objects_are_frozen():
         yield
         return
     gc.freeze()
