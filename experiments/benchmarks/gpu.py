@@ -90,6 +90,10 @@ def device_and_rate() -> tuple[str, float]:
     import jax
     import jax.numpy as jnp
 
+    from rust_tuner.models.runtime import start_backend
+
+    # Before JAX starts, which reads its settings once.
+    start_backend()
     device = jax.devices()[0]
     side = 1024 if device.platform == "cpu" else 8192
     values = jnp.ones((side, side))
