@@ -139,13 +139,15 @@ class FoldDropout(keras.layers.Layer):  # type: ignore[misc]
         """Drop units of each fold by its own mask and scale the rest up."""
         if not training:
             return inputs
-        shape, rate = ops.shape(inputs)[1:], ops.cast(self.rate, inputs.dtype)
+        shape = ops.shape(inputs)[1:]
         # Compare before stacking: a mask takes a quarter of the bytes of its draws.
-        keep = ops.stack(
-            [
-                keras.random.uniform(shape, dtype=inputs.dtype, seed=generator) >= rate
-                for generator in self.generators
-            ]
-        )
+        keep = ops.stack([self._kept(shape, inputs.dtype, one) for one in self.generators])
         scaled = inputs * ops.cast(1.0 / (1.0 - self.rate), inputs.dtype)
         return ops.where(keep, scaled, ops.zeros((), inputs.dtype))
+
+    def _kept(self, shape: Any, dtype: str, generator: keras.random.SeedGenerator) -> Any:
+        """Which units of a fold stay, as Keras's layer on the same backend draws them."""
+        if keras.backend.backend() == "jax":
+            return keras.random.uniform(shape, dtype="float32", seed=generator) < 1.0 - self.rate
+        draws = keras.random.uniform(shape, dtype=dtype, seed=generator)
+        return draws >= ops.cast(self.rate, dtype)

@@ -75,7 +75,6 @@ def trained(kind: str) -> list[FoldCurves]:
 
 @pytest.mark.slow
 @pytest.mark.numerical
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="others take single steps")
 @pytest.mark.parametrize("kind", ["features", "arrays"])
 def test_chunks_of_any_size_give_bitwise_the_numbers_of_single_steps(
     kind: str, monkeypatch: pytest.MonkeyPatch
@@ -93,7 +92,6 @@ def test_chunks_of_any_size_give_bitwise_the_numbers_of_single_steps(
 
 
 @pytest.mark.numerical
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="others take single steps")
 def test_an_epoch_of_few_rows_is_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     fit = keras.Model.fit
