@@ -8,8 +8,8 @@ TensorFlow is needed for the two cores only. The share is that of the needed mat
 card's own rate at a large product. `--together` trains so many trials of equal shape as one, with
 the fold axis as long as all of their folds, and says what a trial then costs.
 
-No GPU was at hand when this was written: it was run on a processor alone, where the same code
-gives JAX's CPU device. Numbers on a card are yet to be measured.
+Each search runs in a process of its own, so its seconds hold all that it compiles. What an H100 gave
+stands in `docs/explanation/speed.md`.
 """
 
 import argparse

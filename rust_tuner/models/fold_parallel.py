@@ -7,7 +7,6 @@ after another. A head, optimiser or loss that would mix folds is refused with th
 """
 
 import json
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -43,7 +42,6 @@ from rust_tuner.models.runtime import (
     new_garbage_collected,
     release,
     shared_tensor,
-    trains_on_gpu,
 )
 from rust_tuner.seeds import derive_seed
 
@@ -70,9 +68,6 @@ class FoldParallelTrainer:
         table = shared_tensor(values.reshape(-1, values.shape[-1]))
         self._table = keras.Variable(table, trainable=False, name="features")
         self._twins: dict[str, _Twin] = {}
-        # Beside a processor that trains, one thread; a GPU takes less time for an epoch than one
-        # thread for its metrics.
-        self._metric_threads = min(4, os.cpu_count() or 1) if trains_on_gpu() else 1
 
     def train(
         self,
@@ -103,7 +98,7 @@ class FoldParallelTrainer:
             twin = self._prepare(heads, len(folds), room_for(folds))
         chunks = fed(FoldChunks(self._data, folds, epochs, self._num_variants))
         # The metrics of an epoch are computed while the next one trains.
-        with freed_memory_kept(), ThreadPoolExecutor(self._metric_threads) as pool:
+        with freed_memory_kept(), ThreadPoolExecutor(1) as pool:
             epoch_log = _EpochLog(self, twin, folds, epochs, on_epoch, pool, is_hopeless)
             twin.model.fit(chunks, epochs=1, shuffle=False, verbose=0, callbacks=[epoch_log])
             return epoch_log.curves(start)

@@ -129,6 +129,20 @@ def test_the_same_trial_twice_is_bitwise_the_same_also_on_a_used_trainer() -> No
         )
 
 
+@pytest.mark.slow
+def test_no_trial_has_the_epsilon_of_the_one_before() -> None:
+    data, rows = problem(), fold_rows(16)
+    trainer = FoldParallelTrainer(data)
+    for amsgrad in (False, True):
+        curves = []
+        for epsilon in (1e-7, 1.0):
+            build = dense_head(optimizer={"epsilon": epsilon, "amsgrad": amsgrad})
+            curves.append(together(data, build, rows, trainer=trainer))
+            assert_same_curves(curves[-1], one_by_one(data, build, rows))
+        first, second = (np.asarray(each[0].predictions) for each in curves)
+        assert not np.allclose(first, second)
+
+
 @pytest.fixture
 def traced(monkeypatch: pytest.MonkeyPatch) -> list[keras.Layer]:
     return layers_traced(monkeypatch)

@@ -13,12 +13,14 @@ from folds_together import (
     dense_head,
     fold_rows,
     layers_traced,
+    one_by_one,
     problem,
     together,
 )
 from narrowing import is_a
 from search_problems import each_fold
 
+from rust_tuner.models import fold_steps
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_parallel import FoldParallelTrainer
 from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel
@@ -37,11 +39,9 @@ def test_trials_that_differ_in_numbers_only_share_a_graph(traced: list[keras.Lay
     targets = np.zeros((66, 18), dtype=np.float32)
     data = replace(problem(), targets=targets, metrics=each_fold(lambda *fold: {}))
     trainer = FoldParallelTrainer(data)
-    # Only the fused update takes epsilon as a variable.
-    other_epsilon = 1e-3 if keras.backend.backend() == "tensorflow" else 1e-7
     hypermodels = [
         TransferLearningHyperModel(SearchSpace(batch, rate, (lr,), (epsilon,)))
-        for batch, rate, lr, epsilon in ((16, 0.1, 1e-3, 1e-7), (16, 0.4, 1e-2, other_epsilon))
+        for batch, rate, lr, epsilon in ((16, 0.1, 1e-3, 1e-7), (16, 0.4, 1e-2, 1e-3))
     ]
     counts = []
     # A batch size is one of the numbers.
@@ -59,6 +59,32 @@ def test_trials_that_differ_in_numbers_only_share_a_graph(traced: list[keras.Lay
         is_one_graph = keras.backend.backend() == "tensorflow"
         counts.append(len(traced) if is_one_graph else len({id(layer) for layer in traced}))
     assert counts[0] == counts[1] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="others take any size of a batch")
+@pytest.mark.parametrize(
+    ("is_gpu", "batch_sizes"), [(False, (17, 18)), (True, (17, 25))], ids=["processor", "gpu"]
+)
+def test_batches_of_one_room_share_a_compiled_step(
+    is_gpu: bool,
+    batch_sizes: tuple[int, int],
+    traced: list[keras.Layer],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fold_steps, "trains_on_gpu", lambda: is_gpu)
+    data, build = problem(), dense_head(dropout=0.3)
+    trainer = FoldParallelTrainer(data)
+    counts = []
+    for batch_size in batch_sizes:
+        rows = fold_rows(batch_size)
+        curves = together(data, build, rows, trainer=trainer)
+        assert_same_curves(curves, one_by_one(data, build, rows))
+        counts.append(len(traced))
+    assert counts[0] == counts[1] > 0
+    # The next size is compiled, so that the count above could differ.
+    together(data, build, fold_rows(5), trainer=trainer)
+    assert len(traced) > counts[1]
 
 
 @pytest.mark.slow

@@ -31,6 +31,19 @@ def test_chunks_hold_every_step_once_in_order(rows: int, batch_size: int) -> Non
     assert longest <= max(batch_size, 2 * fold_steps._CHUNK_ROWS)
 
 
+@pytest.mark.parametrize(("is_gpu", "most"), [(False, 1.125), (True, 2.0)])
+def test_a_step_has_room_for_its_rows_in_one_of_few_sizes(
+    is_gpu: bool, most: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fold_steps, "trains_on_gpu", lambda: is_gpu)
+    rooms = [fold_steps.room_of_step(rows) for rows in range(1, 4097)]
+    assert all(rows <= room < most * rows + 1 for rows, room in enumerate(rooms, start=1))
+    assert rooms == sorted(rooms)
+    # A room has room for itself, so that no size is compiled for another's sake.
+    assert all(fold_steps.room_of_step(room) == room for room in rooms)
+    assert len(set(rooms)) == (13 if is_gpu else 80)
+
+
 def head() -> keras.Model:
     layers = [
         keras.layers.Dense(8, activation="relu"),

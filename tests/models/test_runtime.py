@@ -270,3 +270,18 @@ def test_room_starts_where_the_widest_vectors_do(shape: tuple[int, ...]) -> None
     assert values.ctypes.data % 64 == 0
     assert values.flags.c_contiguous
     assert values.flags.writeable
+
+
+@pytest.mark.parametrize("given", [None, "--xla_cpu_enable_fast_math=false"])
+def test_jax_computes_what_repeats_on_a_gpu_unless_the_user_says_otherwise(
+    given: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    monkeypatch.setenv("XLA_FLAGS", given or "")
+    for _ in range(2):
+        start_backend()
+        flags = os.environ["XLA_FLAGS"].split()
+        assert flags == [*([given] if given else []), "--xla_gpu_deterministic_ops=true"]
+    monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_deterministic_ops=false")
+    start_backend()
+    assert os.environ["XLA_FLAGS"] == "--xla_gpu_deterministic_ops=false"
