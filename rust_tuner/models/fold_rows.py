@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rust_tuner.models.fold_batches import FoldPlace, IntArray, TrainingData
-from rust_tuner.models.fold_steps import as_chunk, chunks_of, output_starts
+from rust_tuner.models.fold_steps import as_chunk, chunks_of, most_outputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +109,7 @@ def step_sizes(folds: Sequence[FoldRows]) -> list[int]:
 
 def room_for(folds: Sequence[FoldRows]) -> int:
     """Outputs to make room for: a power of two, so that most batch sizes share one graph."""
-    return 1 << (output_starts(batch_starts(folds))[-1] - 1).bit_length()
+    return 1 << (most_outputs(batch_starts(folds)) - 1).bit_length()
 
 
 def batch_starts(folds: Sequence[FoldRows]) -> list[int]:

@@ -57,6 +57,16 @@ def output_starts(starts: Sequence[int]) -> list[int]:
     return [room * step for step in range(len(starts))]
 
 
+def most_outputs(starts: Sequence[int]) -> int:
+    """As many outputs as an epoch of so many rows has, on JAX at any batch size.
+
+    There a step has room for less than twice its rows. So twice the rows of an epoch are enough,
+    rounded up to a power of two, unless steps are shorter than their longest.
+    """
+    needed = output_starts(starts)[-1]
+    return max(needed, 2 * starts[-1]) if keras.backend.backend() == "jax" else needed
+
+
 def room_of_step(num_rows: int) -> int:
     """Rows that a step has room for where each shape is compiled.
 

@@ -36,8 +36,8 @@ class AnyEpsilonAdam(keras.optimizers.Adam):  # type: ignore[misc]
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Update one variable, as Keras does."""
-        number = self.epsilon
-        self.epsilon = keras.ops.cast(self.epsilon_value.value, variable.dtype)
+        number: float = self.epsilon
+        self.epsilon: Any = keras.ops.cast(self.epsilon_value.value, variable.dtype)
         try:
             super().update_step(gradient, variable, learning_rate)
         finally:

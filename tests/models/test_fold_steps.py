@@ -44,6 +44,26 @@ def test_a_step_has_room_for_its_rows_in_one_of_few_sizes(
     assert len(set(rooms)) == (13 if is_gpu else 80)
 
 
+@pytest.mark.parametrize("is_gpu", [False, True])
+@pytest.mark.parametrize("rows", [1, 7, 64, 1000, 2075])
+def test_epochs_of_all_batch_sizes_have_room_for_their_outputs_in_one_graph(
+    rows: int, is_gpu: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fold_steps, "trains_on_gpu", lambda: is_gpu)
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    most = set()
+    for batch_size in range(1, rows + 1):
+        sizes = batch_sizes(rows, batch_size)
+        starts = [0, *np.cumsum(sizes).tolist()]
+        most.add(1 << (fold_steps.most_outputs(starts) - 1).bit_length())
+        ends = [
+            start + fold_steps.room_of_step(batch_size)
+            for start in fold_steps.output_starts(starts)[:-1]
+        ]
+        assert max(ends) <= max(most)
+    assert len(most) == 1
+
+
 def head() -> keras.Model:
     layers = [
         keras.layers.Dense(8, activation="relu"),

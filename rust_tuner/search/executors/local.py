@@ -21,6 +21,10 @@ from rust_tuner.search.executors.gpus import (
 from rust_tuner.search.executors.worker_log import print_to
 
 _SECONDS_BETWEEN_LOOKS = 1.0
+# Where psutil is installed, loky starts a new process in place of one that has grown by so many
+# bytes, 300 MB unless it is told otherwise. Functions compiled for several models take as much, and
+# a new process would import the backend and compile them again.
+_GROWTH_VARIABLE, _MOST_GROWTH = "LOKY_MAX_MEMORY_LEAK_SIZE", 2e9
 
 
 class LocalEngine:
@@ -54,6 +58,7 @@ class LocalEngine:
             "TF_NUM_INTRAOP_THREADS": threads,
             "TF_NUM_INTEROP_THREADS": "1",
             "OMP_NUM_THREADS": threads,
+            _GROWTH_VARIABLE: os.environ.get(_GROWTH_VARIABLE, str(_MOST_GROWTH)),
             **GROWING_MEMORY,
         }
         if self.onednn is not None and can_switch_onednn():

@@ -1,5 +1,7 @@
 """Real processes of this machine, and what a kill does to them."""
 
+import contextlib
+import inspect
 import os
 import signal
 import subprocess
@@ -9,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from loky import process_executor
 from search_problems import Said, arrays, assert_same_trials, make_tuner, run_search
 from waiting import is_alive, wait_for
 
 from rust_tuner import CrossValidationTuner
+from rust_tuner.search.executors.local import LocalEngine
 
 pytestmark = [
     pytest.mark.slow,
@@ -106,3 +110,23 @@ def test_a_killed_coordinator_leaves_no_process_and_its_search_is_resumed(
     resumed = run_search(folder, "random", max_trials=TRIALS)
     assert_same_trials(resumed, one)
     assert resumed.project.problems == ()
+
+
+def allowed_growth() -> float:
+    from loky import process_executor
+
+    return float(process_executor._MAX_MEMORY_LEAK_SIZE)
+
+
+@pytest.mark.skipif(
+    "LOKY_MAX_MEMORY_LEAK_SIZE" not in inspect.getsource(process_executor),
+    reason="this version of loky cannot be told",
+)
+def test_a_process_may_grow_by_what_compiled_functions_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for chosen, expected in ((None, 2e9), ("7e8", 7e8)):
+        if chosen is not None:
+            monkeypatch.setenv("LOKY_MAX_MEMORY_LEAK_SIZE", chosen)
+        with contextlib.closing(LocalEngine(1)) as engine:
+            assert engine.submit(allowed_growth).result() == expected
