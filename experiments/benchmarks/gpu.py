@@ -8,8 +8,8 @@ TensorFlow is needed for the two cores only. The share is that of the needed mat
 card's own rate at a large product. `--together` trains so many trials of equal shape as one, with
 the fold axis as long as all of their folds, and says what a trial then costs.
 
-Each search runs in a process of its own, so its seconds hold all that it compiles. What an H100 gave
-stands in `docs/explanation/speed.md`.
+Each search runs in a process of its own, so its seconds hold all that it compiles. The figures of
+an H100 are in `docs/explanation/speed.md`.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.benchmarks.problem import EPOCHS, IMAGES, NUM_FOLDS, folds_of
+from experiments.benchmarks.ways import print_without_tensorflow
 
 BATCH_SIZE, DROPOUT_RATE = 128, 0.2
 _REGIMES = {"1": "Regime I", "2": "Regime II"}
@@ -60,8 +61,7 @@ def main() -> None:
         "--cores", action=argparse.BooleanOptionalAction, default=True, help="two cores as well"
     )
     options = parser.parse_args()
-    # This process prints, where TensorFlow need not be installed.
-    os.environ["KERAS_BACKEND"] = "jax"
+    print_without_tensorflow()
     scale = Scale(options.trials, options.images, options.folds, options.epochs)
     regimes = [_REGIMES[part] for part in options.regimes.split(",")]
     counts = [int(part) for part in options.together.split(",")]

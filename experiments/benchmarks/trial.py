@@ -31,7 +31,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.benchmarks.problem import EPOCHS, IMAGES, NUM_FOLDS
-from experiments.benchmarks.ways import WAYS, Costs, Ways, installed
+from experiments.benchmarks.ways import WAYS, Costs, Ways, installed, print_without_tensorflow
 from rust_tuner.figures.style import (
     DOUBLE_WIDTH,
     GREY,
@@ -161,9 +161,7 @@ def main() -> None:
     with Ways(at_once=arguments.at_once, on_gpu=arguments.gpu) as ways:
         versions = {key: v for name in names for key, v in ways.versions(name).items()}
         times = measure(ways, names, batch_sizes, turns=arguments.turns, epochs=arguments.epochs)
-    if not installed(["together"]):
-        # This process prints, where TensorFlow need not be installed.
-        os.environ["KERAS_BACKEND"] = "jax"
+    print_without_tensorflow()
     from experiments.benchmarks.common import print_table
 
     missing = [WAYS[name].title for name in asked if name not in names]

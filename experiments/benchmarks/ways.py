@@ -58,6 +58,12 @@ def installed(names: Sequence[str]) -> list[str]:
     return [name for name in names if importlib.util.find_spec(WAYS[name].needs)]
 
 
+def print_without_tensorflow() -> None:
+    """Let this process, which prints the tables, import Keras where TensorFlow is not installed."""
+    if importlib.util.find_spec("tensorflow") is None:
+        os.environ["KERAS_BACKEND"] = "jax"
+
+
 @dataclass(frozen=True)
 class Cost:
     """What a trial of the study's number of epochs costs, from one of fewer.

@@ -36,7 +36,7 @@ from rust_tuner.models.fold_rows import (
     step_sizes,
 )
 from rust_tuner.models.fold_state import as_numpy
-from rust_tuner.models.fold_steps import chunks_of, fed, output_starts
+from rust_tuner.models.fold_steps import chunks_of, fed, output_starts, room_of_step
 from rust_tuner.models.fold_twin import FoldTwin
 from rust_tuner.models.keras_state import clear_session
 from rust_tuner.models.runtime import (
@@ -79,7 +79,9 @@ class ArraysTogether:
         if len(steps) > 1:
             raise MixedFolds(f"the folds take {steps[0]} to {steps[-1]} steps in each epoch")
         plan = plan_model(model, self._data)
-        refuse_size(model, self._data, num_folds=len(folds), rows=max(step_sizes(folds)))
+        refuse_size(
+            model, self._data, num_folds=len(folds), rows=room_of_step(max(step_sizes(folds)))
+        )
         return plan
 
     def train(

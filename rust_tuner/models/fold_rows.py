@@ -53,7 +53,9 @@ class FoldBatches:
 
     def _lay_out(self, epoch: int) -> None:
         shape = (self._starts[-1], len(self._folds))
-        self._images = np.zeros(shape, dtype=np.int64)
+        # Padding repeats a row of the fold: any other might be NaN, and so would its product with a
+        # weight of zero be.
+        self._images = np.tile([rows.training[0] for rows in self._folds], (shape[0], 1))
         self._counted = np.zeros(shape, dtype=np.float32)
         variants = np.zeros(shape, dtype=np.int64)
         for fold, rows in enumerate(self._folds):

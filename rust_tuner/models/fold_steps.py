@@ -5,9 +5,9 @@ a fifth of a step of 16 rows; on a GPU with JAX they cost more than most steps. 
 of steps, and the compiled function loops over them; the steps themselves are Keras's own. PyTorch
 gets one step at a time.
 
-JAX compiles a function for each shape. There each step has room for more rows than it needs, with
-no weight, so that a few functions serve all batch sizes; a chunk has room for as many steps as the
-others.
+JAX compiles a function for each shape. So there a step is padded with rows of zero weight to one of
+a few sizes, its room, and all chunks have room for the same number of steps: a few functions serve
+all batch sizes.
 """
 
 import itertools
@@ -19,13 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from rust_tuner.data.pipeline import Batches, as_dataset
-from rust_tuner.models.runtime import trains_on_gpu
 
 # Rows of each fold in a chunk. A chunk ends soon enough for Ctrl-C; larger ones gain nothing.
 _CHUNK_ROWS = 1024
-# Sizes that a step may have between a number and its double. With eight it has 6 % more rows than
-# it needs; on a GPU compiling takes as long as several trials.
-_SIZES, _SIZES_ON_GPU = 8, 1
+# Rooms between a power of two and its double. With eight, a step has 6 % more rows than it needs.
+# On a GPU one is best: compiling a function takes as long as several trials.
+_ROOMS, _ROOMS_ON_GPU = 8, 1
 
 Batch = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]
 
@@ -58,27 +57,41 @@ def output_starts(starts: Sequence[int]) -> list[int]:
 
 
 def most_outputs(starts: Sequence[int]) -> int:
-    """As many outputs as an epoch of so many rows has, on JAX at any batch size.
+    """Room for the outputs of an epoch; on JAX the same for nearly all batch sizes.
 
-    There a step has room for less than twice its rows. So twice the rows of an epoch are enough,
-    rounded up to a power of two, unless steps are shorter than their longest.
+    There a step has room for less than twice its rows, so twice the rows of an epoch are enough
+    once they are rounded up to a power of two, unless many steps are shorter than the longest.
+
+    Args:
+        starts: where each step begins among the rows of an epoch, and where the last one ends.
     """
     needed = output_starts(starts)[-1]
     return max(needed, 2 * starts[-1]) if keras.backend.backend() == "jax" else needed
 
 
 def room_of_step(num_rows: int) -> int:
-    """Rows that a step has room for where each shape is compiled.
+    """The rows of a step with its padding, which is JAX's alone.
 
-    At most an eighth more than it needs; on a GPU up to twice as many.
-
-    Examples:
-        >>> [room_of_step(rows) for rows in (1, 16, 17, 100, 1038, 2048)]
-        [1, 16, 18, 104, 1152, 2048]
+    At most an eighth more than it needs; on a GPU less than twice as many.
     """
-    sizes = _SIZES_ON_GPU if trains_on_gpu() else _SIZES
-    apart = max(1, (1 << (num_rows - 1).bit_length()) // (2 * sizes))
+    rooms = _rooms()
+    if rooms is None:
+        return num_rows
+    apart = max(1, (1 << (num_rows - 1).bit_length()) // (2 * rooms))
     return -(-num_rows // apart) * apart
+
+
+def _rooms() -> int | None:
+    """How many rooms there are between a power of two and its double; None for no padding."""
+    if keras.backend.backend() != "jax":
+        return None
+    import jax
+
+    # Otherwise the first rows of a larger draw are not those of a smaller one, and padding would
+    # change the dropout masks.
+    if not jax.config.jax_threefry_partitionable:
+        return None
+    return _ROOMS if jax.default_backend() == "cpu" else _ROOMS_ON_GPU
 
 
 def _steps_of_chunk(starts: Sequence[int]) -> int:
@@ -170,7 +183,7 @@ def as_chunk(batches: Sequence[Batch], starts: Sequence[int]) -> tuple[Any, ...]
 
     TensorFlow gets ((inputs, bounds), targets, weights): rows of all steps, and where each step
     begins and the last one ends. JAX gets ((inputs, number of steps), targets, weights): arrays
-    (steps, rows, ...) with room for more of both.
+    (steps, rows, ...), padded to a fixed number of steps and to the room of a step.
 
     Args:
         batches: inputs, targets and weights of each step, rows first.
@@ -181,6 +194,8 @@ def as_chunk(batches: Sequence[Batch], starts: Sequence[int]) -> tuple[Any, ...]
         inputs, targets, weights = (
             _stacked(parts, steps, rows) for parts in zip(*batches, strict=True)
         )
+        for step, (_, _, counted) in enumerate(batches):
+            weights[step, len(counted) :] = 0
         return (inputs, np.int32(len(batches))), targets, weights
     inputs, targets, weights = (np.concatenate(parts) for parts in zip(*batches, strict=True))
     if keras.backend.backend() != "tensorflow":
@@ -190,9 +205,14 @@ def as_chunk(batches: Sequence[Batch], starts: Sequence[int]) -> tuple[Any, ...]
 
 
 def _stacked(parts: Sequence[npt.NDArray[Any]], steps: int, rows: int) -> npt.NDArray[Any]:
+    """Arrays (n, ...) as one (steps, rows, ...); each is padded with its own first row.
+
+    Any other row might hold what the fold must not see: NaN times a weight of zero is NaN.
+    """
     stacked = np.zeros((steps, rows, *parts[0].shape[1:]), parts[0].dtype)
     for step, part in enumerate(parts):
         stacked[step, : len(part)] = part
+        stacked[step, len(part) :] = part[0]
     return stacked
 
 

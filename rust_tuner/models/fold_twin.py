@@ -35,7 +35,7 @@ class FoldTwin:
         """Make the model.
 
         Args:
-            key: of the plan, the number of folds, the rows of an epoch, and the type of the inputs.
+            key: of the plan, the number of folds, the room for outputs, and the type of the inputs.
             plan: of the user's model.
             model: the user's model, of the first fold.
             table: the inputs of all rows.

@@ -22,7 +22,7 @@ def fused(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
 
 
 def takes_any_epsilon(optimizer: keras.optimizers.Optimizer) -> bool:
-    """Whether what `fused` makes of it has its epsilon as a variable."""
+    """Whether `fused` makes epsilon a variable for this optimizer."""
     return type(optimizer) is keras.optimizers.Adam and not optimizer.amsgrad
 
 

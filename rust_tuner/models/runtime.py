@@ -42,20 +42,25 @@ logged_messages: set[str] = set()
 
 
 def start_backend() -> None:
-    """Set TensorFlow's inter-op threads to 1 before it runs its first operation.
+    """Set what makes results repeat bitwise, before the backend runs its first operation.
 
-    With more, the order in which gradients are summed changes from run to run. If TensorFlow
-    already runs with another setting, this is logged once and the setting stays. It is also logged
-    once if TensorFlow was imported first, without the oneDNN kernels that `rust_tuner` switches on.
+    Of TensorFlow, the inter-op threads are set to 1. With more, the order in which gradients are
+    summed changes from run to run. If TensorFlow already runs with another setting, this is logged
+    once and the setting stays. It is also logged once if TensorFlow was imported first, without the
+    oneDNN kernels that `rust_tuner` switches on.
 
     The memory of a GPU is taken as needed, unless the user has set another way: other processes of
-    the search may share it. XLA's kernels on a GPU are those whose results repeat; so it does not
-    time several for each product either, which takes longer than many trials.
+    the search may share it.
+
+    For JAX on a GPU, `XLA_FLAGS` asks for kernels whose results repeat, unless it says something
+    about them or names a file. It has no effect where JAX has computed before. It also spares the
+    timing of several kernels for each product, which takes longer than many trials.
     """
     for variable, value in _GROWING_MEMORY.items():
         os.environ.setdefault(variable, value)
-    flags = os.environ.get("XLA_FLAGS", "")
-    if keras.backend.backend() == "jax" and _REPEATABLE not in flags:
+    flags = os.environ.get("XLA_FLAGS", "").strip()
+    is_list = not flags or flags.startswith("-")
+    if keras.backend.backend() == "jax" and is_list and _REPEATABLE not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} --{_REPEATABLE}=true".strip()
     if keras.backend.backend() != "tensorflow":
         return
@@ -107,28 +112,11 @@ def run_first_operation() -> None:
             tensorflow.transpose(tensorflow.zeros((1, 1), tensorflow.int32))
 
 
-@functools.cache
-def trains_on_gpu() -> bool:
-    """Whether the backend computes on a GPU."""
-    match keras.backend.backend():
-        case "tensorflow":
-            import tensorflow
-
-            find_devices()
-            return bool(tensorflow.config.list_logical_devices("GPU"))
-        case "jax":
-            import jax
-
-            return bool(jax.default_backend() == "gpu")
-        case _:
-            return False
-
-
 def jit_compiled() -> str | bool:
-    """What our models are compiled with as `jit_compile`.
+    """What the package's own models are compiled with as `jit_compile`.
 
-    On TensorFlow XLA is off: it would draw other dropout masks. On JAX there is nothing else, and
-    a model compiled with False trains operation by operation.
+    On TensorFlow it is off: XLA would draw other dropout masks. JAX always compiles with XLA, and
+    without it a model would train operation by operation. PyTorch has Keras's default.
     """
     return False if keras.backend.backend() == "tensorflow" else "auto"
 

@@ -1,5 +1,6 @@
 """Folds trained side by side give the numbers of plain Keras `fit`, one fold after another."""
 
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -23,6 +24,8 @@ from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_batches import TrainingData
 from rust_tuner.models.fold_layers import FoldDense, FoldDropout
 from rust_tuner.models.fold_parallel import FoldParallelTrainer
+from rust_tuner.models.fold_rows import FoldRows
+from rust_tuner.models.schedules import batch_sizes
 from rust_tuner.models.seeding import seeded_weights
 
 pytestmark = pytest.mark.numerical
@@ -41,6 +44,23 @@ pytestmark = pytest.mark.numerical
 )
 def test_without_dropout_the_numbers_are_those_of_one_fold_after_another(batch_size: int) -> None:
     data, rows, build = problem(), fold_rows(batch_size), dense_head()
+    assert_same_curves(together(data, build, rows), one_by_one(data, build, rows))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch_size", [16, 23])
+def test_rows_that_no_fold_uses_may_hold_anything(batch_size: int) -> None:
+    data, build = problem(), dense_head()
+    values = is_a(FrozenFeatures, data.inputs).values.copy()
+    values[0] = np.nan
+    data = replace(data, inputs=FrozenFeatures(values, "x"))
+    rows = []
+    for row in fold_rows(batch_size):
+        training = row.training[row.training != 0]
+        sizes = batch_sizes(len(training), batch_size, len(row.sizes))
+        rows.append(FoldRows(training, row.validation[row.validation != 0], sizes, row.place))
+    # Some steps are padded.
+    assert len({tuple(row.sizes) for row in rows}) > 1
     assert_same_curves(together(data, build, rows), one_by_one(data, build, rows))
 
 

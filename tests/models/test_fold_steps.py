@@ -35,7 +35,7 @@ def test_chunks_hold_every_step_once_in_order(rows: int, batch_size: int) -> Non
 def test_a_step_has_room_for_its_rows_in_one_of_few_sizes(
     is_gpu: bool, most: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fold_steps, "trains_on_gpu", lambda: is_gpu)
+    monkeypatch.setattr(fold_steps, "_rooms", lambda: 1 if is_gpu else 8)
     rooms = [fold_steps.room_of_step(rows) for rows in range(1, 4097)]
     assert all(rows <= room < most * rows + 1 for rows, room in enumerate(rooms, start=1))
     assert rooms == sorted(rooms)
@@ -49,8 +49,8 @@ def test_a_step_has_room_for_its_rows_in_one_of_few_sizes(
 def test_epochs_of_all_batch_sizes_have_room_for_their_outputs_in_one_graph(
     rows: int, is_gpu: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fold_steps, "trains_on_gpu", lambda: is_gpu)
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    monkeypatch.setattr(fold_steps, "_rooms", lambda: 1 if is_gpu else 8)
     most = set()
     for batch_size in range(1, rows + 1):
         sizes = batch_sizes(rows, batch_size)

@@ -282,6 +282,8 @@ def test_jax_computes_what_repeats_on_a_gpu_unless_the_user_says_otherwise(
         start_backend()
         flags = os.environ["XLA_FLAGS"].split()
         assert flags == [*([given] if given else []), "--xla_gpu_deterministic_ops=true"]
-    monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_deterministic_ops=false")
-    start_backend()
-    assert os.environ["XLA_FLAGS"] == "--xla_gpu_deterministic_ops=false"
+    # XLA takes anything else for the name of a file with flags.
+    for chosen in ("--xla_gpu_deterministic_ops=false", "/home/someone/xla.flags"):
+        monkeypatch.setenv("XLA_FLAGS", chosen)
+        start_backend()
+        assert os.environ["XLA_FLAGS"] == chosen

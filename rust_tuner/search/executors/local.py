@@ -22,8 +22,8 @@ from rust_tuner.search.executors.worker_log import print_to
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 # Where psutil is installed, loky starts a new process in place of one that has grown by so many
-# bytes, 300 MB unless it is told otherwise. Functions compiled for several models take as much, and
-# a new process would import the backend and compile them again.
+# bytes, by default 300 MB. Functions compiled for several models take as much, and a new process
+# would import the backend and compile them again.
 _GROWTH_VARIABLE, _MOST_GROWTH = "LOKY_MAX_MEMORY_LEAK_SIZE", 2e9
 
 
