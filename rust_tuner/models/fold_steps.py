@@ -87,10 +87,6 @@ def _rooms() -> int | None:
         return None
     import jax
 
-    # Otherwise the first rows of a larger draw are not those of a smaller one, and padding would
-    # change the dropout masks.
-    if not jax.config.jax_threefry_partitionable:
-        return None
     return _ROOMS if jax.default_backend() == "cpu" else _ROOMS_ON_GPU
 
 

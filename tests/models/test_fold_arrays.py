@@ -151,7 +151,8 @@ def binary_data() -> TrainingData:
 
 @pytest.mark.slow
 def test_a_chain_trains_together_as_one_fold_after_another() -> None:
-    data, rows = binary_data(), folds()
+    # JAX pads a step of 19 rows to 20.
+    data, rows = binary_data(), folds(batch_size=19)
     expected = one_by_one(data, binary, rows)
     assert_same(together(data, binary, rows), expected)
     assert set(expected[0].validation) == {"accuracy", "area", "loss"}

@@ -90,6 +90,19 @@ def test_what_existed_before_a_block_is_frozen_within_it_alone() -> None:
         gc.unfreeze()
 
 
+def test_what_python_itself_counts_as_frozen_does_not_keep_a_block_from_freezing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Python 3.12 counts its immortal objects, here after the imports of a whole study.
+    monkeypatch.setattr(gc, "get_freeze_count", lambda: 375)
+    frozen: list[bool] = []
+    monkeypatch.setattr(gc, "freeze", lambda: frozen.append(True))
+    monkeypatch.setattr(gc, "unfreeze", lambda: frozen.append(False))
+    with new_garbage_collected():
+        assert frozen == [True]
+    assert frozen == [True, False]
+
+
 @pytest.mark.parametrize(
     "run_eagerly", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["eager", "compiled"]
 )
