@@ -90,6 +90,21 @@ def test_a_benchmark_runs_as_a_module() -> None:
 
 
 @pytest.mark.slow
+def test_the_benchmark_of_adam_times_every_engine(
+    printed: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from experiments.benchmarks import adam
+
+    # Each engine is imported by a process of its own, here on one core.
+    core = min(os.sched_getaffinity(0))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {core})
+    output = printed("adam", "--turns", "1", "--repeats", "1")
+    told = [adam.ENGINES[name].title for name in installed(list(adam.ENGINES), adam.ENGINES)]
+    for text in ("16,553,580 weights", "CPU ms", "GB/s", *told, *BELOW):
+        assert text in output
+
+
+@pytest.mark.slow
 def test_the_benchmark_of_startup_times_processes_on_a_study_that_it_makes(
     printed: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

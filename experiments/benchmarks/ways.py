@@ -13,7 +13,7 @@ import multiprocessing
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -53,9 +53,9 @@ WAYS = {
 }
 
 
-def installed(names: Sequence[str]) -> list[str]:
+def installed(names: Sequence[str], ways: Mapping[str, Way] = WAYS) -> list[str]:
     """The ways whose package is installed."""
-    return [name for name in names if importlib.util.find_spec(WAYS[name].needs)]
+    return [name for name in names if importlib.util.find_spec(ways[name].needs)]
 
 
 def print_without_tensorflow() -> None:
@@ -154,7 +154,7 @@ class Ways:
                 ProcessPoolExecutor(
                     1,
                     mp_context=multiprocessing.get_context("spawn"),
-                    initializer=_start,
+                    initializer=start_process,
                     initargs=(way.backend, cores, self._on_gpu),
                 )
                 for cores in self._shares
@@ -171,7 +171,7 @@ def shares_of(number: int) -> list[list[int]]:
     return [cores[size * share : size * (share + 1)] for share in range(number)]
 
 
-def _start(backend: str, cores: list[int] | None, on_gpu: bool) -> None:
+def start_process(backend: str, cores: list[int] | None, on_gpu: bool) -> None:
     """Prepare a process before it imports its engine, which counts the cores as it starts."""
     os.environ["KERAS_BACKEND"] = backend
     if on_gpu:
