@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -102,6 +103,10 @@ def test_the_benchmark_of_adam_times_every_engine(
     told = [adam.ENGINES[name].title for name in installed(list(adam.ENGINES), adam.ENGINES)]
     for text in ("16,553,580 weights", "CPU ms", "GB/s", *told, *BELOW):
         assert text in output
+    # No core reads and writes 400 GB in a second; an engine that updates nothing would.
+    rates = [int(rate) for rate in re.findall(r"(\d+) │$", output, re.MULTILINE)]
+    assert len(rates) == len(told)
+    assert all(0 < rate < 400 for rate in rates)
 
 
 @pytest.mark.slow

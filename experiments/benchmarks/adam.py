@@ -10,12 +10,10 @@ arrays more than once, or that it computes more slowly than the memory delivers.
 
 import argparse
 import functools
-import multiprocessing
 import os
 import statistics
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -27,7 +25,7 @@ from experiments.benchmarks.problem import (
     FloatArray,
     study_problem,
 )
-from experiments.benchmarks.ways import Cost, Way, installed, start_process
+from experiments.benchmarks.ways import Cost, Way, installed, process_of
 
 ENGINES = {
     "tensorflow": Way("TensorFlow's kernel, as folds together use it", "tensorflow", "tensorflow"),
@@ -74,15 +72,7 @@ def main() -> None:
 
 def measure(names: list[str], cores: list[int], *, turns: int, repeats: int) -> dict[str, Cost]:
     """The median cost of one update by each engine, on these cores."""
-    processes = {
-        name: ProcessPoolExecutor(
-            1,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=start_process,
-            initargs=(ENGINES[name].backend, cores, False),
-        )
-        for name in names
-    }
+    processes = {name: process_of(ENGINES[name], cores) for name in names}
     found: dict[str, list[Cost]] = {name: [] for name in names}
     for _ in range(turns):
         for name, process in processes.items():

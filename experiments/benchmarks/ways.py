@@ -151,13 +151,7 @@ class Ways:
         way = WAYS[name]
         if way.process not in self._processes:
             self._processes[way.process] = [
-                ProcessPoolExecutor(
-                    1,
-                    mp_context=multiprocessing.get_context("spawn"),
-                    initializer=start_process,
-                    initargs=(way.backend, cores, self._on_gpu),
-                )
-                for cores in self._shares
+                process_of(way, cores, on_gpu=self._on_gpu) for cores in self._shares
             ]
         return self._processes[way.process]
 
@@ -171,7 +165,17 @@ def shares_of(number: int) -> list[list[int]]:
     return [cores[size * share : size * (share + 1)] for share in range(number)]
 
 
-def start_process(backend: str, cores: list[int] | None, on_gpu: bool) -> None:
+def process_of(way: Way, cores: list[int] | None, *, on_gpu: bool = False) -> ProcessPoolExecutor:
+    """A process for a way's engine, on these cores or on all of them."""
+    return ProcessPoolExecutor(
+        1,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start,
+        initargs=(way.backend, cores, on_gpu),
+    )
+
+
+def _start(backend: str, cores: list[int] | None, on_gpu: bool) -> None:
     """Prepare a process before it imports its engine, which counts the cores as it starts."""
     os.environ["KERAS_BACKEND"] = backend
     if on_gpu:
