@@ -8,10 +8,8 @@ import logging
 import math
 import os
 import platform
-import re
 import weakref
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -139,17 +137,6 @@ def _warn_once(message: str) -> None:
     if message not in logged_messages:
         logged_messages.add(message)
         _log.warning(message)
-
-
-@functools.cache
-def has_avx512() -> bool:
-    """Whether the processor has AVX-512; taken as true where the system does not say."""
-    try:
-        facts = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return True
-    flags = re.search(r"^flags\s*:(.*)$", facts, re.MULTILINE)
-    return flags is None or "avx512f" in flags[1].split()
 
 
 def onednn_enabled() -> bool | None:
