@@ -93,9 +93,10 @@ class FoldChunks:
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         """One chunk, as `fit` takes it."""
-        epoch, chunk = divmod(index, len(self._chunks))
-        batches = [self._batches[epoch * self._steps + step] for step in self._chunks[chunk]]
-        return as_chunk(batches, self._starts)
+        epoch, position = divmod(index, len(self._chunks))
+        chunk = self._chunks[position]
+        batches = [self._batches[epoch * self._steps + step] for step in chunk]
+        return as_chunk(batches, chunk, self._starts)
 
 
 def fold_order(rows: FoldRows, epoch: int) -> IntArray:

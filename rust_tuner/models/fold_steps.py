@@ -7,7 +7,7 @@ gets one step at a time.
 
 JAX compiles a function for each shape. So there a step is padded with rows of zero weight to one of
 a few sizes, its room, and all chunks have room for the same number of steps: a few functions serve
-all batch sizes.
+all batch sizes. A last step that would be mostly padding has a room of its own.
 """
 
 import itertools
@@ -25,6 +25,8 @@ _CHUNK_ROWS = 1024
 # Rooms between a power of two and its double. With eight, a step has 6 % more rows than it needs.
 # On a GPU one is best: compiling a function takes as long as several trials.
 _ROOMS, _ROOMS_ON_GPU = 8, 1
+# Of an epoch's rows: the most padding of a last step in the room of the others.
+_MOST_PADDING = 1 / 8
 
 Batch = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]
 
@@ -40,8 +42,10 @@ def chunks_of(starts: Sequence[int]) -> list[range]:
         [range(0, 2), range(2, 4)]
     """
     steps = len(starts) - 1
-    size = _steps_of_chunk(starts)
-    return [range(first, min(first + size, steps)) for first in range(0, steps, size)]
+    size = _steps_of_chunk(_longest(starts), starts)
+    alike = steps - 1 if _last_is_apart(starts) else steps
+    chunks = [range(first, min(first + size, alike)) for first in range(0, alike, size)]
+    return [*chunks, range(alike, steps)] if alike < steps else chunks
 
 
 def output_starts(starts: Sequence[int]) -> list[int]:
@@ -52,8 +56,10 @@ def output_starts(starts: Sequence[int]) -> list[int]:
     """
     if keras.backend.backend() != "jax":
         return list(starts)
-    room = room_of_step(_longest(starts))
-    return [room * step for step in range(len(starts))]
+    rooms = [room_of_step(_longest(starts))] * (len(starts) - 1)
+    if _last_is_apart(starts):
+        rooms[-1] = room_of_step(starts[-1] - starts[-2])
+    return [0, *itertools.accumulate(rooms)]
 
 
 def most_outputs(starts: Sequence[int]) -> int:
@@ -90,14 +96,22 @@ def _rooms() -> int | None:
     return _ROOMS if jax.default_backend() == "cpu" else _ROOMS_ON_GPU
 
 
-def _steps_of_chunk(starts: Sequence[int]) -> int:
-    steps = len(starts) - 1
+def _last_is_apart(starts: Sequence[int]) -> bool:
+    """Whether the last step of an epoch has a room, and so a chunk and a function, of its own."""
+    if _rooms() in (None, _ROOMS_ON_GPU):
+        return False
+    padding = room_of_step(_longest(starts)) - room_of_step(starts[-1] - starts[-2])
+    return padding > _MOST_PADDING * starts[-1]
+
+
+def _steps_of_chunk(longest: int, starts: Sequence[int]) -> int:
+    """How many steps a chunk has room for, whose longest step has so many rows."""
     match keras.backend.backend():
         case "tensorflow":
-            return max(1, _CHUNK_ROWS * steps // starts[-1])
+            return max(1, _CHUNK_ROWS * (len(starts) - 1) // starts[-1])
         case "jax":
             # A function of the room alone, so that batches of one room share a function.
-            return max(1, _CHUNK_ROWS // room_of_step(_longest(starts)))
+            return max(1, _CHUNK_ROWS // room_of_step(longest))
         case _:
             return 1
 
@@ -174,7 +188,7 @@ class SteppingModel(keras.Model):  # type: ignore[misc]
         return {}, jax.tree.unflatten(structure, values)
 
 
-def as_chunk(batches: Sequence[Batch], starts: Sequence[int]) -> tuple[Any, ...]:
+def as_chunk(batches: Sequence[Batch], chunk: range, starts: Sequence[int]) -> tuple[Any, ...]:
     """A chunk as the backend's `train_step` takes it; one step where the backend takes no chunks.
 
     TensorFlow gets ((inputs, bounds), targets, weights): rows of all steps, and where each step
@@ -183,10 +197,13 @@ def as_chunk(batches: Sequence[Batch], starts: Sequence[int]) -> tuple[Any, ...]
 
     Args:
         batches: inputs, targets and weights of each step, rows first.
+        chunk: the numbers of these steps, one of `chunks_of`.
         starts: where each step of the epoch begins among its rows, and where the last one ends.
     """
     if keras.backend.backend() == "jax":
-        steps, rows = _steps_of_chunk(starts), room_of_step(_longest(starts))
+        is_apart = chunk.stop == len(starts) - 1 and _last_is_apart(starts)
+        longest = len(batches[0][0]) if is_apart else _longest(starts)
+        steps, rows = _steps_of_chunk(longest, starts), room_of_step(longest)
         inputs, targets, weights = (
             _stacked(parts, steps, rows) for parts in zip(*batches, strict=True)
         )

@@ -64,6 +64,32 @@ def test_epochs_of_all_batch_sizes_have_room_for_their_outputs_in_one_graph(
     assert len(most) == 1
 
 
+@pytest.mark.parametrize("rows", [1, 7, 64, 1000, 2075])
+def test_padding_is_at_most_a_quarter_of_an_epoch(
+    rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    monkeypatch.setattr(fold_steps, "_rooms", lambda: 8)
+    for batch_size in range(1, rows + 1):
+        sizes = batch_sizes(rows, batch_size)
+        starts = [0, *np.cumsum(sizes).tolist()]
+        chunks = fold_steps.chunks_of(starts)
+        assert [step for chunk in chunks for step in chunk] == list(range(len(sizes)))
+        # An eighth in the rooms of all steps, less than one row in each, and an eighth in the last.
+        outputs = fold_steps.output_starts(starts)
+        assert rows <= outputs[-1] < 1.25 * rows + len(sizes)
+        room = 0
+        for chunk in chunks:
+            batches = [(np.zeros((sizes[step], 1), np.int32),) * 3 for step in chunk]
+            (inputs, num_steps), _, _ = fold_steps.as_chunk(batches, chunk, starts)
+            assert num_steps == len(chunk) <= len(inputs)
+            # The outputs of its steps lie where they are looked for.
+            assert [room + inputs.shape[1] * step for step in range(len(chunk))] == [
+                outputs[step] for step in chunk
+            ]
+            room += inputs.shape[1] * len(chunk)
+
+
 def head() -> keras.Model:
     layers = [
         keras.layers.Dense(8, activation="relu"),
@@ -75,7 +101,7 @@ def head() -> keras.Model:
     return model
 
 
-def problem(kind: str) -> tuple[Any, list[FoldRows]]:
+def problem(kind: str, batch_size: int) -> tuple[Any, list[FoldRows]]:
     rng = np.random.default_rng(0)
     values = rng.normal(size=(ROWS, FEATURES)).astype(np.float32)
     targets = (rng.random((ROWS, 4)) < 0.5).astype(np.float32)
@@ -87,7 +113,7 @@ def problem(kind: str) -> tuple[Any, list[FoldRows]]:
     for fold in range(FOLDS):
         held = np.arange(ROWS) % FOLDS == fold
         training = np.flatnonzero(~held)
-        sizes = batch_sizes(len(training), 7)
+        sizes = batch_sizes(len(training), batch_size)
         folds.append(FoldRows(training, np.flatnonzero(held), sizes, FoldPlace(0, 3, fold)))
     if kind == "features":
         data = TrainingData(FrozenFeatures(values[:, None], "x"), targets, metrics)
@@ -95,8 +121,8 @@ def problem(kind: str) -> tuple[Any, list[FoldRows]]:
     return ArraysTogether(TrainingData(values, targets, metrics)), folds
 
 
-def trained(kind: str) -> list[FoldCurves]:
-    trainer, folds = problem(kind)
+def trained(kind: str, batch_size: int = 7) -> list[FoldCurves]:
+    trainer, folds = problem(kind, batch_size)
 
     def model(fold: int) -> keras.Model:
         with seeded_weights(folds[fold].place):
@@ -122,6 +148,25 @@ def test_chunks_of_any_size_give_bitwise_the_numbers_of_single_steps(
             assert np.array_equal(np.asarray(one.predictions), np.asarray(two.predictions))
             assert one.training == two.training
             assert one.validation == two.validation
+
+
+@pytest.mark.numerical
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="only JAX pads steps")
+@pytest.mark.parametrize("kind", ["features", "arrays"])
+def test_a_last_step_in_a_room_of_its_own_trains_as_in_that_of_the_others(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch_size = 30  # Of 40 rows of a fold; 10 are left.
+    apart = trained(kind, batch_size)
+    monkeypatch.setattr(fold_steps, "_MOST_PADDING", 1.0)
+    for one, two in zip(apart, trained(kind, batch_size), strict=True):
+        predictions = np.asarray(one.predictions), np.asarray(two.predictions)
+        np.testing.assert_allclose(*predictions, rtol=0, atol=1e-6)
+        for split in ("training", "validation"):
+            figures, others = getattr(one, split), getattr(two, split)
+            assert figures
+            for name, values in figures.items():
+                np.testing.assert_allclose(values, others[name], rtol=0, atol=1e-6)
 
 
 @pytest.mark.numerical
