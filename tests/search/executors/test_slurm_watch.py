@@ -33,7 +33,8 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Commands:
     def made(**scripts: str) -> Path:
         folder = tmp_path / "bin"
         folder.mkdir(exist_ok=True)
-        for name in ("sbatch", "squeue", "scancel", "sacct"):
+        # submitit looks for srun alone to tell whether there is SLURM.
+        for name in ("srun", "sbatch", "squeue", "scancel", "sacct"):
             path = folder / name
             path.write_text(f"#!/bin/bash\nFAKE={folder}\n{scripts.get(name, '')}\n")
             path.chmod(0o755)
