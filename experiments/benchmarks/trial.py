@@ -44,6 +44,7 @@ from rust_tuner.figures.style import (
 
 BACKBONE = "backbone in the loop (extrapolated)"
 MARKERS = "os^DvP*X"
+_LINE = 0.14  # inches
 _IN_FIGURE = ("together", "jax", "torch_stacked", "torch", "fit")
 
 
@@ -201,7 +202,8 @@ def main() -> None:
         drawn = pd.concat([drawn, pd.DataFrame(rows)])
     if arguments.figure is not None:
         table = drawn[["batch_size", "way", "seconds"]]
-        figure = new_figure(width=DOUBLE_WIDTH, height=3.6)
+        # A line of text for each way and batch size.
+        figure = new_figure(width=DOUBLE_WIDTH, height=1.2 + len(table) * _LINE)
         draw_times(table, figure=figure)
         save_figure(figure, arguments.figure, table)
 
