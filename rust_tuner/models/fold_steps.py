@@ -42,8 +42,8 @@ def chunks_of(starts: Sequence[int]) -> list[range]:
         [range(0, 2), range(2, 4)]
     """
     steps = len(starts) - 1
-    size = _steps_of_chunk(_longest(starts), starts)
-    alike = steps - 1 if _last_is_apart(starts) else steps
+    rooms = _rooms_of_steps(starts)
+    size, alike = _steps_of_chunk(rooms[0], starts), rooms.count(rooms[0])
     chunks = [range(first, min(first + size, alike)) for first in range(0, alike, size)]
     return [*chunks, range(alike, steps)] if alike < steps else chunks
 
@@ -56,10 +56,7 @@ def output_starts(starts: Sequence[int]) -> list[int]:
     """
     if keras.backend.backend() != "jax":
         return list(starts)
-    rooms = [room_of_step(_longest(starts))] * (len(starts) - 1)
-    if _last_is_apart(starts):
-        rooms[-1] = room_of_step(starts[-1] - starts[-2])
-    return [0, *itertools.accumulate(rooms)]
+    return [0, *itertools.accumulate(_rooms_of_steps(starts))]
 
 
 def most_outputs(starts: Sequence[int]) -> int:
@@ -96,22 +93,21 @@ def _rooms() -> int | None:
     return _ROOMS if jax.default_backend() == "cpu" else _ROOMS_ON_GPU
 
 
-def _last_is_apart(starts: Sequence[int]) -> bool:
-    """Whether the last step of an epoch has a room, and so a chunk and a function, of its own."""
-    if _rooms() in (None, _ROOMS_ON_GPU):
-        return False
-    padding = room_of_step(_longest(starts)) - room_of_step(starts[-1] - starts[-2])
-    return padding > _MOST_PADDING * starts[-1]
+def _rooms_of_steps(starts: Sequence[int]) -> list[int]:
+    """Of each step the room of the longest, unless the last one would be mostly padding."""
+    room, last = room_of_step(_longest(starts)), room_of_step(starts[-1] - starts[-2])
+    is_apart = _rooms() == _ROOMS and room - last > _MOST_PADDING * starts[-1]
+    return [*[room] * (len(starts) - 2), last if is_apart else room]
 
 
-def _steps_of_chunk(longest: int, starts: Sequence[int]) -> int:
-    """How many steps a chunk has room for, whose longest step has so many rows."""
+def _steps_of_chunk(room: int, starts: Sequence[int]) -> int:
+    """How many steps a chunk has room for, if each has room for so many rows."""
     match keras.backend.backend():
         case "tensorflow":
             return max(1, _CHUNK_ROWS * (len(starts) - 1) // starts[-1])
         case "jax":
             # A function of the room alone, so that batches of one room share a function.
-            return max(1, _CHUNK_ROWS // room_of_step(longest))
+            return max(1, _CHUNK_ROWS // room)
         case _:
             return 1
 
@@ -201,9 +197,8 @@ def as_chunk(batches: Sequence[Batch], chunk: range, starts: Sequence[int]) -> t
         starts: where each step of the epoch begins among its rows, and where the last one ends.
     """
     if keras.backend.backend() == "jax":
-        is_apart = chunk.stop == len(starts) - 1 and _last_is_apart(starts)
-        longest = len(batches[0][0]) if is_apart else _longest(starts)
-        steps, rows = _steps_of_chunk(longest, starts), room_of_step(longest)
+        rows = _rooms_of_steps(starts)[chunk.start]
+        steps = _steps_of_chunk(rows, starts)
         inputs, targets, weights = (
             _stacked(parts, steps, rows) for parts in zip(*batches, strict=True)
         )
