@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import tensorflow as tf
+from instructions import needs_all_instructions
 
 from rust_tuner.models.fold_layers import FoldDense, FoldDropout, GatherRows, units_first
 from rust_tuner.models.fold_state import as_numpy
@@ -79,6 +80,25 @@ def test_inputs_of_any_type_are_converted_as_keras_does(dtype: str, units_first:
     layer.take(stock)
     expected = np.stack([answer(one, values[fold]) for fold, one in enumerate(stock)])
     np.testing.assert_allclose(answer(layer, values), expected, rtol=1e-5, atol=1e-6)
+
+
+@needs_all_instructions
+@pytest.mark.parametrize("units_first", [False, True])
+def test_in_bfloat16_the_values_are_those_of_dense_layers(units_first: bool) -> None:
+    values = normal(NUM_FOLDS, NUM_ROWS, NUM_INPUTS)
+    stock = [keras.layers.Dense(4, dtype="mixed_bfloat16") for _ in values]
+    for one in stock:
+        one.build(values.shape[1:])
+    layer = FoldDense(NUM_FOLDS, 4, None, True, units_first=units_first, dtype="mixed_bfloat16")
+    layer.build(values.shape)
+    layer.take(stock)
+    expected = np.stack([answer(one, values[fold]) for fold, one in enumerate(stock)])
+    answers = answer(layer, values)
+    assert answers.dtype.name == expected.dtype.name == "bfloat16"
+    last_bit = 2**-7
+    np.testing.assert_allclose(
+        answers.astype(np.float32), expected.astype(np.float32), rtol=last_bit, atol=last_bit
+    )
 
 
 def test_a_wide_first_kernel_is_stored_as_this_processor_is_quicker_with() -> None:

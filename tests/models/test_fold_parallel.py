@@ -1,6 +1,5 @@
 """Folds trained side by side give the numbers of plain Keras `fit`, one fold after another."""
 
-import os
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +18,7 @@ from folds_together import (
     problem,
     together,
 )
+from instructions import needs_all_instructions
 from narrowing import is_a
 
 from rust_tuner.models.features import FrozenFeatures
@@ -30,12 +30,6 @@ from rust_tuner.models.schedules import batch_sizes
 from rust_tuner.models.seeding import seeded_weights
 
 pytestmark = pytest.mark.numerical
-
-# It asks the processor what it computes, not oneDNN, and ends the process where the two disagree.
-needs_all_instructions = pytest.mark.skipif(
-    "ONEDNN_MAX_CPU_ISA" in os.environ,
-    reason="TensorFlow aborts at a product in bfloat16 that ONEDNN_MAX_CPU_ISA forbids oneDNN",
-)
 
 
 # In many steps, in one, and in schedules of unequal length.
