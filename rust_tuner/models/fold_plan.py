@@ -15,12 +15,14 @@ from rust_tuner.models.optimizers import takes_any_epsilon
 
 # Optimisers that update each weight from its own gradients alone, starting from a state of zeros.
 _ELEMENTWISE = ("Adam", "AdamW", "SGD", "RMSprop", "Adamax", "Adadelta", "Lion")
-_CONSTRAINTS = (
+# Options of layers that have to be absent.
+_ABSENT = (
     "kernel_constraint",
     "bias_constraint",
     "kernel_regularizer",
     "bias_regularizer",
     "activity_regularizer",
+    "lora_rank",
 )
 _ROW_LOSSES = (
     "binary_crossentropy",
@@ -80,9 +82,12 @@ def plan_head(head: keras.Model) -> HeadPlan:
         if activation is not None and not activation.__module__.startswith("keras."):
             raise MixedFolds(f"layer {layer.name} has an activation that is not Keras's own")
         config = layer.get_config()
-        constraints = [name for name in _CONSTRAINTS if config.get(name) is not None]
-        if constraints:
-            raise MixedFolds(f"layer {layer.name} has a {constraints[0]}")
+        present = [name for name in _ABSENT if config.get(name) is not None]
+        if present:
+            raise MixedFolds(f"layer {layer.name} has a {present[0]}")
+        # By the layer, since older versions of Keras do not include it in its configuration.
+        if getattr(layer, "quantization_mode", None) is not None:
+            raise MixedFolds(f"layer {layer.name} is quantized")
         if not layer.trainable:
             raise MixedFolds(f"layer {layer.name} is not trainable")
         if kind == "Dropout" and config.get("noise_shape") is not None:

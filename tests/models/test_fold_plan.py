@@ -61,6 +61,8 @@ def test_what_would_mix_folds_is_refused_with_the_reason(
             lambda: dense(activation=lambda x: 2 * x),
             "layer dense has an activation that is not Keras's own",
         ),
+        (lambda: dense(lora_rank=2), "layer dense has a lora_rank"),
+        (lambda: dense(dtype="int8_from_float32"), "layer dense is quantized"),
     ],
 )
 def test_a_layer_that_a_twin_would_not_train_alike_is_refused(
