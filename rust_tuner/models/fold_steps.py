@@ -6,8 +6,9 @@ of steps, and the compiled function loops over them; the steps themselves are Ke
 gets one step at a time.
 
 JAX compiles a function for each shape. So there a step is padded with rows of zero weight to one of
-a few sizes, its room, and all chunks have room for the same number of steps: a few functions serve
-all batch sizes. A last step that would be mostly padding has a room of its own.
+a few sizes, its room, and all chunks of a room have space for the same number of steps: a few
+functions serve all batch sizes. On a processor, a last step has a room of its own where that saves
+more than another function costs.
 """
 
 import itertools
@@ -25,8 +26,9 @@ _CHUNK_ROWS = 1024
 # Rooms between a power of two and its double. With eight, a step has 6 % more rows than it needs.
 # On a GPU one is best: compiling a function takes as long as several trials.
 _ROOMS, _ROOMS_ON_GPU = 8, 1
-# Of an epoch's rows: the most padding of a last step in the room of the others.
-_MOST_PADDING = 1 / 8
+# The most rows of padding that a last step gets for the room of the others: this share of an epoch
+# and this many. Compiling a function for fewer takes longer than several trials gain from it.
+_MOST_PADDING, _MOST_PADDED_ROWS = 1 / 8, 256
 
 Batch = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]
 
@@ -94,9 +96,14 @@ def _rooms() -> int | None:
 
 
 def _rooms_of_steps(starts: Sequence[int]) -> list[int]:
-    """Of each step the room of the longest, unless the last one would be mostly padding."""
+    """Of each step the room of the longest, unless the last one would be padded too much.
+
+    On a GPU there is no such exception: padding costs less there, and compiling more.
+    """
     room, last = room_of_step(_longest(starts)), room_of_step(starts[-1] - starts[-2])
-    is_apart = _rooms() == _ROOMS and room - last > _MOST_PADDING * starts[-1]
+    on_processor = _rooms() == _ROOMS
+    most = max(_MOST_PADDING * starts[-1], _MOST_PADDED_ROWS)
+    is_apart = on_processor and room - last > most
     return [*[room] * (len(starts) - 2), last if is_apart else room]
 
 
@@ -189,7 +196,7 @@ def as_chunk(batches: Sequence[Batch], chunk: range, starts: Sequence[int]) -> t
 
     TensorFlow gets ((inputs, bounds), targets, weights): rows of all steps, and where each step
     begins and the last one ends. JAX gets ((inputs, number of steps), targets, weights): arrays
-    (steps, rows, ...), padded to a fixed number of steps and to the room of a step.
+    (steps, rows, ...), padded to the room of a step and to the number of steps of such a chunk.
 
     Args:
         batches: inputs, targets and weights of each step, rows first.
