@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-# It asks the processor what it computes, not oneDNN, and ends the process where the two disagree.
+# TensorFlow asks the processor, not oneDNN, whether there are products in bfloat16.
 needs_all_instructions = pytest.mark.skipif(
     "ONEDNN_MAX_CPU_ISA" in os.environ,
     reason="TensorFlow aborts at a product in bfloat16 that ONEDNN_MAX_CPU_ISA forbids oneDNN",

@@ -3,18 +3,17 @@
 Activations are (F, rows, units); each fold has its own weights, statistics and dropout seed.
 """
 
-import platform
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
-from rust_tuner.models.runtime import onednn_enabled
+from rust_tuner.models.runtime import onednn_enabled, uses_gpu
+from rust_tuner.onednn import can_switch_onednn
 
 # In units; narrower kernels gain nothing.
 _WIDE = 512
-_X86 = ("x86_64", "amd64")
 
 
 class GatherRows(keras.layers.Layer):  # type: ignore[misc]
@@ -100,11 +99,11 @@ class FoldDense(keras.layers.Layer):  # type: ignore[misc]
 def units_first(units: int) -> bool:
     """Whether the kernel of a first layer is stored with its units first.
 
-    oneDNN's product with a kernel of many columns takes up to four times as long as one with the
+    oneDNN's product with a kernel of many columns takes two to five times as long as one with the
     kernel transposed: for 6 folds of 128 rows, 2048 features and 1024 units 67 against 30 ms of
     processor time with AVX-512, and 73 against 39 ms with AVX2. Of later layers the gradient of the
     inputs would lose what the product wins; TensorFlow's own kernels lose from it. It was not
-    measured on processors that are not x86.
+    measured on GPUs, nor on processors that are not x86.
 
     Args:
         units: of each fold's layer.
@@ -113,7 +112,8 @@ def units_first(units: int) -> bool:
         units >= _WIDE
         and keras.config.floatx() == "float32"
         and bool(onednn_enabled())
-        and platform.machine().lower() in _X86
+        and can_switch_onednn()
+        and not uses_gpu()
     )
 
 

@@ -101,11 +101,9 @@ def run_first_operation() -> None:
     Call it where computation begins. On a GPU it is left out: it would take the GPU's memory.
     """
     find_devices()
-    if not onednn_enabled():
-        return
-    import tensorflow
+    if onednn_enabled() and not uses_gpu():
+        import tensorflow
 
-    if not tensorflow.config.list_physical_devices("GPU"):
         with without_notices():
             tensorflow.transpose(tensorflow.zeros((1, 1), tensorflow.int32))
 
@@ -123,9 +121,7 @@ def _mention_slow_kernels() -> None:
     # No warning if someone has chosen; on a GPU the processor's kernels do not matter.
     if onednn_enabled() is not False or onednn_is_chosen() or not can_switch_onednn():
         return
-    import tensorflow
-
-    if not tensorflow.config.list_physical_devices("GPU"):
+    if not uses_gpu():
         _warn_once(
             "TensorFlow was imported before rust_tuner, and computes without oneDNN; training "
             "takes two to three times as long on this processor. Import rust_tuner first, or set "
@@ -155,6 +151,15 @@ def onednn_enabled() -> bool | None:
         return bool(_pywrap_util_port.IsMklEnabled())
     except (ImportError, AttributeError):
         return None
+
+
+def uses_gpu() -> bool:
+    """Whether TensorFlow computes on a GPU; False for another backend."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow
+
+    return bool(tensorflow.config.get_visible_devices("GPU"))
 
 
 def describe_backend() -> dict[str, Any]:

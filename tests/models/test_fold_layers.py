@@ -1,6 +1,5 @@
 """A layer with a fold axis is so many of Keras's own layers side by side."""
 
-import platform
 from typing import Any
 
 import keras
@@ -10,9 +9,9 @@ import pytest
 import tensorflow as tf
 from instructions import needs_all_instructions
 
+from rust_tuner.models import fold_layers
 from rust_tuner.models.fold_layers import FoldDense, FoldDropout, GatherRows, units_first
 from rust_tuner.models.fold_state import as_numpy
-from rust_tuner.models.runtime import onednn_enabled
 
 pytestmark = pytest.mark.numerical
 
@@ -101,10 +100,31 @@ def test_in_bfloat16_the_values_are_those_of_dense_layers(units_first: bool) -> 
     )
 
 
-def test_a_wide_first_kernel_is_stored_as_this_processor_is_quicker_with() -> None:
-    assert not units_first(64)
-    is_x86 = platform.machine().lower() in {"x86_64", "amd64"}
-    assert units_first(1024) == (onednn_enabled() is True and is_x86)
+@pytest.mark.parametrize(
+    ("changed", "units", "expected"),
+    [
+        ({}, 512, True),
+        ({}, 511, False),
+        ({"onednn_enabled": False}, 1024, False),
+        ({"onednn_enabled": None}, 1024, False),
+        ({"can_switch_onednn": False}, 1024, False),
+        ({"uses_gpu": True}, 1024, False),
+    ],
+)
+def test_wide_kernels_have_their_units_first_where_onednn_multiplies(
+    changed: dict[str, bool | None], units: int, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = {"onednn_enabled": True, "can_switch_onednn": True, "uses_gpu": False} | changed
+    for name, value in here.items():
+        monkeypatch.setattr(fold_layers, name, lambda value=value: value)
+    assert units_first(units) == expected
+
+
+def test_wide_kernels_in_other_precisions_keep_the_usual_layout(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(keras.config, "floatx", lambda: "float64")
+    assert not units_first(1024)
 
 
 def dropout(rate: float, shape: tuple[int, int, int], **options: Any) -> FoldDropout:

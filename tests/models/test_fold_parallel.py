@@ -32,19 +32,13 @@ from rust_tuner.models.seeding import seeded_weights
 pytestmark = pytest.mark.numerical
 
 
-# In many steps, in one, and in schedules of unequal length.
+# In many steps, in one, and in schedules of unequal length; and with a kernel of many columns.
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "batch_size",
-    [
-        5,
-        16,
-        45,
-        64,
-    ],
-)
-def test_without_dropout_the_numbers_are_those_of_one_fold_after_another(batch_size: int) -> None:
-    data, rows, build = problem(), fold_rows(batch_size), dense_head()
+@pytest.mark.parametrize(("batch_size", "units"), [(5, 8), (16, 8), (45, 8), (64, 8), (16, 512)])
+def test_without_dropout_the_numbers_are_those_of_one_fold_after_another(
+    batch_size: int, units: int
+) -> None:
+    data, rows, build = problem(), fold_rows(batch_size), dense_head(units=units)
     assert_same_curves(together(data, build, rows), one_by_one(data, build, rows))
 
 
