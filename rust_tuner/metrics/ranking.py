@@ -372,9 +372,12 @@ def _mean_of_defined(areas: FloatArray, num_labels: int, where: str) -> float:
     defined = ~np.isnan(areas)
     if not defined.any():
         prefix = f"{where}: " if where else ""
+        whose = f" for all {num_labels} labels: none has"
+        if num_labels == 1:
+            whose = ": the label does not have"
         raise MetricError(
-            f"{prefix}AUROC is undefined for all {num_labels} labels: none has both a positive "
-            "and a negative row; use fewer folds or more patients"
+            f"{prefix}AUROC is undefined{whose} both a positive and a negative row; use fewer "
+            "folds or more data"
         )
     return float(areas[defined].mean())
 

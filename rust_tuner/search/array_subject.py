@@ -27,7 +27,12 @@ from rust_tuner.models.fold_batches import TrainingData, as_fed
 from rust_tuner.models.fold_callbacks import FoldCallbacks
 from rust_tuner.models.fold_training import RunningPredictions
 from rust_tuner.models.preparation import Preparation
-from rust_tuner.search.cross_validation import array_metrics
+from rust_tuner.search.binary_targets import (
+    one_class_note,
+    refuse_other_targets,
+    refuse_void_auc,
+)
+from rust_tuner.search.cross_validation import FoldList, array_metrics
 from rust_tuner.search.fit_options import Default, FitOptions
 from rust_tuner.search.groups import checked_groups, count_groups
 from rust_tuner.search.splitters import Split, split_rows
@@ -81,6 +86,8 @@ def arrays_subject(
     coded, classes = (None, {}) if targets is None else encoded(targets)
     split = _split(cv, inputs, coded, owners, seed, folder)
     pairs = split.pairs
+    if note := one_class_note(coded, pairs, objective):
+        split = dataclasses.replace(split, notes=(*split.notes, note))
     if objective == "val_auroc" and isinstance(coded, np.ndarray):
         labels = coded.reshape(len(coded), -1)
         for fold, (_, validation) in enumerate(pairs):
@@ -114,7 +121,7 @@ def arrays_subject(
     return Subject(
         data=data,
         folds=pairs,
-        build=_BuildOn(hypermodel, usual, has_targets=targets is not None, own_fit=own_fit),
+        build=_BuildOn(hypermodel, usual, coded, pairs, objective, own_fit=own_fit),
         keeps_running=False,
         is_users_model=True,
         identity={
@@ -240,7 +247,9 @@ class _BuildOn:
 
     hypermodel: keras_tuner.HyperModel
     usual: AnyRows
-    has_targets: bool
+    targets: AnyRows | None
+    folds: FoldList
+    objective: str
     own_fit: bool
 
     def __call__(
@@ -256,12 +265,14 @@ class _BuildOn:
                 "return a compiled keras.Model"
             )
         steps_of_keras = is_of_library(type(model).train_step) and not self.own_fit
-        if not self.has_targets and model.loss is not None and steps_of_keras:
+        if self.targets is None and model.loss is not None and steps_of_keras:
             raise SearchError(
                 "y is missing, but the model is compiled with a loss that compares with it; for an "
                 "autoencoder pass the inputs as y as well"
             )
         ensure_built(model, as_fed((self.usual if inputs is None else inputs)[:_SHAPED_BY]))
+        refuse_other_targets(model, self.targets, self.objective)
+        refuse_void_auc(model, self.targets, self.folds, self.objective)
         require_size = getattr(self.hypermodel, "require_size", None)
         if require_size is not None:
             require_size(model)

@@ -113,7 +113,7 @@ def test_macro_is_the_mean_over_the_defined_labels(
     if defined:
         assert macro_auroc(truth, score, mask) == pytest.approx(np.mean(defined), abs=1e-12)
     else:
-        with pytest.raises(MetricError, match=f"undefined for all {truth.shape[1]} labels"):
+        with pytest.raises(MetricError, match="AUROC is undefined"):
             macro_auroc(truth, score, mask)
 
 
@@ -284,7 +284,7 @@ def test_an_undefined_macro_names_its_fold(where: str) -> None:
 
 
 def test_an_undefined_macro_without_a_place_says_so_without_one() -> None:
-    with pytest.raises(MetricError, match=r"^AUROC is undefined for all 1 labels"):
+    with pytest.raises(MetricError, match=r"^AUROC is undefined: the label does not have both"):
         macro_auroc([[0]], [[0.5]])
 
 

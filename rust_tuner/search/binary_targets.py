@@ -1,0 +1,146 @@
+"""What an objective needs of targets that are zeros and ones.
+
+Where the validation rows of a fold have one class alone, figures such as AUC or recall are void;
+Keras's metrics count 0 there, as for a model that is always wrong.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from rust_tuner.errors import MetricError, SearchError
+from rust_tuner.models.fold_batches import IntArray
+
+_Pair = tuple[IntArray, IntArray]
+
+# Objectives that mean the same whatever classes there are; ours is refused or averages the rest.
+_OF_ANY_CLASSES = re.compile(r"(loss|accuracy|error|crossentropy|exact_auroc|auroc)(_\d+)?$")
+_NUMBER = re.compile(r"_\d+$")
+_MEND = "use fewer folds, or folds that stratify, such as cv=StratifiedGroupKFold(3)"
+
+
+def one_class_note(targets: Any, folds: Sequence[_Pair], objective: str) -> str:
+    """In which folds a label has one class alone; empty if in none, or if that does not matter.
+
+    Args:
+        targets: (n,) or (n, labels) zeros and ones; there is no note about others.
+        folds: rows for training and for validation.
+        objective: such as `val_recall`.
+    """
+    labels = _labels(targets)
+    if labels is None or _OF_ANY_CLASSES.search(objective):
+        return ""
+    faulty = [
+        fold for fold, (_, validation) in enumerate(folds) if _missing(labels, validation).any()
+    ]
+    if not faulty:
+        return ""
+    places = ", ".join(map(str, faulty[:5])) + (" ..." if len(faulty) > 5 else "")
+    what = "y" if labels.shape[1] == 1 else "a label of y"
+    return (
+        f"WARNING: in {len(faulty)} of {len(folds)} folds ({places}) {what} has one class alone "
+        "among the validation rows; a figure that needs both, such as AUC, recall or F1, is 0 or "
+        f"undefined there, and so the mean over the folds is too low: {_MEND}"
+    )
+
+
+def refuse_other_targets(model: keras.Model, targets: Any, objective: str) -> None:
+    """Refuse to search by our AUROC where targets are not all zeros and ones.
+
+    Args:
+        model: compiled; it may have a metric of that name.
+        targets: (n,) or (n, labels); others are not looked at.
+        objective: such as `val_auroc`.
+
+    Raises:
+        SearchError: with the first row whose value is another one.
+    """
+    if objective != "val_auroc" or not isinstance(targets, np.ndarray) or targets.ndim > 2:
+        return
+    if any(_name(metric) == "auroc" for metric in _metrics_of(model)):
+        return
+    others = ~np.isin(targets.reshape(len(targets), -1), (0, 1))
+    if others.any():
+        row, column = np.argwhere(others)[0]
+        value = targets.reshape(len(targets), -1)[row, column]
+        where = f"row {row}" if targets.ndim == 1 else f"row {row}, column {column}"
+        raise SearchError(
+            f"objective val_auroc needs targets of 0 and 1, but y is {value} in {where}; for more "
+            "classes give y a column of zeros and ones for each, or choose another objective"
+        )
+
+
+def refuse_void_auc(
+    model: keras.Model, targets: Any, folds: Sequence[_Pair], objective: str
+) -> None:
+    """Refuse to search by Keras's AUC where a fold has one class alone, for which Keras counts 0.
+
+    Args:
+        model: compiled with its own metrics; others are not known yet.
+        targets: (n,) or (n, labels) zeros and ones.
+        folds: rows for training and for validation.
+        objective: such as `val_auc`.
+
+    Raises:
+        MetricError: with the fold and the class.
+    """
+    labels = _labels(targets)
+    of_each = _auc_of_each_label(model, objective.removeprefix("val_"))
+    if labels is None or of_each is None:
+        return
+    for fold, (_, validation) in enumerate(folds):
+        # Keras computes one curve for all labels, unless it was told to compute several.
+        parts = labels if of_each else labels.reshape(-1, 1)
+        rows = validation if of_each else _flat_rows(validation, labels.shape[1])
+        missing = np.flatnonzero(_missing(parts, rows))
+        if len(missing):
+            where = f"label {missing[0]} of y" if of_each else "y"
+            only = int(parts[rows[0], missing[0]])
+            raise MetricError(
+                f"fold {fold}: {objective} is undefined: {where} is {only} in all "
+                f"{len(validation)} validation rows, for which Keras's AUC counts 0; {_MEND}"
+            )
+
+
+def _labels(targets: Any) -> npt.NDArray[Any] | None:
+    if not isinstance(targets, np.ndarray) or targets.ndim > 2 or not targets.size:
+        return None
+    is_binary = targets.dtype.kind in "biuf" and bool(np.isin(targets, (0, 1)).all())
+    return targets.reshape(len(targets), -1) if is_binary else None
+
+
+def _missing(labels: npt.NDArray[Any], rows: IntArray) -> npt.NDArray[np.bool_]:
+    """Which labels have one class alone among rows; none where there are no rows."""
+    part = labels[rows]
+    alone: npt.NDArray[np.bool_] = part.min(axis=0, initial=1) == part.max(axis=0, initial=0)
+    return alone
+
+
+def _flat_rows(rows: IntArray, num_labels: int) -> IntArray:
+    flat: IntArray = (rows[:, None] * num_labels + np.arange(num_labels)).ravel()
+    return flat
+
+
+def _auc_of_each_label(model: keras.Model, name: str) -> bool | None:
+    """Whether the metric of that name is Keras's AUC of each label; None if it is another one."""
+    for metric in _metrics_of(model):
+        is_auc = type(metric) is keras.metrics.AUC or metric in ("AUC", "auc")
+        if is_auc and _name(metric) == _NUMBER.sub("", name):
+            return bool(getattr(metric, "multi_label", False))
+    return None
+
+
+def _metrics_of(model: keras.Model) -> list[Any]:
+    """Metrics and names of metrics that a model was compiled with."""
+    compiled = getattr(model, "_compile_metrics", None)
+    return list(keras.tree.flatten(getattr(compiled, "_user_metrics", None)))
+
+
+def _name(metric: Any) -> str:
+    """The name of a metric without the number that Keras gives to unnamed ones."""
+    name = metric.lower() if isinstance(metric, str) else getattr(metric, "name", "")
+    return _NUMBER.sub("", str(name))
