@@ -37,6 +37,7 @@ from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
 from rust_tuner.records.run import RUN_FILE, run_if_whole
 from rust_tuner.records.weights_path import as_noted
 from rust_tuner.steps.notes import begin_step, note_begun, note_checks
+from rust_tuner.steps.small_data import need_of_final
 from rust_tuner.steps.study_weights import find_radimagenet, find_study_weights
 from rust_tuner.study_data import StudyData
 
@@ -253,7 +254,7 @@ class Study(StudyData):
                         f"is {first[name]}; the final model uses that of Regime II"
                     )
         protocol = self.protocol_of(FINAL)
-        development, holdout = self._split()
+        development, holdout = self._split([need_of_final(protocol)])
         folds = self._folds(development, protocol.final_folds)
         weights = find_study_weights(self._file, protocol)
         shared = self._search_arguments(protocol, folds)

@@ -229,6 +229,8 @@ class StudyData:
         development, holdout = self._load_split(radiographs)
         split = self.directory / SPLIT_FILE
         refuse_other_development(self._file, development.radiographs, split)
+        # A step may have more folds than those that the study was prepared for.
+        require_enough(radiographs, self.protocol, needs, development=development)
         return development, holdout
 
     def _require_manifest(self) -> Path:

@@ -30,7 +30,7 @@ from rust_tuner.records.private import (
 )
 from rust_tuner.records.split import split_sha256
 from rust_tuner.records.study import StudyFile
-from rust_tuner.steps.small_data import Need, notes, require_enough
+from rust_tuner.steps.small_data import Need, final_note, notes, require_enough
 
 _WARNINGS_SHOWN = 3
 
@@ -100,6 +100,8 @@ def write_study_file(
     with contextlib.suppress(SplitError):
         folds = folds_asked_for(development, protocol, protocol.num_folds)
         say_small_data(progress, development, holdout, protocol, folds)
+    if note := final_note(radiographs, protocol, development):
+        progress.say(Message(f"note: {marked(note)}"))
     if key is not None:
         write_name_tables(file.directory, radiographs)
         _say_names(radiographs, file.directory, progress)

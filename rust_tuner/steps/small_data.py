@@ -54,18 +54,33 @@ def need_of_search(protocol: Protocol) -> Need:
     return Need("a search", protocol.num_folds, mend)
 
 
-def require_enough(radiographs: Radiographs, protocol: Protocol, needs: Sequence[Need]) -> None:
+def need_of_final(protocol: Protocol) -> Need:
+    """What the final model needs where the study is prepared."""
+    command = "rust-tuner final STUDY --folds {folds}, or final_folds={folds} in the protocol"
+    name, mend = "the final model's cross-validation", f"take fewer folds ({command})"
+    return Need(name, protocol.final_folds, mend)
+
+
+def require_enough(
+    radiographs: Radiographs,
+    protocol: Protocol,
+    needs: Sequence[Need],
+    *,
+    development: Development | None = None,
+) -> None:
     """Refuse a study whose patients are too few for its hold-out set, folds or labels.
 
     Args:
         radiographs: all of them.
         protocol: the study's choices.
         needs: the cross-validations that it will run.
+        development: those that are left for them; None where they are not divided yet.
 
     Raises:
         SplitError: with the numbers, and what to change.
     """
-    development, _ = split_holdout(radiographs, protocol.holdout_fraction, protocol.seed)
+    if development is None:
+        development, _ = split_holdout(radiographs, protocol.holdout_fraction, protocol.seed)
     if protocol.folds_by == "site":
         # As many folds as there are sites; making them checks what is needed.
         faults = _unscored(development, folds_asked_for(development, protocol, 2))
@@ -135,6 +150,16 @@ def _least_patients(fraction: float, num_folds: int) -> int:
     return number
 
 
+def final_note(radiographs: Radiographs, protocol: Protocol, development: Development) -> str:
+    """Why the final model cannot be cross-validated as the protocol asks; empty if it can be."""
+    try:
+        needs = () if protocol.folds_by == "site" else [need_of_final(protocol)]
+        require_enough(radiographs, protocol, needs, development=development)
+    except SplitError as error:
+        return str(error)
+    return ""
+
+
 def notes(
     development: Development, holdout: HoldOut | None, protocol: Protocol, folds: Folds | int
 ) -> tuple[str, ...]:
@@ -202,7 +227,8 @@ def search_note(development: Development, protocol: Protocol, folds: Folds | int
         num_trials=trials,
     )
     num_patients = len(set(radiographs.patient_ids))
-    begin = f"with {_count(num_patients, 'patient')} and {trials} trials, a search "
+    compared = f" and {trials} trials" if protocol.trials > 1 else ""
+    begin = f"with {_count(num_patients, 'patient')}{compared}, a search "
     if np.isnan(difference):
         return begin + "cannot compare trials, since a fold has no cortex to score"
     message = (

@@ -21,7 +21,8 @@ FOLDS = [(np.setdiff1d(np.arange(ROWS), part), part) for part in PARTS]
 
 def targets(*positive: int, num_labels: int | None = None) -> npt.NDArray[np.float32]:
     """Zeros (n,) or (n, labels), and ones in the first label of some rows."""
-    y = np.zeros(ROWS if num_labels is None else (ROWS, num_labels), np.float32)
+    shape = (ROWS,) if num_labels is None else (ROWS, num_labels)
+    y: npt.NDArray[np.float32] = np.zeros(shape, np.float32)
     if num_labels is None:
         y[list(positive)] = 1
     else:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from notes import Notes
+from studies import StudyFolder
 
 from rust_tuner import Protocol, Study
 from rust_tuner.data.radiographs import Radiographs
@@ -15,6 +16,7 @@ from rust_tuner.data.splits import split_holdout
 from rust_tuner.errors import SplitError
 from rust_tuner.steps.small_data import (
     Need,
+    final_note,
     holdout_note,
     need_of_search,
     needs_of_study,
@@ -109,6 +111,39 @@ def test_prepare_refuses_before_anything_is_written(
     assert not list((tmp_path / "study").glob("*.json"))
 
 
+def test_a_step_of_a_prepared_study_is_refused_before_it_trains(
+    tmp_path: Path, prepared: Path, tiny_protocol: Protocol
+) -> None:
+    protocol = dataclasses.replace(tiny_protocol, baseline_folds=11)
+    with pytest.raises(SplitError, match=r"this step divides them into 11 folds.*--folds \d"):
+        Study(prepared, protocol=protocol).baselines()
+    assert not (prepared / "baselines").exists()
+
+
+def test_the_final_model_is_refused_before_it_trains(
+    finished_copy: StudyFolder, tiny_protocol: Protocol
+) -> None:
+    study = finished_copy.open(dataclasses.replace(tiny_protocol, final_folds=11))
+    with pytest.raises(SplitError, match=r"final model's .*11 folds.*final STUDY --folds \d"):
+        study.final()
+    assert not (finished_copy.directory / "final").exists()
+
+
+def test_too_many_folds_of_the_final_model_are_reported_when_the_study_is_prepared(
+    tmp_path: Path, phantom_manifest: Path, tiny_protocol: Protocol
+) -> None:
+    few = radiographs(8)
+    development, _ = split_holdout(few, 0.15, 0)
+    protocol = Protocol.study(num_folds=3)
+    assert final_note(few, dataclasses.replace(protocol, final_folds=7), development) == ""
+    assert "into 10 folds of at least one" in final_note(few, protocol, development)
+    notes = Notes()
+    protocol = dataclasses.replace(tiny_protocol, final_folds=11)
+    Study(tmp_path / "study", phantom_manifest, protocol, progress=notes).prepare()
+    (note,) = [text for text in notes.said if "final model" in text]
+    assert note.startswith("note: ")
+
+
 def test_the_note_on_the_hold_out_set_gives_its_size_gaps_and_width() -> None:
     _, holdout = split_holdout(radiographs(70), 0.15, 0)
     text = holdout_note(holdout.radiographs, like=holdout.radiographs)
@@ -135,6 +170,8 @@ def test_a_search_is_said_to_be_worthwhile_or_not() -> None:
     assert "hardly worthwhile" in told(12, 100)
     assert "(--trials 8 does as well)" in told(12, 100)
     assert "--trials" not in told(12, 8)
+    assert told(12, 2).startswith("with 10 patients and 2 trials, a search ")
+    assert told(12, 1).startswith("with 10 patients, a search ")
     assert "hardly" not in told(400, 20)
 
 
