@@ -111,6 +111,10 @@ def plan_model(model: keras.Model, data: TrainingData) -> ModelPlan:
         _refuse_layer_kind(layer)
     if len(getattr(model, "operations", model.layers)) > len(layers) + len(model.inputs):
         raise MixedFolds("the model uses operations that are not layers")
+    # Keras adds or removes a last dimension of 1 there; a table of rows has the dimensions it has.
+    assert isinstance(data.inputs, np.ndarray)
+    if data.inputs.ndim != len(model.inputs[0].shape):
+        raise MixedFolds("the rows of x have other dimensions than the model's input")
     description = describe_model(model)
     if description["code"]:
         raise MixedFolds(f"{min(description['code'])} is code of your own")

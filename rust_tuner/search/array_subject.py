@@ -271,12 +271,31 @@ class _BuildOn:
                 "autoencoder pass the inputs as y as well"
             )
         ensure_built(model, as_fed((self.usual if inputs is None else inputs)[:_SHAPED_BY]))
+        if not self.own_fit:
+            _refuse_other_inputs(model, self.usual if inputs is None else inputs)
         refuse_other_targets(model, self.targets, self.objective)
         refuse_void_auc(model, self.targets, self.folds, self.objective)
         require_size = getattr(self.hypermodel, "require_size", None)
         if require_size is not None:
             require_size(model)
         return model
+
+
+def _refuse_other_inputs(model: keras.Model, inputs: AnyRows) -> None:
+    """Refuse one array whose rows have other sizes than the one input of the model.
+
+    Keras itself adds or removes a last dimension of 1, so another number of dimensions is its own.
+    """
+    taken: list[Any] = list(getattr(model, "inputs", None) or ())
+    if len(taken) != 1 or not isinstance(inputs, np.ndarray):
+        return
+    given, expected = inputs.shape[1:], tuple(taken[0].shape[1:])
+    pairs = zip(given, expected, strict=False)
+    if len(given) == len(expected) and any(size not in (one, None) for one, size in pairs):
+        raise SearchError(
+            f"rows of x have the shape {given}, but the model's input has {expected}; change "
+            "keras.Input in HyperModel.build, or x"
+        )
 
 
 def notes_about(subject: Subject) -> list[str]:

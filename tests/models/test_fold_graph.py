@@ -144,6 +144,12 @@ def test_data_that_are_not_one_table_of_numbers_are_refused(
         refuse_data(given)
 
 
+@pytest.mark.parametrize("shape", [(8,), (8, 5, 1)])
+def test_rows_of_other_dimensions_than_the_input_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(MixedFolds, match="the rows of x have other dimensions"):
+        plan_model(model(), data(np.zeros(shape, np.float32)))
+
+
 def test_models_that_would_fill_the_memory_together_are_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -206,3 +206,27 @@ def test_folds_of_several_targets_are_stratified_by_the_first_that_can_be_classe
         np.testing.assert_array_equal(found[1], pair[1])
     with pytest.raises(SearchError, match="StratifiedKFold divides by y, but there is none"):
         arrays_subject(TinyHyperModel(), x, None, None, StratifiedKFold(2), seed=0)
+
+
+@pytest.mark.parametrize("shape", [(40,), (40, 1, 1)])
+def test_rows_that_keras_gives_the_dimensions_of_the_input_are_trained(
+    shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    def build(hp: keras_tuner.HyperParameters) -> keras.Model:
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        return model
+
+    x = np.random.default_rng(0).normal(size=shape)
+    tuner = searched(tmp_path, build, x, x.ravel())
+    (way,) = tuner.results()["folds_trained"]
+    assert way == "one after another: the rows of x have other dimensions than the model's input"
+
+
+def test_rows_of_another_size_than_the_input_are_refused_before_the_first_trial(
+    tmp_path: Path,
+) -> None:
+    x, y = np.zeros((40, 3)), np.zeros(40)
+    message = r"rows of x have the shape \(3,\), but the model's input has \(4,\)"
+    with pytest.raises(SearchError, match=message):
+        searched(tmp_path, lambda hp: classifier(), x, y)

@@ -21,8 +21,8 @@ FOLDS = [(np.setdiff1d(np.arange(ROWS), part), part) for part in PARTS]
 
 def targets(*positive: int, num_labels: int | None = None) -> npt.NDArray[np.float32]:
     """Zeros (n,) or (n, labels), and ones in the first label of some rows."""
-    shape = (ROWS,) if num_labels is None else (ROWS, num_labels)
-    y: npt.NDArray[np.float32] = np.zeros(shape, np.float32)
+    shape: tuple[int, ...] = (ROWS,) if num_labels is None else (ROWS, num_labels)
+    y = np.zeros(shape, dtype=np.float32)
     if num_labels is None:
         y[list(positive)] = 1
     else:
@@ -33,8 +33,8 @@ def targets(*positive: int, num_labels: int | None = None) -> npt.NDArray[np.flo
 
 @pytest.mark.parametrize("kind", [np.float32, np.int64, np.bool_])
 @pytest.mark.parametrize("num_labels", [None, 1, 3])
-def test_folds_with_one_class_are_counted(num_labels: int | None, kind: type) -> None:
-    y = targets(0, 13, num_labels=num_labels).astype(kind)
+def test_folds_with_one_class_are_counted(num_labels: int | None, kind: Any) -> None:
+    y: Any = targets(0, 13, num_labels=num_labels).astype(kind)
     note = one_class_note(y, FOLDS, "val_recall")
     assert note.startswith("WARNING: in 2 of 4 folds (1, 3) ")
     assert ("a label of y" in note) == (num_labels == 3)
