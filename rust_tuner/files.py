@@ -129,9 +129,10 @@ def atomic_write(path: Path, *, mode: int = 0o666) -> Iterator[IO[bytes]]:
             with contextlib.suppress(OSError):
                 os.unlink(name)
         if isinstance(error, OSError) and not isinstance(error, RustTunerError):
+            kept = "; the previous content is intact" if os.path.exists(path) else ""
             raise StorageError(
-                f"{path} cannot be written ({error.strerror or error}); the previous content is "
-                f"intact. {storage_cure(path)}, then start again"
+                f"{path} cannot be written ({error.strerror or error}){kept}. "
+                f"{storage_cure(path)}, then start again"
             ) from error
         raise
 

@@ -7,6 +7,7 @@ here, if it is still the same process: its number may have been given to another
 
 import contextlib
 import datetime
+import json
 import logging
 import os
 import platform
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from rust_tuner.errors import RustTunerError
+from rust_tuner.errors import RustTunerError, StorageError
 from rust_tuner.files import read_json, write_json
 
 LOCK_FILE = ".lock"
@@ -97,8 +98,18 @@ def note_end(folder: Path, how: How, message: str | None = None) -> None:
         if isinstance(note, dict) and note.get("process") == os.getpid():
             text = None if message is None else message[:_LONGEST_MESSAGE]
             ended = {"at": _now(), "how": how, "message": text}
-            write_json(folder / NOTE_FILE, note | {"ended": ended})
+            _write_end(folder / NOTE_FILE, note | {"ended": ended})
             _log.info("%s: %s", how, note.get("purpose"), extra={"folder": folder})
+
+
+def _write_end(path: Path, note: dict[str, Any]) -> None:
+    """Replace the note; on a full disk, write into its file, where there is room for some words."""
+    try:
+        write_json(path, note)
+    except StorageError:
+        with path.open("r+b") as stream:
+            stream.write(json.dumps(note).encode())
+            stream.truncate()
 
 
 def read_last_run(folder: Path) -> LastRun | None:

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 from lock_holders import other_holder
+from narrowing import not_none
 
-from rust_tuner.errors import SearchError, TimeBudgetError
+from rust_tuner.errors import SearchError, StorageError, TimeBudgetError
 from rust_tuner.interrupts import remembering_interrupts
 from rust_tuner.last_run import NOTE_FILE, LastRun, is_locked, process_start, read_last_run
 from rust_tuner.locks import hold_lock
@@ -78,6 +79,22 @@ def test_an_error_is_noted_with_its_message_and_an_end_without_one(tmp_path: Pat
     # Short work in between, such as making folds, leaves the note as it is.
     with hold_lock(tmp_path, "making folds"):
         assert last(tmp_path).state == "finished"
+
+
+def test_an_error_of_a_full_disk_is_noted_in_the_file_that_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, value: object) -> None:
+        raise StorageError(f"{path} cannot be written (No space left on device)")
+
+    with (
+        pytest.raises(SearchError),
+        hold_lock(tmp_path, "a long purpose, so that less has to be written", noted=True),
+    ):
+        monkeypatch.setattr("rust_tuner.last_run.write_json", full)
+        raise SearchError("disk full")
+    run = not_none(read_last_run(tmp_path))
+    assert (run.state, run.message) == ("failed", "disk full")
 
 
 def test_a_number_that_another_process_has_now_is_not_taken_for_the_dead_one(
