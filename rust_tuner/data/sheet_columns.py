@@ -212,6 +212,14 @@ def understand_columns(
     return columns
 
 
+def names_images_alone(names: Sequence[str]) -> bool:
+    """Whether a table has a column `image`, and none of patients or scores."""
+    return "image" in names and not any(
+        " ".join(_words(name)) in FIELDS["patient_id"] or _score_of(name, _words(name))
+        for name in names
+    )
+
+
 def _as_given(
     names: Sequence[str], given: Mapping[str, str], source: str
 ) -> tuple[dict[str, str], list[ImageColumn], list[ScoreColumn]]:

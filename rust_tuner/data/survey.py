@@ -115,8 +115,8 @@ def readings_of_new(
         patients: of the n images; None if they are not known.
         framing: which part of them is used.
 
-    Raises:
-        ImageError: naming the first 16-bit file that cannot be decoded.
+    Returns:
+        The reading of each image. Reading one that cannot be decoded reports what is wrong.
     """
     bits = [ALL_BITS] * len(paths)
     if known is not None:
@@ -128,12 +128,15 @@ def readings_of_new(
 
 
 def deep_images(
-    paths: Sequence[Path], *, patients: Sequence[str] | None = None, skip_faulty: bool = False
+    paths: Sequence[Path], *, patients: Sequence[str] | None = None
 ) -> dict[int, DeepImage]:
-    """The 16-bit greyscale PNG and TIFF files among n, by position; others are not decoded."""
+    """The 16-bit greyscale PNG and TIFF files among n, by position; others are not decoded.
+
+    Those that cannot be decoded are left out.
+    """
     owners = patients or [""] * len(paths)
     with ThreadPoolExecutor(DECODING_THREADS) as pool:
-        results = pool.map(_deep_image, paths, owners, [skip_faulty] * len(paths))
+        results = pool.map(_deep_image, paths, owners)
         return {index: image for index, image in enumerate(results) if image is not None}
 
 
@@ -157,7 +160,7 @@ def _survey_file(path: Path, reading: Reading, row: int | None) -> SurveyedImage
         return error
 
 
-def _deep_image(path: Path, patient: str, skip_faulty: bool) -> DeepImage | None:
+def _deep_image(path: Path, patient: str) -> DeepImage | None:
     """A 16-bit greyscale PNG or TIFF; None for any other file, which is not decoded if possible."""
     try:
         with path.open("rb") as stream:
@@ -176,9 +179,7 @@ def _deep_image(path: Path, patient: str, skip_faulty: bool) -> DeepImage | None
                 return None
             return DeepImage(path, picture.highest(), _stated_bits(picture), patient)
     except ImageError:
-        if skip_faulty:
-            return None
-        raise
+        return None
 
 
 def _stated_bits(picture: Picture) -> int | None:

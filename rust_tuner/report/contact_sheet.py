@@ -95,7 +95,6 @@ def _readings(pairs: Sequence[Pair], framing: Framing) -> tuple[list[Reading], l
     deep = deep_images(
         [pair.image.path for pair in pairs],
         patients=[pair.scores.patient_id for pair in pairs],
-        skip_faulty=True,
     )
     decided = grey_bits(list(deep.values()))
     bits = dict(zip(deep, decided.bits, strict=True))

@@ -1,5 +1,6 @@
 """The images that a person names: files, folders or manifests, and which of them are one visit."""
 
+import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,9 @@ from rust_tuner.data.faults import Faults
 from rust_tuner.data.image_folder import FoundImage, find_images
 from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.reading import Box
-from rust_tuner.data.sheets import is_excel
+from rust_tuner.data.sheet_columns import names_images_alone
+from rust_tuner.data.sheets import Sheet, is_excel, read_sheet
+from rust_tuner.errors import ManifestError
 from rust_tuner.files import is_utf8, require_utf8
 from rust_tuner.labels import VIEWS
 
@@ -131,7 +134,13 @@ def _images_of(
 
 
 def _images_of_table(path: Path) -> tuple[dict[Path, tuple[str, ...] | None], dict[Path, Box]]:
-    """The same of a table of another form, whose columns are clear."""
+    """The same of a table of another form, whose columns are clear; or which only names images."""
+    # What is wrong with a table, a manifest's errors say best.
+    sheet = None
+    with contextlib.suppress(ManifestError):
+        sheet = read_sheet(path)
+    if sheet is not None and names_images_alone(sheet.columns):
+        return _images_of_sheet(path, sheet), {}
     radiographs = load_manifest(path, distinct_patients=True)
     texts = [radiographs.table[name].tolist() for name in _VISIT]
     visits: dict[Path, tuple[str, ...] | None] = {}
@@ -143,6 +152,16 @@ def _images_of_table(path: Path) -> tuple[dict[Path, tuple[str, ...] | None], di
         if reading.box is not None:
             boxes[image] = reading.box
     return visits, boxes
+
+
+def _images_of_sheet(path: Path, sheet: Sheet) -> dict[Path, tuple[str, ...] | None]:
+    images = [cells["image"] for _, cells in sheet.rows]
+    faults = Faults(path.name)
+    for (row, _), image in zip(sheet.rows, images, strict=True):
+        if not image:
+            faults.add("image is empty; give the path of the image", row=row)
+    faults.raise_any()
+    return dict.fromkeys((path.parent / image).absolute() for image in images)
 
 
 def _name_and_view(path: Path) -> tuple[tuple[str, ...], str] | None:

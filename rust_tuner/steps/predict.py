@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from rust_tuner.data.faults import MAX_FAULTS_SHOWN
 from rust_tuner.data.images import load_image
 from rust_tuner.data.picture_statistics import picture_statistics
 from rust_tuner.data.reading import Box
 from rust_tuner.data.row_record import sealed_images
 from rust_tuner.data.survey import readings_of_new
-from rust_tuner.errors import ImageError, SplitError, private
+from rust_tuner.errors import ImageError, SplitError, marked, private
 from rust_tuner.files import sha256_of_file
 from rust_tuner.labels import CORTICES, NUM_VIEWS, SCORES, VIEWS, decode_probabilities
 from rust_tuner.records.looks import FINAL, MODEL_FILE
@@ -64,8 +65,8 @@ def predict_radiographs(
         there is no total.
 
     Raises:
-        ImageError: for no images, an odd number of them with `pairs=True`, or a file that cannot
-            be decoded.
+        ImageError: for no images, an odd number of them with `pairs=True`, or files that cannot
+            be decoded, with the position of each.
         SplitError: for an image of the hold-out set of the model's study, if this model has not
             looked at that set; only `Study.final` looks at it, and records the look.
         ResumeError: if the model or its record is missing, or they do not match.
@@ -83,18 +84,26 @@ def predict_radiographs(
         readings = tuple(replace(one, box=box) for one, box in zip(readings, boxes, strict=True))
     loaded = None
     answers, distances = [], []
+    faults: dict[int, ImageError] = {}
     # In parts, so that a folder of any size fits into memory.
     for start in range(0, len(paths), PART):
-        values = np.stack(
-            [
-                load_image(
-                    path, size=card.input.image_size, resize=card.input.resize, reading=reading
+        decoded = []
+        for position in range(start, min(start + PART, len(paths))):
+            try:
+                decoded.append(
+                    load_image(
+                        paths[position],
+                        size=card.input.image_size,
+                        resize=card.input.resize,
+                        reading=readings[position],
+                    )
                 )
-                for path, reading in zip(
-                    paths[start : start + PART], readings[start : start + PART], strict=True
-                )
-            ]
-        )
+            except ImageError as error:
+                faults[position] = error
+        if faults:
+            # The other images are read only to report the faults of all of them.
+            continue
+        values = np.stack(decoded)
         # After the first images: TensorFlow takes seconds to start, and a faulty image needs none.
         if loaded is None:
             loaded = load_final_model(file, image_size=card.input.image_size)
@@ -106,12 +115,26 @@ def predict_radiographs(
             answers.append(part)
             statistics = np.stack([picture_statistics(image) for image in values])
             distances.append(novelty.distances(features, statistics))
+    if faults:
+        raise _error_of_all(faults, len(paths))
     table = as_table(paths, np.concatenate(answers), card.view_cortices)
     table["distance"] = np.concatenate(distances)
     table["unlike"] = (table["distance"] > 1).astype("boolean").mask(table["distance"].isna())
     if pairs is True:
         pairs = [(start, start + 1) for start in range(0, len(table), 2)]
     return table if pairs is False else with_totals(table, pairs, card.view_cortices)
+
+
+def _error_of_all(faults: Mapping[int, ImageError], num_images: int) -> ImageError:
+    """One error for all images that cannot be decoded."""
+    if num_images == 1:
+        return faults[0]
+    lines = [
+        f"image {position + 1} of {num_images}: {marked(error)}"
+        for position, error in list(faults.items())[:MAX_FAULTS_SHOWN]
+    ]
+    hidden = len(faults) - len(lines)
+    return ImageError("\n".join(lines + [f"and {hidden} more"] * bool(hidden)))
 
 
 def model_file(model: str | Path) -> Path:

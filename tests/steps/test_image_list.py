@@ -85,3 +85,31 @@ def test_a_manifest_needs_no_column_but_the_image(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("name\n1_ap.png\n")
     with pytest.raises(ManifestError, match="image"):
         list_images([tmp_path / "m.csv"])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "image;note\n1_ap.png;x\n1_lat.png;\n",
+        "image\tnote\n1_ap.png\tx\n1_lat.png\ty\n",
+        "sep=;\nimage;note\n1_ap.png;x\n1_lat.png;\n",
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_table_of_another_form_that_only_names_images_needs_no_patients(
+    content: str, encoding: str, tmp_path: Path
+) -> None:
+    (tmp_path / "m.csv").write_bytes(content.encode(encoding))
+    assert paired(list_images([tmp_path / "m.csv"])) == {("1_ap.png", "1_lat.png")}
+
+
+def test_an_empty_image_in_such_a_table_is_named_by_its_row(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("image;note\n1_ap.png;x\n;y\n")
+    with pytest.raises(ManifestError, match=r"m\.csv row 3: image is empty"):
+        list_images([tmp_path / "m.csv"])
+
+
+def test_a_table_with_scores_but_no_patient_is_asked_for_it(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("image;medial\n1_ap.png;2\n")
+    with pytest.raises(ManifestError, match="which column is the patient"):
+        list_images([tmp_path / "m.csv"])

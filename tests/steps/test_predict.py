@@ -81,6 +81,27 @@ def test_sealed_images_are_not_scored_by_a_model_that_has_not_looked_at_them(
         predict_radiographs(model, images[1:2])
 
 
+def test_all_images_that_cannot_be_decoded_are_reported_by_position(
+    answering: Callable[..., list[npt.NDArray[np.float32]]],
+    images: list[Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(inference, "PART", 2)
+    seen = answering(np.full((2, len(LABELS)), 0.5))
+    cut, text = tmp_path / "cut.png", tmp_path / "text.png"
+    cut.write_bytes(images[0].read_bytes()[:200])
+    text.write_text("no image")
+    with pytest.raises(ImageError) as raised:
+        predict_radiographs("model.keras", [*images[:2], cut, images[2], text])
+    first, second = str(raised.value).splitlines()
+    assert first.startswith(f"image 3 of 5: {cut}: ")
+    assert second.startswith(f"image 5 of 5: {text}: ")
+    assert str(tmp_path) not in raised.value.without_values
+    # What cannot be answered as a whole is not computed.
+    assert len(seen) == 1
+
+
 SCORES = [[2, 3, 1, 1], [1, 1, 4, 2]]
 
 
