@@ -152,7 +152,9 @@ def _noting(folder: Path, purpose: str) -> Iterator[None]:
         # The note stays in the folder, and may be shared with it.
         lines = message_for_files(error, folder).strip().splitlines() or [type(error).__name__]
         is_ours = isinstance(error, RustTunerError)
-        note_end(folder, "failed", lines[0] if is_ours else f"{type(error).__name__}: {lines[0]}")
+        # A colon announces further lines.
+        first = lines[0].removesuffix(":")
+        note_end(folder, "failed", first if is_ours else f"{type(error).__name__}: {first}")
         raise
     note_end(folder, "finished")
 

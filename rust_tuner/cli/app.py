@@ -14,7 +14,7 @@ from rust_tuner.cli.command import App
 from rust_tuner.cli.dashboard import dashboard
 from rust_tuner.cli.demo import demo
 from rust_tuner.cli.early import refuse_missing_files, refuse_no_study
-from rust_tuner.cli.exit_codes import exit_code_help
+from rust_tuner.cli.exit_codes import ExitCode, exit_code_help
 from rust_tuner.cli.manifest import manifest
 from rust_tuner.cli.option_values import Views
 from rust_tuner.cli.searches import nested, noise, regime1, regime2
@@ -349,7 +349,12 @@ def main() -> None:
     """Run the command."""
     prepare_streams()
     # Also for `python -m rust_tuner`: shell completion belongs to the installed command.
-    app(prog_name="rust-tuner")
+    try:
+        app(prog_name="rust-tuner")
+    except OSError as error:
+        # Commands report theirs; this one is of a help text, which could not be printed.
+        err.print(f"error: the output cannot be written ({error.strerror or error})", style="red")
+        raise SystemExit(ExitCode.FAILED) from error
 
 
 def _project_folder(folder: Path) -> Path:

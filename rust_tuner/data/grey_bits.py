@@ -105,10 +105,11 @@ def grey_bits(images: Sequence[DeepImage], *, known: Sequence[int] = ()) -> Grey
         dark = [i for i in indices if _needs(images[i]) <= bits[i] - _OTHER_SOURCE]
         if dark:
             notes.append(
-                f"{len(dark)} 16-bit images use at most {max(_needs(images[i]) for i in dark)} "
-                f"bits, such as {private(images[dark[0]].path.name)}, and were read with "
-                f"{bits[dark[0]]} bits as the others of their folder; if they are not dark but of "
-                "another source, give their number of bits in a column `bits` of the manifest"
+                f"{_use(len(dark))} at most {max(_needs(images[i]) for i in dark)} bits, such as "
+                f"{private(images[dark[0]].path.name)}, and {'was' if len(dark) == 1 else 'were'} "
+                f"read with {bits[dark[0]]} bits as the other 16-bit images of the same source; if "
+                f"{'it is' if len(dark) == 1 else 'they are'} not dark but of another source, give "
+                "the number of bits in a column `bits` of the manifest"
             )
     scaled = defaultdict(list)
     for index, count in enumerate(bits):
@@ -117,11 +118,15 @@ def grey_bits(images: Sequence[DeepImage], *, known: Sequence[int] = ()) -> Grey
     for count, indices in sorted(scaled.items()):
         notes.insert(
             0,
-            f"{len(indices)} 16-bit images use {count} bits, such as "
+            f"{_use(len(indices))} {count} bits, such as "
             f"{private(images[indices[0]].path.name)}; white is {(1 << count) - 1} there, not "
             "65535",
         )
     return GreyBits(tuple(bits), tuple(map(Message, notes)))
+
+
+def _use(number: int) -> str:
+    return "1 16-bit image uses" if number == 1 else f"{number} 16-bit images use"
 
 
 def _needs(image: DeepImage) -> int:

@@ -50,6 +50,8 @@ def checked_groups(groups: Any, num_rows: int) -> npt.NDArray[Any]:
     if missing:
         raise SearchError(f"groups is missing (NaN, None or empty) in {_rows(missing)}; {_DROP}")
     _require_one_kind(values)
+    if not values:
+        return np.array([])
     if isinstance(values[0], str):
         texts = [str(value) for value in values]
         _require_one_spelling(texts)

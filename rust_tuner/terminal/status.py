@@ -29,8 +29,7 @@ def status_lines(folder: Path) -> list[Text]:
     """The progress of a study, one line per part; works on a folder in use or damaged."""
     lines = [Text(f"{folder}", style="bold")]
     if not folder.is_dir():
-        text = "no such folder" if not folder.exists() else "not a folder"
-        return [*lines, Text(f"{text}. {describe_folder(folder)}", style="yellow")]
+        return [*lines, Text(describe_folder(folder), style="yellow")]
     if (folder / RUN_FILE).is_file():
         return [*lines, *run_lines(folder), *_search_lines(folder.name, folder)]
     if not has_study_parts(folder):

@@ -1,5 +1,7 @@
 """Each exit code means what its table says."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,16 @@ def test_done_is_0(tmp_path: Path) -> None:
 
 def test_an_error_is_1(tmp_path: Path) -> None:
     assert "error: " in run("report", tmp_path, code=1).stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full device")
+def test_help_that_cannot_be_printed_is_1() -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "rust_tuner", "--help"]
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: the output cannot be written (No space left")
+    assert "Traceback" not in ended.stderr
 
 
 @pytest.mark.parametrize(

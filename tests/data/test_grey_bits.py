@@ -33,7 +33,7 @@ def test_a_dark_image_is_read_as_the_others_of_its_folder() -> None:
     assert set(decided.bits) == {12}
     assert (
         "use 12 bits" in decided.notes[0]
-        and "1 16-bit images use at most 8 bits" in (decided.notes[1])
+        and "1 16-bit image uses at most 8 bits" in (decided.notes[1])
     )
 
 

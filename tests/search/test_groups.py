@@ -93,6 +93,11 @@ def test_whole_groups_of_one_type_are_kept_apart_as_they_are(groups: object) -> 
     assert checked[1] == checked[2]
 
 
+@pytest.mark.parametrize("groups", [[], np.array([]), np.array([], dtype=str)])
+def test_no_rows_have_no_groups(groups: object) -> None:
+    assert checked_groups(groups, 0).shape == (0,)
+
+
 def test_numbers_that_are_made_of_different_ids_stay_different() -> None:
     assert checked_groups(pd.factorize(np.array(["P1", "p1"]))[0], 2).tolist() == [0, 1]
 
