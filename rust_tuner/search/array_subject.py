@@ -29,7 +29,7 @@ from rust_tuner.models.fold_training import RunningPredictions
 from rust_tuner.models.preparation import Preparation
 from rust_tuner.search.binary_targets import (
     one_class_note,
-    refuse_other_targets,
+    other_targets_note,
     refuse_void_auc,
 )
 from rust_tuner.search.cross_validation import FoldList, array_metrics
@@ -86,8 +86,8 @@ def arrays_subject(
     coded, classes = (None, {}) if targets is None else encoded(targets)
     split = _split(cv, inputs, coded, owners, seed, folder)
     pairs = split.pairs
-    if note := one_class_note(coded, pairs, objective):
-        split = dataclasses.replace(split, notes=(*split.notes, note))
+    of_targets = (other_targets_note(coded, objective), one_class_note(coded, pairs, objective))
+    split = dataclasses.replace(split, notes=(*split.notes, *filter(None, of_targets)))
     if objective == "val_auroc" and isinstance(coded, np.ndarray):
         labels = coded.reshape(len(coded), -1)
         for fold, (_, validation) in enumerate(pairs):
@@ -271,10 +271,9 @@ class _BuildOn:
                 "autoencoder pass the inputs as y as well"
             )
         ensure_built(model, as_fed((self.usual if inputs is None else inputs)[:_SHAPED_BY]))
-        if not self.own_fit:
+        if steps_of_keras:
             _refuse_other_inputs(model, self.usual if inputs is None else inputs)
-        refuse_other_targets(model, self.targets, self.objective)
-        refuse_void_auc(model, self.targets, self.folds, self.objective)
+            refuse_void_auc(model, self.targets, self.folds, self.objective)
         require_size = getattr(self.hypermodel, "require_size", None)
         if require_size is not None:
             require_size(model)
@@ -287,7 +286,7 @@ def _refuse_other_inputs(model: keras.Model, inputs: AnyRows) -> None:
     Keras itself adds or removes a last dimension of 1, so another number of dimensions is its own.
     """
     taken: list[Any] = list(getattr(model, "inputs", None) or ())
-    if len(taken) != 1 or not isinstance(inputs, np.ndarray):
+    if len(taken) != 1 or not isinstance(inputs, np.ndarray) or not is_of_library(type(model).call):
         return
     given, expected = inputs.shape[1:], tuple(taken[0].shape[1:])
     pairs = zip(given, expected, strict=False)

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from rust_tuner.errors import MetricError, SearchError
+from rust_tuner.errors import MetricError
 from rust_tuner.models.fold_batches import IntArray
 
 _Pair = tuple[IntArray, IntArray]
@@ -44,34 +44,32 @@ def one_class_note(targets: Any, folds: Sequence[_Pair], objective: str) -> str:
     return (
         f"WARNING: in {len(faulty)} of {len(folds)} folds ({places}) {what} has one class alone "
         "among the validation rows; a figure that needs both, such as AUC, recall or F1, is 0 or "
-        f"undefined there, and so the mean over the folds is too low: {_MEND}"
+        f"undefined there, so the mean over the folds may be too low: {_MEND}"
     )
 
 
-def refuse_other_targets(model: keras.Model, targets: Any, objective: str) -> None:
-    """Refuse to search by our AUROC where targets are not all zeros and ones.
+def other_targets_note(targets: Any, objective: str) -> str:
+    """Where targets are not zeros and ones though our AUROC is to be optimised; empty elsewhere.
+
+    It is no error: a metric or callback of the user's own may have that name.
 
     Args:
-        model: compiled; it may have a metric of that name.
         targets: (n,) or (n, labels); others are not looked at.
         objective: such as `val_auroc`.
-
-    Raises:
-        SearchError: with the first row whose value is another one.
     """
     if objective != "val_auroc" or not isinstance(targets, np.ndarray) or targets.ndim > 2:
-        return
-    if any(_name(metric) == "auroc" for metric in _metrics_of(model)):
-        return
-    others = ~np.isin(targets.reshape(len(targets), -1), (0, 1))
-    if others.any():
-        row, column = np.argwhere(others)[0]
-        value = targets.reshape(len(targets), -1)[row, column]
-        where = f"row {row}" if targets.ndim == 1 else f"row {row}, column {column}"
-        raise SearchError(
-            f"objective val_auroc needs targets of 0 and 1, but y is {value} in {where}; for more "
-            "classes give y a column of zeros and ones for each, or choose another objective"
-        )
+        return ""
+    values = targets.reshape(len(targets), -1)
+    others = np.argwhere(~np.isin(values, (0, 1)))
+    if not len(others):
+        return ""
+    row, column = others[0]
+    where = f"row {row}" if targets.ndim == 1 else f"row {row}, column {column}"
+    return (
+        f"WARNING: y is {values[row, column]} in {where}, but val_auroc is computed only for "
+        "targets that are all 0 or 1; for more classes give y a column of zeros and ones for each, "
+        "or choose another objective"
+    )
 
 
 def refuse_void_auc(
@@ -88,9 +86,9 @@ def refuse_void_auc(
     Raises:
         MetricError: with the fold and the class.
     """
-    labels = _labels(targets)
     of_each = _auc_of_each_label(model, objective.removeprefix("val_"))
-    if labels is None or of_each is None:
+    labels = None if of_each is None else _labels(targets)
+    if labels is None:
         return
     for fold, (_, validation) in enumerate(folds):
         # Keras computes one curve for all labels, unless it was told to compute several.
@@ -127,20 +125,16 @@ def _flat_rows(rows: IntArray, num_labels: int) -> IntArray:
 
 def _auc_of_each_label(model: keras.Model, name: str) -> bool | None:
     """Whether the metric of that name is Keras's AUC of each label; None if it is another one."""
-    for metric in _metrics_of(model):
-        is_auc = type(metric) is keras.metrics.AUC or metric in ("AUC", "auc")
-        if is_auc and _name(metric) == _NUMBER.sub("", name):
-            return bool(getattr(metric, "multi_label", False))
+    compiled = getattr(model, "_compile_metrics", None)
+    for metric in keras.tree.flatten(getattr(compiled, "_user_metrics", None)):
+        if metric in ("AUC", "auc"):
+            metric = keras.metrics.AUC(name="auc")
+        # Without the number that Keras gives to unnamed metrics.
+        is_it = type(metric) is keras.metrics.AUC and _base(metric.name) == _base(name)
+        if is_it:
+            return bool(metric.multi_label)
     return None
 
 
-def _metrics_of(model: keras.Model) -> list[Any]:
-    """Metrics and names of metrics that a model was compiled with."""
-    compiled = getattr(model, "_compile_metrics", None)
-    return list(keras.tree.flatten(getattr(compiled, "_user_metrics", None)))
-
-
-def _name(metric: Any) -> str:
-    """The name of a metric without the number that Keras gives to unnamed ones."""
-    name = metric.lower() if isinstance(metric, str) else getattr(metric, "name", "")
-    return _NUMBER.sub("", str(name))
+def _base(name: str) -> str:
+    return _NUMBER.sub("", name)

@@ -12,7 +12,7 @@ from search_problems import Said, TinyHyperModel
 
 from rust_tuner import CrossValidationTuner, RandomSearchOracle
 from rust_tuner.errors import MetricError, SearchError
-from rust_tuner.search.binary_targets import one_class_note
+from rust_tuner.search.binary_targets import one_class_note, other_targets_note
 
 ROWS = 24
 PARTS = np.split(np.arange(ROWS), 4)
@@ -141,13 +141,26 @@ def test_a_search_by_recall_is_warned_of_folds_without_positive_rows(tmp_path: P
     ],
 )
 def test_other_targets_are_named_where_auroc_is_the_objective(
-    y: npt.NDArray[Any], message: str, tmp_path: Path
+    y: npt.NDArray[Any], message: str
 ) -> None:
-    with pytest.raises(SearchError, match=f"val_auroc needs targets of 0 and 1, but {message}"):
-        search(tmp_path, y, "val_auroc", [])
+    note = other_targets_note(y, "val_auroc")
+    assert note.startswith(f"WARNING: {message}, but val_auroc is computed only for")
+    assert other_targets_note(y, "val_loss") == ""
+
+
+@pytest.mark.parametrize("y", [targets(0, 7), targets(0, num_labels=3), None, {"a": targets(0)}])
+def test_zeros_and_ones_and_other_structures_are_not(y: Any) -> None:
+    assert other_targets_note(y, "val_auroc") == ""
 
 
 def test_a_metric_of_ones_own_of_that_name_takes_any_targets(tmp_path: Path) -> None:
     y = targets(0, 7, 13, 20) * 2
-    tuner, _ = search(tmp_path, y, "val_auroc", [keras.metrics.MeanSquaredError(name="auroc")])
+    own = keras.metrics.MeanSquaredError(name="auroc")
+    tuner, lines = search(tmp_path, y, "val_auroc", [own])
     assert tuner.results()["status"].tolist() == ["COMPLETED"]
+    assert any("val_auroc is computed only for" in line for line in lines)
+
+
+def test_without_such_a_metric_the_search_ends_after_that_warning(tmp_path: Path) -> None:
+    with pytest.raises(SearchError, match="val_auroc is not among the metrics"):
+        search(tmp_path, targets(0, 7, 13, 20) * 2, "val_auroc", [])
