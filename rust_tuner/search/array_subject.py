@@ -4,6 +4,7 @@ What users pass becomes rows in `data.user_data`; radiographs belong to `subject
 """
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def arrays_subject(
     cv: Any,
     *,
     seed: int,
-    objective: str = "val_auroc",
+    objectives: Sequence[str] = ("val_auroc",),
     folder: Path | None = None,
     options: FitOptions = _DEFAULT,
 ) -> Subject:
@@ -68,12 +69,12 @@ def arrays_subject(
             all must have the same type, and each text group must have one spelling.
         cv: number of folds, `Folds`, or a scikit-learn splitter.
         seed: for folds that are made from a number.
-        objective: the metric to optimise; every fold is checked for it before any work.
+        objectives: the metrics to optimise; every fold is checked for them before any work.
         folder: the project folder, which may have a search to resume.
         options: what else was given to `search`.
 
     Raises:
-        MetricError: where the objective is `val_auroc` and a fold has no label with both classes.
+        MetricError: where an objective is `val_auroc` and a fold has no label with both classes.
         SearchError: for arrays of different lengths, groups that are missing or of several types,
             or folds with a group on both sides.
     """
@@ -86,9 +87,9 @@ def arrays_subject(
     coded, classes = (None, {}) if targets is None else encoded(targets)
     split = _split(cv, inputs, coded, owners, seed, folder)
     pairs = split.pairs
-    of_targets = (other_targets_note(coded, objective), one_class_note(coded, pairs, objective))
+    of_targets = (other_targets_note(coded, objectives), one_class_note(coded, pairs, objectives))
     split = dataclasses.replace(split, notes=(*split.notes, *filter(None, of_targets)))
-    if objective == "val_auroc" and isinstance(coded, np.ndarray):
+    if "val_auroc" in objectives and isinstance(coded, np.ndarray):
         labels = coded.reshape(len(coded), -1)
         for fold, (_, validation) in enumerate(pairs):
             if np.isin(labels, (0, 1)).all():
@@ -121,7 +122,7 @@ def arrays_subject(
     return Subject(
         data=data,
         folds=pairs,
-        build=_BuildOn(hypermodel, usual, coded, pairs, objective, own_fit=own_fit),
+        build=_BuildOn(hypermodel, usual, coded, pairs, objectives, own_fit=own_fit),
         keeps_running=False,
         is_users_model=True,
         identity={
@@ -249,7 +250,7 @@ class _BuildOn:
     usual: AnyRows
     targets: AnyRows | None
     folds: FoldList
-    objective: str
+    objectives: Sequence[str]
     own_fit: bool
 
     def __call__(
@@ -273,7 +274,8 @@ class _BuildOn:
         ensure_built(model, as_fed((self.usual if inputs is None else inputs)[:_SHAPED_BY]))
         if steps_of_keras:
             _refuse_other_inputs(model, self.usual if inputs is None else inputs)
-            refuse_void_auc(model, self.targets, self.folds, self.objective)
+            for objective in self.objectives:
+                refuse_void_auc(model, self.targets, self.folds, objective)
         require_size = getattr(self.hypermodel, "require_size", None)
         if require_size is not None:
             require_size(model)

@@ -23,16 +23,16 @@ _NUMBER = re.compile(r"_\d+$")
 _MEND = "use fewer folds, or folds that stratify, such as cv=StratifiedGroupKFold(3)"
 
 
-def one_class_note(targets: Any, folds: Sequence[_Pair], objective: str) -> str:
+def one_class_note(targets: Any, folds: Sequence[_Pair], objectives: Sequence[str]) -> str:
     """In which folds a label has one class alone; empty if in none, or if that does not matter.
 
     Args:
         targets: (n,) or (n, labels) zeros and ones; there is no note about others.
         folds: rows for training and for validation.
-        objective: such as `val_recall`.
+        objectives: such as `val_recall`.
     """
     labels = _labels(targets)
-    if labels is None or _OF_ANY_CLASSES.search(objective):
+    if labels is None or all(map(_OF_ANY_CLASSES.search, objectives)):
         return ""
     faulty = [
         fold for fold, (_, validation) in enumerate(folds) if _missing(labels, validation).any()
@@ -48,16 +48,16 @@ def one_class_note(targets: Any, folds: Sequence[_Pair], objective: str) -> str:
     )
 
 
-def other_targets_note(targets: Any, objective: str) -> str:
+def other_targets_note(targets: Any, objectives: Sequence[str]) -> str:
     """Where targets are not zeros and ones though our AUROC is to be optimised; empty elsewhere.
 
     It is no error: a metric or callback of the user's own may have that name.
 
     Args:
         targets: (n,) or (n, labels); others are not looked at.
-        objective: such as `val_auroc`.
+        objectives: such as `val_auroc`.
     """
-    if objective != "val_auroc" or not isinstance(targets, np.ndarray) or targets.ndim > 2:
+    if "val_auroc" not in objectives or not isinstance(targets, np.ndarray) or targets.ndim > 2:
         return ""
     values = targets.reshape(len(targets), -1)
     others = np.argwhere(~np.isin(values, (0, 1)))

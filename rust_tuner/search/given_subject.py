@@ -3,6 +3,7 @@
 How each becomes a subject belongs to `subjects` and `array_subject`.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def subject_of(
     compiling: CompileArguments,
     cv: Any,
     seed: int,
-    objective: str,
+    objectives: Sequence[str],
     folder: Path,
     cache: str | Path | None,
     progress: Progress,
@@ -52,7 +53,7 @@ def subject_of(
         compiling: what models are compiled with, where the tuner was given that.
         cv: number of folds, `Folds`, or a scikit-learn splitter.
         seed: for folds that are made from a number.
-        objective: the metric to optimise.
+        objectives: the metrics to optimise.
         folder: the project folder.
         cache: folder of the feature cache; the default one where None.
         progress: where to report.
@@ -83,7 +84,7 @@ def subject_of(
         groups,
         cv,
         seed=seed,
-        objective=objective,
+        objectives=objectives,
         folder=folder,
         options=options,
     )

@@ -45,7 +45,7 @@ from rust_tuner.search.fit_options import (
 )
 from rust_tuner.search.given_subject import subject_of
 from rust_tuner.search.mean_curves import chosen_epoch
-from rust_tuner.search.objectives import require_validation, with_scores
+from rust_tuner.search.objectives import objectives_of, require_validation, with_scores
 from rust_tuner.search.opening import open_run
 from rust_tuner.search.own_tuner import HOOKS, refuse_workers
 from rust_tuner.search.pruning import AnyRule, compared_with, stop_rule_of
@@ -264,7 +264,7 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
             compiling=self._compile_arguments,
             cv=self.cv,
             seed=self.seed,
-            objective=self.oracle.objective.name,
+            objectives=[part.name for part in objectives_of(self.oracle.objective)],
             folder=self.project_folder,
             cache=cache,
             progress=self.progress,

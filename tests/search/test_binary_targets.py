@@ -35,7 +35,7 @@ def targets(*positive: int, num_labels: int | None = None) -> npt.NDArray[np.flo
 @pytest.mark.parametrize("num_labels", [None, 1, 3])
 def test_folds_with_one_class_are_counted(num_labels: int | None, kind: Any) -> None:
     y: Any = targets(0, 13, num_labels=num_labels).astype(kind)
-    note = one_class_note(y, FOLDS, "val_recall")
+    note = one_class_note(y, FOLDS, ["val_loss", "val_recall"])
     assert note.startswith("WARNING: in 2 of 4 folds (1, 3) ")
     assert ("a label of y" in note) == (num_labels == 3)
 
@@ -58,7 +58,7 @@ def test_folds_with_one_class_are_counted(num_labels: int | None, kind: Any) -> 
 def test_where_both_classes_are_there_or_do_not_matter_there_is_no_note(
     y: Any, objective: str
 ) -> None:
-    assert one_class_note(y, FOLDS, objective) == ""
+    assert one_class_note(y, FOLDS, ["val_loss", objective]) == ""
 
 
 class WithMetrics(TinyHyperModel):
@@ -143,14 +143,14 @@ def test_a_search_by_recall_is_warned_of_folds_without_positive_rows(tmp_path: P
 def test_other_targets_are_named_where_auroc_is_the_objective(
     y: npt.NDArray[Any], message: str
 ) -> None:
-    note = other_targets_note(y, "val_auroc")
+    note = other_targets_note(y, ["val_loss", "val_auroc"])
     assert note.startswith(f"WARNING: {message}, but val_auroc is computed only for")
-    assert other_targets_note(y, "val_loss") == ""
+    assert other_targets_note(y, ["val_loss"]) == ""
 
 
 @pytest.mark.parametrize("y", [targets(0, 7), targets(0, num_labels=3), None, {"a": targets(0)}])
 def test_zeros_and_ones_and_other_structures_are_not(y: Any) -> None:
-    assert other_targets_note(y, "val_auroc") == ""
+    assert other_targets_note(y, ["val_loss", "val_auroc"]) == ""
 
 
 def test_a_metric_of_ones_own_of_that_name_takes_any_targets(tmp_path: Path) -> None:
