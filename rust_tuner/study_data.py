@@ -18,6 +18,7 @@ from rust_tuner.data.split_file import (
     load_or_make_folds,
     load_or_make_site_folds,
     load_or_make_split,
+    read_split,
 )
 from rust_tuner.data.splits import Development, HoldOut
 from rust_tuner.errors import (
@@ -229,7 +230,10 @@ class StudyData:
         development, holdout = self._load_split(radiographs)
         split = self.directory / SPLIT_FILE
         refuse_other_development(self._file, development.radiographs, split)
-        # A step may have more folds than those that the study was prepared for.
+        # A step may have more folds than the study was prepared for. Stored folds were checked when
+        # they were made, and another version may have made them differently.
+        stored = read_split(split, radiographs).folds
+        needs = [need for need in needs if need.num_folds not in stored]
         require_enough(radiographs, self.protocol, needs, development=development)
         return development, holdout
 

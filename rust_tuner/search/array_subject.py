@@ -288,7 +288,7 @@ def _refuse_other_inputs(model: keras.Model, inputs: AnyRows) -> None:
     Keras itself adds or removes a last dimension of 1, so another number of dimensions is its own.
     """
     taken: list[Any] = list(getattr(model, "inputs", None) or ())
-    if len(taken) != 1 or not isinstance(inputs, np.ndarray) or not is_of_library(type(model).call):
+    if len(taken) != 1 or not isinstance(inputs, np.ndarray):
         return
     given, expected = inputs.shape[1:], tuple(taken[0].shape[1:])
     pairs = zip(given, expected, strict=False)

@@ -35,7 +35,7 @@ def one_class_note(targets: Any, folds: Sequence[_Pair], objectives: Sequence[st
     if labels is None or all(map(_OF_ANY_CLASSES.search, objectives)):
         return ""
     faulty = [
-        fold for fold, (_, validation) in enumerate(folds) if _missing(labels, validation).any()
+        fold for fold, (_, validation) in enumerate(folds) if _missing(labels[validation]).any()
     ]
     if not faulty:
         return ""
@@ -92,15 +92,13 @@ def refuse_void_auc(
         return
     for fold, (_, validation) in enumerate(folds):
         # Keras computes one curve for all labels, unless it was told to compute several.
-        parts = labels if of_each else labels.reshape(-1, 1)
-        rows = validation if of_each else _flat_rows(validation, labels.shape[1])
-        missing = np.flatnonzero(_missing(parts, rows))
+        part = labels[validation] if of_each else labels[validation].reshape(-1, 1)
+        missing = np.flatnonzero(_missing(part))
         if len(missing):
             where = f"label {missing[0]} of y" if of_each else "y"
-            only = int(parts[rows[0], missing[0]])
             raise MetricError(
-                f"fold {fold}: {objective} is undefined: {where} is {only} in all "
-                f"{len(validation)} validation rows, for which Keras's AUC counts 0; {_MEND}"
+                f"fold {fold}: {objective} is undefined: {where} is {int(part[0, missing[0]])} in "
+                f"all {len(validation)} validation rows, for which Keras's AUC counts 0; {_MEND}"
             )
 
 
@@ -111,16 +109,10 @@ def _labels(targets: Any) -> npt.NDArray[Any] | None:
     return targets.reshape(len(targets), -1) if is_binary else None
 
 
-def _missing(labels: npt.NDArray[Any], rows: IntArray) -> npt.NDArray[np.bool_]:
-    """Which labels have one class alone among rows; none where there are no rows."""
-    part = labels[rows]
-    alone: npt.NDArray[np.bool_] = part.min(axis=0, initial=1) == part.max(axis=0, initial=0)
+def _missing(labels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Which labels have one class alone; none where there are no rows."""
+    alone: npt.NDArray[np.bool_] = labels.min(axis=0, initial=1) == labels.max(axis=0, initial=0)
     return alone
-
-
-def _flat_rows(rows: IntArray, num_labels: int) -> IntArray:
-    flat: IntArray = (rows[:, None] * num_labels + np.arange(num_labels)).ravel()
-    return flat
 
 
 def _auc_of_each_label(model: keras.Model, name: str) -> bool | None:
@@ -130,8 +122,7 @@ def _auc_of_each_label(model: keras.Model, name: str) -> bool | None:
         if metric in ("AUC", "auc"):
             metric = keras.metrics.AUC(name="auc")
         # Without the number that Keras gives to unnamed metrics.
-        is_it = type(metric) is keras.metrics.AUC and _base(metric.name) == _base(name)
-        if is_it:
+        if type(metric) is keras.metrics.AUC and _base(metric.name) == _base(name):
             return bool(metric.multi_label)
     return None
 

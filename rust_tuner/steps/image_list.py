@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,9 +112,7 @@ def _images_of(
         faults=faults,
         ignored=[],
     )
-    for row, image in zip(rows, cells.get("image", ()), strict=False):
-        if not image:
-            faults.add("image is empty; give the path of the image", row=row)
+    _require_paths(rows, cells.get("image", ()), faults)
     crops = {name: cells[name] for name in CROP_COLUMNS if name in cells}
     edges = normalise_cells(rows, crops, faults=faults)
     faults.raise_any()
@@ -157,11 +155,15 @@ def _images_of_table(path: Path) -> tuple[dict[Path, tuple[str, ...] | None], di
 def _images_of_sheet(path: Path, sheet: Sheet) -> dict[Path, tuple[str, ...] | None]:
     images = [cells["image"] for _, cells in sheet.rows]
     faults = Faults(path.name)
-    for (row, _), image in zip(sheet.rows, images, strict=True):
-        if not image:
-            faults.add("image is empty; give the path of the image", row=row)
+    _require_paths([row for row, _ in sheet.rows], images, faults)
     faults.raise_any()
     return dict.fromkeys((path.parent / image).absolute() for image in images)
+
+
+def _require_paths(rows: Sequence[int], images: Iterable[str], faults: Faults) -> None:
+    for row, image in zip(rows, images, strict=False):
+        if not image:
+            faults.add("image is empty; give the path of the image", row=row)
 
 
 def _name_and_view(path: Path) -> tuple[tuple[str, ...], str] | None:

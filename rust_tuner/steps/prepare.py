@@ -101,7 +101,7 @@ def write_study_file(
         folds = folds_asked_for(development, protocol, protocol.num_folds)
         say_small_data(progress, development, holdout, protocol, folds)
     if note := final_note(radiographs, protocol, development):
-        progress.say(Message(f"note: {marked(note)}"))
+        progress.say(f"note: {note}")
     if key is not None:
         write_name_tables(file.directory, radiographs)
         _say_names(radiographs, file.directory, progress)

@@ -79,6 +79,8 @@ def require_enough(
     Raises:
         SplitError: with the numbers, and what to change.
     """
+    if not needs:
+        return
     if development is None:
         development, _ = split_holdout(radiographs, protocol.holdout_fraction, protocol.seed)
     if protocol.folds_by == "site":
@@ -153,8 +155,7 @@ def _least_patients(fraction: float, num_folds: int) -> int:
 def final_note(radiographs: Radiographs, protocol: Protocol, development: Development) -> str:
     """Why the final model cannot be cross-validated as the protocol asks; empty if it can be."""
     try:
-        needs = () if protocol.folds_by == "site" else [need_of_final(protocol)]
-        require_enough(radiographs, protocol, needs, development=development)
+        require_enough(radiographs, protocol, [need_of_final(protocol)], development=development)
     except SplitError as error:
         return str(error)
     return ""

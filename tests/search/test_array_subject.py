@@ -230,3 +230,29 @@ def test_rows_of_another_size_than_the_input_are_refused_before_the_first_trial(
     message = r"rows of x have the shape \(3,\), but the model's input has \(4,\)"
     with pytest.raises(SearchError, match=message):
         searched(tmp_path, lambda hp: classifier(), x, y)
+
+
+class Cuts(keras.Sequential):  # type: ignore[misc]
+    """Its own steps give the layers a part of each row."""
+
+    def train_step(self, data: Any) -> Any:
+        x, y = data
+        return super().train_step((x[:, :4], y))
+
+    def test_step(self, data: Any) -> Any:
+        x, y = data
+        return super().test_step((x[:, :4], y))
+
+    def predict_step(self, data: Any) -> Any:
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        return super().predict_step((x[:, :4],))
+
+
+def test_a_model_with_steps_of_its_own_takes_rows_of_any_size(tmp_path: Path) -> None:
+    def build(hp: keras_tuner.HyperParameters) -> keras.Model:
+        model = Cuts([keras.Input((4,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        return model
+
+    tuner = searched(tmp_path, build, np.ones((40, 6)), np.zeros(40))
+    assert tuner.results()["status"].tolist() == ["COMPLETED"]
