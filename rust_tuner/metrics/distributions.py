@@ -4,6 +4,8 @@ SciPy is imported when the first one is computed: it takes up to a second, and m
 none. The values are those of `scipy.stats`, whose distributions call the same special functions.
 """
 
+import functools
+
 
 def normal_quantile(probability: float) -> float:
     """The quantile of the standard normal distribution."""
@@ -45,3 +47,11 @@ def studentized_range_tail(statistic: float, num_means: int, freedom: int) -> fl
     from scipy import stats
 
     return float(stats.studentized_range.sf(statistic, num_means, freedom))
+
+
+@functools.cache
+def studentized_range_quantile(probability: float, num_means: int, freedom: int) -> float:
+    """The quantile of the studentised range; takes 0.1 to 0.3 s, once for the same arguments."""
+    from scipy import stats
+
+    return float(stats.studentized_range.ppf(probability, num_means, freedom))

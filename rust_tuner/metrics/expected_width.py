@@ -10,9 +10,9 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from rust_tuner.labels import CORTICES, NUM_VIEWS, SCORES
+from rust_tuner.metrics.distributions import studentized_range_quantile
 from rust_tuner.metrics.ranking import macro_auroc
 from rust_tuner.metrics.uncertainty import MIN_PATIENTS, auroc_intervals
 
@@ -108,7 +108,7 @@ def expected_resolution(
         variances.append((rest**2).sum() / freedom)
     error = np.sqrt(np.mean(variances) * (1 / len(folds) + n_test / n_train))
     freedom = (num_trials - 1) * (len(folds) - 1)
-    return float(error * stats.studentized_range.ppf(0.95, num_trials, freedom))
+    return float(error * studentized_range_quantile(0.95, num_trials, freedom))
 
 
 def patients_for(

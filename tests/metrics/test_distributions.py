@@ -9,6 +9,7 @@ from rust_tuner.metrics.distributions import (
     chi_square_quantile,
     f_quantile,
     normal_quantile,
+    studentized_range_quantile,
     studentized_range_tail,
     t_quantile,
     t_tail,
@@ -36,7 +37,13 @@ def test_they_are_those_of_scipys_distributions(
 
 def test_the_limits_of_agreement_reach_the_normal_quantile() -> None:
     assert stats.norm.ppf(0.975) == LIMIT_REACH
+
+
+def test_those_of_the_studentized_range_are_scipys() -> None:
     assert studentized_range_tail(3.5, 4, 20) == stats.studentized_range.sf(3.5, 4, 20)
+    for num_means in (4, 5):
+        quantile = stats.studentized_range.ppf(0.95, num_means, 20)
+        assert studentized_range_quantile(0.95, num_means, 20) == quantile
 
 
 def test_what_is_undefined_is_nan() -> None:
