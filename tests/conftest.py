@@ -351,8 +351,22 @@ def radiographs(tmp_path: Path, phantom_manifest: Path) -> Path:
     return tmp_path / "radiographs" / "manifest.csv"
 
 
+@pytest.fixture(scope="session")
+def prepared_study(
+    tmp_path_factory: pytest.TempPathFactory, phantom_manifest: Path, tiny_protocol: Protocol
+) -> Path:
+    """A folder with a prepared `study` beside its `radiographs`; not to be written to."""
+
+    def prepare(root: Path) -> None:
+        shutil.copytree(phantom_manifest.parent, root / "radiographs")
+        Study(root / "study", root / "radiographs" / "manifest.csv", tiny_protocol).prepare()
+
+    return made_once(tmp_path_factory, "prepared", prepare)
+
+
 @pytest.fixture
-def prepared(tmp_path: Path, radiographs: Path, tiny_protocol: Protocol) -> Path:
-    """A study of those that is prepared, and no more."""
-    Study(tmp_path / "study", radiographs, tiny_protocol).prepare()
+def prepared(tmp_path: Path, radiographs: Path, prepared_study: Path) -> Path:
+    """A study of those radiographs that is prepared, and no more; may be written to."""
+    assert radiographs.parent == tmp_path / "radiographs"
+    shutil.copytree(prepared_study / "study", tmp_path / "study")
     return tmp_path / "study"
