@@ -180,6 +180,7 @@ def test_imports_go_downwards_only() -> None:
     assert upwards == []
 
 
+@pytest.mark.slow
 def test_of_the_package_itself_only_the_version_is_imported() -> None:
     names = {item.name for item in all_imports() if item.module == "rust_tuner"}
     assert names <= {"__version__"}

@@ -92,8 +92,11 @@ def test_what_it_remembers_of_one_text_does_not_serve_one_that_looks_different()
 @pytest.mark.parametrize(
     "style",
     [
-        {"font.family": "DejaVu Serif"},
-        {"font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans Mono"]},
+        pytest.param({"font.family": "DejaVu Serif"}, marks=pytest.mark.slow),
+        pytest.param(
+            {"font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans Mono"]},
+            marks=pytest.mark.slow,
+        ),
         {"mathtext.fontset": "stix"},
     ],
     ids=lambda style: next(reversed(style)),

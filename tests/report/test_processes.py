@@ -210,6 +210,7 @@ def test_several_processes_write_the_report_that_one_writes(
     assert len(forks) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="forks are used on Linux only")
 def test_a_report_of_a_process_of_its_own_is_drawn_by_forks(tmp_path: Path) -> None:
     write_regime_1(tmp_path / "search")

@@ -208,7 +208,7 @@ def test_folds_of_several_targets_are_stratified_by_the_first_that_can_be_classe
         arrays_subject(TinyHyperModel(), x, None, None, StratifiedKFold(2), seed=0)
 
 
-@pytest.mark.parametrize("shape", [(40,), (40, 1, 1)])
+@pytest.mark.parametrize("shape", [(40,), pytest.param((40, 1, 1), marks=pytest.mark.slow)])
 def test_rows_that_keras_gives_the_dimensions_of_the_input_are_trained(
     shape: tuple[int, ...], tmp_path: Path
 ) -> None:
@@ -248,6 +248,7 @@ class Cuts(keras.Sequential):  # type: ignore[misc]
         return super().predict_step((x[:, :4],))
 
 
+@pytest.mark.slow
 def test_a_model_with_steps_of_its_own_takes_rows_of_any_size(tmp_path: Path) -> None:
     def build(hp: keras_tuner.HyperParameters) -> keras.Model:
         model = Cuts([keras.Input((4,)), keras.layers.Dense(1)])

@@ -107,6 +107,7 @@ def test_the_first_trials_are_those_of_a_random_search(tmp_path: Path) -> None:
     assert played(ours) == [random.values_of(number) for number in range(6)]
 
 
+@pytest.mark.slow
 def test_a_killed_search_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
     options: dict[str, Any] = {"max_trials": 6, "num_initial_points": 2, "seed": 0}
     whole = open_oracle(BayesianOptimizationOracle, one_number, tmp_path / "whole", **options)

@@ -116,6 +116,7 @@ def test_keras_auc_is_refused_where_it_would_count_zero(
         search(tmp_path, y, objective, [metric])
 
 
+@pytest.mark.slow
 def test_keras_auc_of_all_labels_together_is_taken_where_these_have_both_classes(
     tmp_path: Path,
 ) -> None:
@@ -153,6 +154,7 @@ def test_zeros_and_ones_and_other_structures_are_not(y: Any) -> None:
     assert other_targets_note(y, ["val_loss", "val_auroc"]) == ""
 
 
+@pytest.mark.slow
 def test_a_metric_of_ones_own_of_that_name_takes_any_targets(tmp_path: Path) -> None:
     y = targets(0, 7, 13, 20) * 2
     own = keras.metrics.MeanSquaredError(name="auroc")

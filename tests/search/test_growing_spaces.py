@@ -124,6 +124,7 @@ def resumed_at_each_step(
 
 @settings(max_examples=6, deadline=None)
 @given(build=models(), kind=st.sampled_from(KINDS), seed=st.integers(0, 2))
+@pytest.mark.slow
 def test_only_the_trials_have_to_survive(
     build: Build, kind: type[ResumableOracle], seed: int
 ) -> None:

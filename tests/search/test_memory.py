@@ -67,6 +67,7 @@ def test_memory_is_freed_of_variables_alone_that_nothing_refers_to() -> None:
     assert np.isfinite(kept.predict(np.zeros((2, 500)), verbose=0)).all()
 
 
+@pytest.mark.slow
 def test_what_existed_before_a_block_is_frozen_within_it_alone() -> None:
     for _ in range(2):
         # After a collection, Python 3.12 counts objects of its own as frozen.
@@ -103,9 +104,8 @@ def test_what_python_itself_counts_as_frozen_does_not_keep_a_block_from_freezing
     assert frozen == [True, False]
 
 
-@pytest.mark.parametrize(
-    "run_eagerly", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["eager", "compiled"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("run_eagerly", [True, False], ids=["eager", "compiled"])
 def test_models_of_earlier_trials_are_gone(run_eagerly: bool, tmp_path: Path) -> None:
     models: list[weakref.ref[keras.Model]] = []
     alive = []

@@ -284,6 +284,7 @@ def test_a_kill_while_workers_stop_trials_ends_in_the_same_search(
         assert trial_states(again) == trial_states(stopped)[:2]
 
 
+@pytest.mark.slow
 def test_trials_on_arrays_whose_folds_train_together_are_stopped_at_the_same_epochs(
     stopped: CrossValidationTuner, tmp_path: Path
 ) -> None:

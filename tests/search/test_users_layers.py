@@ -45,7 +45,8 @@ def validated(build: Callable[[], keras.Model]) -> CrossValidation:
     return cross_validate(build, X, Y, FOLDS, epochs=3, batch_size=8)
 
 
-@pytest.mark.parametrize("functional", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.slow
+@pytest.mark.parametrize("functional", [False, True])
 def test_a_trained_layer_starts_each_fold_with_its_own_weights(functional: bool) -> None:
     shared = backbone()
     of_shared = validated(lambda: model_on(shared, functional=functional))

@@ -49,6 +49,7 @@ def test_a_call_that_is_run_again_after_its_trial_has_ended_changes_nothing(tmp_
     assert contents(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_a_call_of_a_search_that_was_overwritten_changes_nothing(tmp_path: Path) -> None:
     executor = Remembers()
     search(tmp_path, executor)

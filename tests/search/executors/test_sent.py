@@ -48,7 +48,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> CrossValidationTuner:
     return run_search_of_folds_together(tmp_path_factory.mktemp("alone"), "grid", max_trials=4)
 
 
-@pytest.mark.parametrize("trial", ["0000", "0003"])
+@pytest.mark.parametrize("trial", ["0000", pytest.param("0003", marks=pytest.mark.slow)])
 def test_a_pool_that_breaks_between_two_trials_is_started_anew(
     trial: str, alone: CrossValidationTuner, tmp_path: Path
 ) -> None:
@@ -172,6 +172,7 @@ class Mistaken(TinyHyperModel):
         return model
 
 
+@pytest.mark.slow
 def test_a_mistake_at_some_values_ends_the_search_after_the_trials_before_it(
     tmp_path: Path,
 ) -> None:
@@ -205,6 +206,7 @@ class Shrinking(GivenExecutor):
         return super().submit(function, *arguments)
 
 
+@pytest.mark.slow
 def test_a_trial_that_runs_again_comes_first_though_the_cluster_has_shrunk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
