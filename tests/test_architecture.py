@@ -115,13 +115,13 @@ ALL_NAMES = {module_name(path) for path in MODULES}
 
 
 @cache
-def tree_of(path: Path) -> ast.Module:
-    return ast.parse(path.read_text())
+def nodes_of(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(ast.parse(path.read_text())))
 
 
 def imports_of(path: Path) -> Iterator[Import]:
     source = module_name(path)
-    for node in ast.walk(tree_of(path)):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 if alias.name.split(".")[0] == "rust_tuner":
@@ -141,14 +141,15 @@ def imports_of(path: Path) -> Iterator[Import]:
                     yield Import(source, node.lineno, node.module, alias.name)
 
 
-def all_imports() -> list[Import]:
+@cache
+def all_imports() -> tuple[Import, ...]:
     # The package's own __init__ names everything, lazily.
-    return [
+    return tuple(
         item
         for path in MODULES
         if path.parent != PACKAGE or path.name != "__init__.py"
         for item in imports_of(path)
-    ]
+    )
 
 
 def room_of(module: str) -> str:
@@ -207,14 +208,14 @@ def test_no_module_uses_a_name_of_another_that_begins_with_an_underscore() -> No
             continue
         modules = {
             alias.asname or alias.name.split(".")[0 if isinstance(node, ast.Import) else -1]
-            for node in ast.walk(tree_of(path))
+            for node in nodes_of(path)
             if isinstance(node, ast.Import | ast.ImportFrom)
             for alias in node.names
             if f"{getattr(node, 'module', None) or ''}.{alias.name}".lstrip(".") in ALL_NAMES
         }
         taken += [
             f"{module_name(path)} line {node.lineno} uses {ast.unparse(node)}"
-            for node in ast.walk(tree_of(path))
+            for node in nodes_of(path)
             if isinstance(node, ast.Attribute)
             and node.attr.startswith("_")
             and ast.unparse(node.value).split(".")[0] in modules
@@ -226,7 +227,7 @@ def test_the_number_18_has_one_home() -> None:
     places = [
         f"{module_name(path)} line {node.lineno}"
         for path in MODULES
-        for node in ast.walk(tree_of(path))
+        for node in nodes_of(path)
         if isinstance(node, ast.Constant) and type(node.value) is int and node.value == 18
     ]
     assert places == []
@@ -241,7 +242,7 @@ def test_no_pickle_is_ever_read() -> None:
     for path in MODULES:
         if module_name(path) == TRANSPORT:
             continue
-        for node in ast.walk(tree_of(path)):
+        for node in nodes_of(path):
             place = f"{module_name(path)} line {getattr(node, 'lineno', 0)}"
             names = [alias.name for alias in getattr(node, "names", []) if hasattr(alias, "name")]
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []

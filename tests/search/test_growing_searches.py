@@ -22,6 +22,8 @@ from rust_tuner.search.tuner import CrossValidationTuner
 from rust_tuner.tensorboard.logs import TensorBoardLogs
 from rust_tuner.words import four_digits, short_number
 
+pytestmark = pytest.mark.slow
+
 KINDS = ("random", "grid")
 
 
@@ -78,7 +80,6 @@ def test_a_finished_search_is_left_as_it_is(grown: CrossValidationTuner) -> None
     assert {p: p.read_bytes() for p in sorted(grown.project_folder.rglob("*.json"))} == files
 
 
-@pytest.mark.slow
 def test_the_identity_of_a_search_does_not_depend_on_what_was_discovered(
     grown: CrossValidationTuner, tmp_path: Path
 ) -> None:
@@ -90,7 +91,6 @@ def test_the_identity_of_a_search_does_not_depend_on_what_was_discovered(
     )
 
 
-@pytest.mark.slow
 def test_a_trial_whose_file_is_damaged_gets_its_values_again(
     grown: CrossValidationTuner, tmp_path: Path
 ) -> None:
@@ -112,8 +112,7 @@ class FailsAtItsDefaults(LoopHyperModel):
         return model
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["grid", pytest.param("random", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["grid", "random"])
 def test_the_default_values_may_be_the_failing_ones(kind: str, tmp_path: Path) -> None:
     results = grow(tmp_path, kind, max_trials=10, hypermodel=FailsAtItsDefaults()).results()
     # Where the defaults fail, what other values ask for is declared as well.
@@ -138,7 +137,6 @@ class OutOfMemoryOnce(LoopHyperModel):
         return model
 
 
-@pytest.mark.slow
 def test_a_trial_that_failed_once_runs_again_where_asked(tmp_path: Path) -> None:
     class Counts(Silent):
         def __init__(self) -> None:
@@ -161,7 +159,6 @@ def test_a_trial_that_failed_once_runs_again_where_asked(tmp_path: Path) -> None
     assert "FAILED" in once.results()["status"].tolist()
 
 
-@pytest.mark.slow
 def test_entries_that_are_not_allowed_end_the_search_before_training(tmp_path: Path) -> None:
     space = keras_tuner.HyperParameters()
     space.Int("num_layers", 1, 2)
@@ -171,7 +168,6 @@ def test_entries_that_are_not_allowed_end_the_search_before_training(tmp_path: P
     assert len(read_project(tmp_path / "search").trials) == 2
 
 
-@pytest.mark.slow
 def test_entries_that_are_not_tuned_have_their_defaults(tmp_path: Path) -> None:
     space = keras_tuner.HyperParameters()
     space.Int("num_layers", 1, 2)
@@ -182,7 +178,6 @@ def test_entries_that_are_not_tuned_have_their_defaults(tmp_path: Path) -> None:
     assert grow(tmp_path, oracle=options).results().equals(results)
 
 
-@pytest.mark.slow
 def test_a_search_that_an_earlier_version_refused_in_mid_search_goes_on(
     grown: CrossValidationTuner, tmp_path: Path
 ) -> None:
@@ -201,7 +196,6 @@ def test_a_search_that_an_earlier_version_refused_in_mid_search_goes_on(
     )
 
 
-@pytest.mark.slow
 def test_the_total_is_revised_while_a_search_runs(tmp_path: Path) -> None:
     totals = []
 
@@ -215,7 +209,6 @@ def test_the_total_is_revised_while_a_search_runs(tmp_path: Path) -> None:
     assert read_json(tmp_path / "search" / "search.json")["num_trials"] == 6
 
 
-@pytest.mark.slow
 def test_a_declared_space_is_not_revised(tmp_path: Path) -> None:
     class Shown(Silent):
         def expect(self, total: int) -> None:
@@ -248,7 +241,6 @@ class AsksInFit(keras_tuner.HyperModel):  # type: ignore[misc]
         return model.fit(*args, shuffle=hp.Boolean("shuffle"), **kwargs)
 
 
-@pytest.mark.slow
 def test_what_is_asked_for_in_fit_is_searched_and_resumed(tmp_path: Path) -> None:
     results = grow(tmp_path, hypermodel=AsksInFit()).results()
     assert results["status"].tolist() == ["COMPLETED"] * 2

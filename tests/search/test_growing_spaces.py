@@ -95,6 +95,7 @@ def test_the_grid_of_any_model_has_each_of_its_points(build: Build) -> None:
 
 @settings(max_examples=10, deadline=None)
 @given(build=models(), seed=st.integers(0, 3))
+@pytest.mark.slow
 def test_random_search_of_any_model_ends_with_each_of_its_points(build: Build, seed: int) -> None:
     values = played(RandomSearchOracle, build, seed=seed, max_trials=5000)
     assert len(as_set(values)) == len(values)

@@ -182,6 +182,7 @@ def test_workers_leave_the_trials_of_a_search_in_one_process(
     assert trial_states(sent) == trial_states(halved)
 
 
+@pytest.mark.slow
 def test_tables_and_status_say_what_was_stopped_and_how_well_rungs_rank(
     halved: CrossValidationTuner,
 ) -> None:
@@ -197,6 +198,7 @@ def test_tables_and_status_say_what_was_stopped_and_how_well_rungs_rank(
     assert f"{stopped} stopped by successive halving" in lines
 
 
+@pytest.mark.slow
 def test_the_end_of_a_search_says_how_well_the_first_rung_ranks_the_trials(
     halved: CrossValidationTuner,
 ) -> None:
@@ -279,6 +281,7 @@ def test_a_search_with_more_trials_goes_on_from_the_recorded_rungs(
     assert trial_states(search(tmp_path)) == trial_states(halved)
 
 
+@pytest.mark.slow
 def test_a_search_keeps_its_rungs_and_has_one_rule(
     halved: CrossValidationTuner, tmp_path: Path
 ) -> None:

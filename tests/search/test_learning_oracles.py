@@ -165,16 +165,20 @@ def test_a_search_that_is_extended_ends_as_one_that_was_longer_from_the_start(
 @pytest.mark.parametrize(
     ("name", "other", "shown"),
     [
-        ("tpe", optuna_with(samplers.RandomSampler), "oracle_arguments.sampler.class"),
-        (
-            "tpe",
-            optuna_with(lambda: samplers.TPESampler(n_startup_trials=3)),
-            "oracle_arguments.sampler._n_startup_trials: was 2, is 3",
-        ),
-        ("tpe", lambda: bayesian(), "oracle: was OptunaOracle, is BayesianOptimizationOracle"),
         ("bayesian", lambda: bayesian(beta=3), "oracle_arguments.beta: was 2.6, is 3.0"),
         ("bayesian", lambda: bayesian(num_initial_points=3), "num_initial_points: was 2, is 3"),
-        ("tpe", lambda: ORACLES["tpe"](seed=4), "oracle_seed: was 3, is 4"),
+        *(
+            pytest.param("tpe", other, shown, marks=pytest.mark.slow)
+            for other, shown in (
+                (optuna_with(samplers.RandomSampler), "oracle_arguments.sampler.class"),
+                (
+                    optuna_with(lambda: samplers.TPESampler(n_startup_trials=3)),
+                    "oracle_arguments.sampler._n_startup_trials: was 2, is 3",
+                ),
+                (lambda: bayesian(), "oracle: was OptunaOracle, is BayesianOptimizationOracle"),
+                (lambda: ORACLES["tpe"](seed=4), "oracle_seed: was 3, is 4"),
+            )
+        ),
     ],
 )
 def test_another_oracle_is_another_search(
@@ -203,17 +207,19 @@ def test_functions_of_a_sampler_are_described_by_their_code() -> None:
     json.dumps(first)
 
 
-def test_values_that_were_edited_are_refused(whole: Any, tmp_path: Path) -> None:
-    _, folder, _ = whole("tpe")
+@pytest.mark.parametrize("name", ["bayesian", pytest.param("tpe", marks=pytest.mark.slow)])
+def test_values_that_were_edited_are_refused(name: str, whole: Any, tmp_path: Path) -> None:
+    _, folder, _ = whole(name)
     shutil.copytree(folder, tmp_path / "copy")
     path = tmp_path / "copy" / "search" / "trial_0001" / "trial.json"
     record = json.loads(path.read_text())
     record["hyperparameters"]["values"]["rate"] /= 2
     path.write_text(json.dumps(record))
     with pytest.raises(ResumeError, match="trial 0001 belong to another search"):
-        search(tmp_path / "copy", ORACLES["tpe"]())
+        search(tmp_path / "copy", ORACLES[name]())
 
 
+@pytest.mark.slow
 def test_the_versions_of_the_optimiser_are_recorded(whole: Any) -> None:
     for name, package in (("bayesian", "scikit-learn"), ("tpe", "optuna")):
         _, folder, _ = whole(name)

@@ -38,6 +38,7 @@ def search(folder: Path, executor: Any, epochs: int = 1, **options: Any) -> Any:
     return tuner
 
 
+@pytest.mark.slow
 def test_a_call_that_is_run_again_after_its_trial_has_ended_changes_nothing(tmp_path: Path) -> None:
     executor = Remembers()
     search(tmp_path, executor)

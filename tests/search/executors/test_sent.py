@@ -101,10 +101,14 @@ class NoFuture(Odd):
     ("executor", "message"),
     [
         (Odd, r"trial 0001 to its end \(RuntimeError: cannot schedule"),
-        (Cancels, r"trial 0001 to its end \(CancelledError"),
+        pytest.param(Cancels, r"trial 0001 to its end \(CancelledError", marks=pytest.mark.slow),
         (LosesResults, r"trial 0001 to its end \(its result is None\)"),
         # An error of a trial of this kind would only fail the trial.
-        (Fails, r"trial 0001 to its end \(ValueError: the queue is full\)"),
+        pytest.param(
+            Fails,
+            r"trial 0001 to its end \(ValueError: the queue is full\)",
+            marks=pytest.mark.slow,
+        ),
         (NoFuture, r"submit of the executor returned a str; .*client.get_executor"),
     ],
 )
@@ -154,6 +158,7 @@ class TwoThreads(SameProcess):
         return future
 
 
+@pytest.mark.slow
 def test_a_process_that_trains_a_trial_refuses_a_second_one(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     tuner = make_tuner(tmp_path, "grid", max_trials=2, hypermodel=Waits(gate))
