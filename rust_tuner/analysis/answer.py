@@ -132,12 +132,13 @@ def _said(records: StudyRecords) -> tuple[str, str, MainFigures | None, int]:
         sentence = f"{name} has begun: {ended} of {total} trials have ended, none with a score."
         return done, sentence, None, 0
     main = search_figures_of(records, project, best)
+    scored = sum(trial.score is not None for trial in project.trials)
     patients = development_patients(records)
     of = f" of {patients} development patients" if patients else ""
     what = (
         "the tuned model was tested on patients that it was tuned on: "
         if project is records.cross_validation
-        else f"the best of {ended} trials was chosen by its score: "
+        else f"the best of {scored} trials was chosen by its score: "
     )
     start = f"In {project.run.subject.num_folds}-fold cross-validation{of}, {what}"
     return done, f"{start}{figures_text(main)}.", main, patients

@@ -65,14 +65,20 @@ def with_intervals(scores: pd.DataFrame, *, by: Sequence[str] = ("model",)) -> p
     The interval is `fold_interval`, which allows for the training data that folds share.
 
     Args:
-        scores: `fold, value`, AUROCs.
+        scores: `fold, value`, AUROCs, and perhaps `overlap`, n_test / n_train of a model's folds;
+            where it is missing, they are those of k-fold cross-validation.
         by: columns that distinguish several models.
     """
     if scores.empty:
         return scores.assign(**dict.fromkeys(INTERVAL, np.nan))
     parts = []
     for _, rows in scores.groupby(list(by), sort=False):
-        interval = fold_interval(rows["value"].to_numpy(dtype=np.float64), bounds=UNIT)
+        overlap = rows["overlap"].iloc[0] if "overlap" in rows else None
+        interval = fold_interval(
+            rows["value"].to_numpy(dtype=np.float64),
+            overlap=None if pd.isna(overlap) else float(overlap),
+            bounds=UNIT,
+        )
         parts.append(rows.assign(mean=interval.value, low=interval.low, high=interval.high))
     return pd.concat(parts).loc[scores.index]
 

@@ -100,7 +100,8 @@ def figures_text(main: MainFigures) -> str:
 def _ends(row: dict[str, Any], digits: int) -> list[str]:
     low, high = row.get("low"), row.get("high")
     if pd.isna(low) or pd.isna(high):
-        return ["too few patients for an interval"]
+        reason = row.get("reason")
+        return [f"no interval: {reason}" if reason else "no interval"]
     return [f"95 % interval {low:z.{digits}f} to {high:z.{digits}f}"]
 
 

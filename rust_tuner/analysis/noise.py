@@ -9,6 +9,7 @@ import math
 import pandas as pd
 
 from rust_tuner.metrics.distributions import chi_square_quantile, t_quantile
+from rust_tuner.metrics.fold_interval import UNIT
 from rust_tuner.metrics.uncertainty import TAILS
 from rust_tuner.records.noise import METRICS_REPEATED
 
@@ -31,9 +32,9 @@ def noise_spread(values: pd.DataFrame) -> pd.DataFrame:
     Returns:
         `kind, metric, repeats, mean, std` (n - 1), `std_low` and `std_high` (the 95 % confidence
         interval of the standard deviation, from chi-squared), `low` and `high` (the 95 %
-        prediction interval of one more repeat, from Student's t), `difference` (exceeded by two
-        repeats in no more than 5 % of cases). All but `mean` are NaN if there are fewer than two
-        repeats; the last five assume that the scores are normally distributed.
+        prediction interval of one more repeat, from Student's t, within [0, 1]), `difference`
+        (exceeded by two repeats in no more than 5 % of cases). All but `mean` are NaN if there are
+        fewer than two repeats; the last five assume that the scores are normally distributed.
     """
     rows = []
     for kind in KINDS:
@@ -65,7 +66,7 @@ def _spread(std: float, number: int, mean: float) -> dict[str, float]:
         "std": std,
         "std_low": low,
         "std_high": high,
-        "low": mean - reach,
-        "high": mean + reach,
+        "low": max(mean - reach, UNIT[0]),
+        "high": min(mean + reach, UNIT[1]),
         "difference": quantile * std * math.sqrt(2),
     }

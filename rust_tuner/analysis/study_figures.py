@@ -159,12 +159,11 @@ def out_of_fold_figures(project: Project, union: UnionCutoff) -> pd.DataFrame:
         figure = best.interval(scope.metric)
         is_here = (table["figure"] == "auroc") & (table["of"] == scope.key)
         is_here &= table["average"] == "macro"
-        reason = "fewer than two folds" if math.isnan(figure.low) else ""
         for name, value in (
             ("value", figure.value),
             ("low", figure.low),
             ("high", figure.high),
-            ("reason", reason),
+            ("reason", figure.reason),
             (OVER, FOLDS),
         ):
             table[name] = table[name].mask(is_here, value)

@@ -88,6 +88,7 @@ def with_intervals(
             float(jackknife.variances[column]),
             patients=fewest.get(figure.figure, patients) if of_mean else patients,
             moving=int(jackknife.moving[column]),
+            contributing=int(jackknife.contributing[column]),
             of_mean=of_mean,
         )
         figures.append(filled(figure, figure_interval(measured)))

@@ -54,6 +54,7 @@ class Measured:
         patients: how many define it by their own rows: for a share, those in its denominator; for a
             mean, those of the label or score that has the fewest.
         moving: how many change it when left out.
+        contributing: how many have data for it; see `Jackknife`.
         of_mean: whether it is a mean over labels or cortices.
     """
 
@@ -62,6 +63,7 @@ class Measured:
     variance: float
     patients: int
     moving: int
+    contributing: int
     of_mean: bool = False
 
 
@@ -80,7 +82,10 @@ def figure_interval(measured: Measured) -> Interval:
         least = MIN_OF_MEAN_PRECISION
     is_class_mean = name in CLASS_MEANS
     is_share = scale is None and not measured.of_mean and not is_class_mean
-    num_patients = measured.patients if scale is None else measured.moving
+    num_patients = measured.patients if scale is None else measured.contributing
+    unmoved = Interval(value, np.nan, np.nan, reason="no patient changes it")
+    if scale is not None and not measured.moving:
+        return unmoved
     if num_patients < least:
         which = "with data for it"
         if is_class_mean:
@@ -93,12 +98,11 @@ def figure_interval(measured: Measured) -> Interval:
     if is_share:
         return Interval(value, *share_interval(value, measured.variance, patients=num_patients))
     # Rounding alone may leave a variance even if no patient changes the figure.
-    if measured.moving < 2:
-        reason = "only one patient changes it" if measured.moving else "no patient changes it"
-        return Interval(value, np.nan, np.nan, reason=reason)
+    if not measured.moving:
+        return unmoved
+    if measured.moving == 1:
+        return Interval(value, np.nan, np.nan, reason="only one patient changes it")
     ends = t_interval(
-        value, measured.variance, degrees=measured.moving - 1, scale=scale or UNIT_SCALE
+        value, measured.variance, degrees=measured.contributing - 1, scale=scale or UNIT_SCALE
     )
-    if ends is None:
-        return Interval(value, np.nan, np.nan, reason="no patient changes it")
-    return Interval(value, *ends)
+    return unmoved if ends is None else Interval(value, *ends)

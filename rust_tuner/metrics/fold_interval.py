@@ -14,6 +14,8 @@ from rust_tuner.metrics.uncertainty import TAILS, Interval
 
 # The range of an AUROC.
 UNIT = (0.0, 1.0)
+# Keras adds up metrics in float32.
+_ROUNDING = 1e-5
 
 
 def fold_interval(
@@ -30,7 +32,8 @@ def fold_interval(
 
     Args:
         scores: (folds,) scores.
-        overlap: n_test / n_train; None for that of k-fold cross-validation, 1 / (folds - 1).
+        overlap: n_test / n_train, see `ties.fold_overlap`; None for that of k-fold cross-validation
+            that is not repeated, 1 / (folds - 1).
         bounds: the range of the score, such as `UNIT` for an AUROC; the interval is clipped to it.
 
     Returns:
@@ -39,7 +42,8 @@ def fold_interval(
         without an error do not show that there never is one.
 
     Raises:
-        MetricError: for another shape, no scores, or an overlap that is not positive.
+        MetricError: for another shape, no scores, an overlap that is not positive, or a score
+            outside the bounds.
 
     Examples:
         >>> interval = fold_interval([0.78, 0.81, 0.75, 0.80])
@@ -51,13 +55,28 @@ def fold_interval(
         raise MetricError(f"scores of shape {values.shape}; expected (folds,), one fold or more")
     if overlap is not None and not overlap > 0:
         raise MetricError(f"overlap={overlap}; expected the positive number n_test / n_train")
+    low, high = bounds
+    if not is_within(values, bounds):
+        raise MetricError(f"scores from {values.min():g} to {values.max():g} outside {bounds}")
     mean, num_folds = float(values.mean()), len(values)
-    if num_folds < 2 or not np.isfinite(values).all():
-        return Interval(mean, math.nan, math.nan)
-    if (values == values[0]).all():
-        return Interval(mean, math.nan, math.nan, reason="all folds have the same score")
+    reason = ""
+    if num_folds < 2:
+        reason = "it has fewer than two folds"
+    elif not np.isfinite(values).all():
+        reason = "it is undefined in a fold"
+    elif (values == values[0]).all():
+        reason = "all folds have the same score"
+    if reason:
+        return Interval(mean, math.nan, math.nan, reason=reason)
     shared = 1 / (num_folds - 1) if overlap is None else overlap
     error = math.sqrt(float(values.var(ddof=1)) * (1 / num_folds + shared))
     reach = t_quantile(TAILS[1], num_folds - 1) * error
+    # Rounding may leave the mean itself outside.
+    return Interval(mean, max(mean - reach, min(low, mean)), min(mean + reach, max(high, mean)))
+
+
+def is_within(scores: npt.ArrayLike, bounds: tuple[float, float]) -> bool:
+    """Whether scores lie within bounds, but for the rounding of float32; NaN does everywhere."""
+    values = np.asarray(scores, dtype=np.float64)
     low, high = bounds
-    return Interval(mean, max(mean - reach, low), min(mean + reach, high))
+    return not ((values < low - _ROUNDING) | (values > high + _ROUNDING)).any()

@@ -32,6 +32,8 @@ class Jackknife:
         accelerations: (figures,) a sixth of their skewness, for BCa; 0 if no patient changes the
             figure.
         moving: (figures,) how many patients change the figure when left out.
+        contributing: (figures,) how many change it when left out, or define it by their own rows
+            alone: a patient whose error is the mean error does not change a mean.
         defining: (figures,) how many patients define the figure by their own rows alone; for a
             share, those in its denominator.
     """
@@ -40,6 +42,7 @@ class Jackknife:
     variances: FloatArray
     accelerations: FloatArray
     moving: IntArray
+    contributing: IntArray
     defining: IntArray
 
 
@@ -68,27 +71,33 @@ def patient_jackknife(statistic: Statistic, patient_ids: npt.ArrayLike) -> Jackk
         0.120, standard error 0.118
     """
     values = statistic(np.ones((len(np.asarray(patient_ids)), 1)))[0]
-    left = _of_each_patient(lambda is_own: statistic(1 - is_own), patient_ids)
-    alone = _of_each_patient(statistic, patient_ids)
+    left = of_each_patient(lambda is_own: statistic(1 - is_own), patient_ids)
+    alone = of_each_patient(statistic, patient_ids)
     kept = mean_of_defined(left, axis=0) - left
+    # A figure that is undefined without a patient counts as changed by that patient.
+    is_moved = ~np.isclose(left, values, rtol=0, atol=1e-12)
+    is_defined = ~np.isnan(alone)
     squares, cubes = (np.nansum(kept**power, axis=0) for power in (2, 3))
     return Jackknife(
         values=values,
         variances=_variance(left),
         accelerations=np.divide(cubes, 6 * squares**1.5, out=squares * 0, where=squares > 0),
-        # A figure that is undefined without a patient counts as changed by that patient.
-        moving=(~np.isclose(left, values, rtol=0, atol=1e-12)).sum(axis=0),
-        defining=(~np.isnan(alone)).sum(axis=0),
+        moving=is_moved.sum(axis=0),
+        contributing=(is_moved | is_defined).sum(axis=0),
+        defining=is_defined.sum(axis=0),
     )
 
 
 def jackknife_variance(statistic: Statistic, patient_ids: npt.ArrayLike) -> FloatArray:
     """The `variances` of `patient_jackknife` alone, in half the time; arguments as there."""
-    return _variance(_of_each_patient(lambda counted: statistic(1 - counted), patient_ids))
+    return _variance(of_each_patient(lambda counted: statistic(1 - counted), patient_ids))
 
 
-def _of_each_patient(statistic: Statistic, patient_ids: npt.ArrayLike) -> FloatArray:
-    """The figures (patients, figures) of weights that are 1 in a patient's rows, else 0."""
+def of_each_patient(statistic: Statistic, patient_ids: npt.ArrayLike) -> FloatArray:
+    """The figures (patients, ...) of weights that are 1 in a patient's rows, else 0.
+
+    Patients are in the order of their sorted ids, and as many at a time as `BLOCK` allows.
+    """
     identifiers = np.asarray(patient_ids)
     if identifiers.ndim != 1 or not len(identifiers):
         raise MetricError(f"patient_ids {identifiers.shape}; expected (n,), one for each row")
@@ -105,10 +114,3 @@ def _variance(left: FloatArray) -> FloatArray:
     """The variances (figures,) of figures (patients, figures) without each patient."""
     squares: FloatArray = ((left.mean(axis=0) - left) ** 2).sum(axis=0)
     return (len(left) - 1) / len(left) * squares
-
-
-def patient_sums(patient_ids: npt.ArrayLike) -> FloatArray:
-    """Weights (n, patients) that take each patient alone, as float64 zeros and ones."""
-    patients, patient_of_row = np.unique(np.asarray(patient_ids), return_inverse=True)
-    weights: FloatArray = (patient_of_row[:, None] == np.arange(len(patients))).astype(np.float64)
-    return weights

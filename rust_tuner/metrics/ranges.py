@@ -14,10 +14,14 @@ _BELOW_1 = (-math.inf, 1.0)
 
 # Of the first pattern that the name ends with.
 _ENDINGS: tuple[tuple[str, tuple[float, float]], ...] = (
-    (r"neg_[a-z0-9_]+", _NEGATIVE),
+    (r"neg_((mean|median|root|max)_[a-z_]+|log_loss|brier_score)", _NEGATIVE),
+    (r"neg_negative_likelihood_ratio", _NEGATIVE),
     (r"cosine_similarity|matthews_corrcoef|(pearson|concordance)_correlation", _SIGNED_UNIT),
     (r"adjusted_rand_score|cohen_kappa", _SIGNED_UNIT),
-    (r"r2|r2_score|explained_variance|d2_[a-z_]+", _BELOW_1),
+    (
+        r"r2|r2_score|explained_variance|d2_(absolute_error|pinball|tweedie|brier|log_loss)_score",
+        _BELOW_1,
+    ),
     (r"acc|accuracy|roc_auc(_ov[ro])?(_weighted)?|auc|auroc|average_precision", _UNIT),
     (r"(f1|fbeta|precision|recall|jaccard)(_score)?(_(macro|micro|weighted|samples))?", _UNIT),
     (r"(precision|recall|sensitivity|specificity)(_at_[a-z_]+)?", _UNIT),

@@ -21,7 +21,7 @@ from rust_tuner.metrics.figure import (
     with_intervals,
 )
 from rust_tuner.metrics.figure_interval import CLASS_MEANS
-from rust_tuner.metrics.jackknife import patient_sums
+from rust_tuner.metrics.jackknife import of_each_patient
 from rust_tuner.metrics.visits import VisitTotals
 from rust_tuner.metrics.weighted_counts import WeightedAgreement, WeightedTotals, WeightedUnion
 
@@ -53,7 +53,7 @@ def score_figures(
             *(Figure(name, cortex, "", VISIBLE, NAN) for cortex in CORTICES),
         )
     ]
-    confusions = statistic.confusion(patient_sums(patient_ids))
+    confusions = of_each_patient(statistic.confusion, patient_ids)
     num_patients = _defining(confusions, statistic.names)
     figures = with_intervals(empty, statistic, patient_ids, num_patients=num_patients)
     present = _present(confusions.sum(axis=0))

@@ -28,7 +28,9 @@ def shuffled_variance(
     Scores stay fixed; within a fold, each patient receives all labels of another patient. The AUROC
     is a sum over patients of rank sums times labels, so its variance over all permutations is known
     in closed form (Hoeffding, Ann Math Stat 1951, doi:10.1214/aoms/1177729391). If a patient has
-    several rows, the mean of their labels is used, which is exact if they are all equal.
+    several rows, the mean of their labels is used, which is exact if they are all equal. A patient
+    swaps only the labels that some row shows; if two labels are shown by different patients, their
+    covariance is approximate.
 
     It does not include the dependence between folds, each of which is scored by a model that
     trained on the others: the AUROC of a cross-validation varies more than this.
@@ -96,7 +98,7 @@ def _of_fold(
     num_patients = int(owner.max()) + 1
     if num_patients < 2:
         return 0.0
-    ranks_of_patients, labels_of_patients = [], []
+    ranks_of_patients, labels_of_patients, shown_by_patients = [], [], []
     for label in defined:
         rows = counted[:, label]
         ranks = _ranks(score[rows, label])
@@ -107,17 +109,24 @@ def _of_fold(
         for value in np.unique(stratum[rows]):
             in_stratum = stratum[rows] == value
             patients, is_positive = owner[rows][in_stratum], truth[rows, label][in_stratum]
-            shown = np.bincount(patients, minlength=num_patients)
+            shown = np.bincount(patients, minlength=num_patients).astype(np.float64)
             with_label = np.bincount(patients, is_positive, num_patients)
-            # A patient without such a row gets the mean, which changes nothing.
-            share = np.full(num_patients, is_positive.mean())
-            np.divide(with_label, shown, out=share, where=shown > 0)
+            share = np.divide(with_label, shown, out=np.zeros(num_patients), where=shown > 0)
             centred = ranks[in_stratum] - ranks[in_stratum].mean()
-            ranks_of_patients.append(np.bincount(patients, centred, num_patients))
-            labels_of_patients.append(share)
-    pairs = np.array(ranks_of_patients).T @ np.array(labels_of_patients)
-    pairs += pairs.mean() - pairs.mean(axis=0) - pairs.mean(axis=1, keepdims=True)
-    return float((pairs**2).sum() / (num_patients - 1))
+            rank_sums = np.bincount(patients, centred, num_patients).astype(np.float64)
+            ranks_of_patients.append(_centred(rank_sums, shown))
+            labels_of_patients.append(_centred(share, shown))
+            shown_by_patients.append(shown > 0)
+    ranks, labels, shows = map(np.array, (ranks_of_patients, labels_of_patients, shown_by_patients))
+    # Labels are swapped between the patients who show them: of two labels, those who show both.
+    of_both = shows.astype(np.float64) @ shows.T
+    covariances = (ranks @ ranks.T) * (labels @ labels.T) / np.maximum(of_both - 1, 1)
+    return max(0.0, float(covariances.sum()))
+
+
+def _centred(values: FloatArray, shown: FloatArray) -> FloatArray:
+    """Values (patients,) minus the mean of those who show the label; 0 for the others."""
+    return np.where(shown > 0, values - values[shown > 0].mean(), 0.0)
 
 
 def _codes(values: npt.ArrayLike | None, num_rows: int, name: str) -> npt.NDArray[np.int64]:

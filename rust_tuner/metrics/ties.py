@@ -42,10 +42,10 @@ def ties(
     complete = {
         trial: list(scores) for trial, scores in fold_scores.items() if np.isfinite(scores).all()
     }
-    sizes = fold_sizes(subject)
-    if not complete or sizes is None:
+    overlap = fold_overlap(subject)
+    if not complete or overlap is None:
         return {}
-    n_train, n_test = sizes
+    n_train, n_test = 1.0, overlap
     scores = np.array(list(complete.values())) * (-1 if direction == "min" else 1)
     tied = tied_with_best(scores, n_train, n_test)
     best = scores[scores.mean(axis=1).argmax()]
@@ -53,6 +53,22 @@ def ties(
         trial: Tie(bool(is_tied), corrected_t_test(best, trial_scores, n_train, n_test).p_value)
         for trial, is_tied, trial_scores in zip(complete, tied, scores, strict=True)
     }
+
+
+def fold_overlap(subject: Mapping[str, Any]) -> float | None:
+    """n_test / n_train, how much of their training data folds share; None where it is not recorded.
+
+    It is the mean over the folds, since sites or groups that are left out may have any size. With
+    repeated or random splits it does not follow from the number of folds.
+    """
+    try:
+        units = subject["units"]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            shares = np.divide(units["validation"], units["training"], dtype=np.float64)
+    except (KeyError, TypeError, ValueError):
+        return None
+    overlap = float(np.mean(shares)) if shares.size else 0.0
+    return overlap if 0 < overlap < np.inf else None
 
 
 def fold_sizes(subject: Mapping[str, Any]) -> tuple[float, float] | None:

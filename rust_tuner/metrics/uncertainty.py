@@ -205,6 +205,9 @@ def macro_area_interval(area: AreaWithVariance) -> Interval:
     if area.patients < MIN_PATIENTS:
         side = "with a label" if area.positives < MIN_PATIENTS else "without one"
         return Interval(area.value, np.nan, np.nan, reason=too_few(area.patients, side))
+    if area.variance == 0 and 0 < area.value < 1:
+        # As where all answers are the same.
+        return Interval(area.value, np.nan, np.nan, reason="no patient changes it")
     # Labels that are all ranked perfectly may be copies of each other, so assume that they are.
     ends = score_interval(
         area.value,

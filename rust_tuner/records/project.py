@@ -30,7 +30,7 @@ from rust_tuner.data.outputs import Outputs
 from rust_tuner.errors import RecordError, ResumeError, RustTunerError
 from rust_tuner.files import require_utf8
 from rust_tuner.metrics.mean_ranks import mean_ranks
-from rust_tuner.metrics.ties import Tie, ties
+from rust_tuner.metrics.ties import Tie, fold_overlap, ties
 from rust_tuner.records.arrays import read_arrays
 from rust_tuner.records.run import MULTI_OBJECTIVE, RUN_FILE, RunManifest, read_run
 from rust_tuner.records.trials import TrialRecord, read_trial
@@ -126,10 +126,12 @@ def read_project(folder: str | Path) -> Project:
         )
     run = read_run(project)
     num_folds = run.subject.num_folds
+    objectives = [part.name for part in run.objective.parts]
+    overlap = fold_overlap(run.subject.to_json())
     trials, problems = [], []
     for path in trial_folders(project):
         try:
-            trial = read_trial(path, objective=[part.name for part in run.objective.parts])
+            trial = read_trial(path, objective=objectives, overlap=overlap)
             scored_by_folds = run.run_trial is None or bool(trial.folds)
             if trial.score is not None and scored_by_folds and len(trial.folds) != num_folds:
                 raise RecordError.of(

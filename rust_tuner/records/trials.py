@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from rust_tuner.errors import RecordError
-from rust_tuner.metrics.fold_interval import fold_interval
+from rust_tuner.metrics.fold_interval import fold_interval, is_within
 from rust_tuner.metrics.ranges import metric_range
 from rust_tuner.metrics.uncertainty import Interval
 from rust_tuner.records.folds import FoldHead, fold_files, read_fold
@@ -93,6 +93,7 @@ class TrialRecord:
         metrics: fold-averaged metrics at the chosen epoch.
         folds: the records of the finished folds, in order.
         traceback: of the error that failed it, or None.
+        overlap: n_test / n_train of the search's folds, for `interval`; None where it is not known.
     """
 
     trial: str
@@ -104,6 +105,7 @@ class TrialRecord:
     metrics: dict[str, float]
     folds: tuple[FoldHead, ...]
     traceback: str | None = None
+    overlap: float | None = None
 
     def fold_values(self, metric: str) -> list[float] | None:
         """A validation metric of each fold at the chosen epoch; None unless all have it."""
@@ -155,9 +157,14 @@ class TrialRecord:
         value = self.metrics.get(f"val_{metric}", nan)
         values = self.fold_values(metric)
         if not values:
-            return Interval(value, nan, nan)
+            return Interval(value, nan, nan, reason="it is not recorded for every fold")
         bounds = metric_range(metric)
-        over_folds = fold_interval(values, bounds=bounds or (-math.inf, math.inf))
+        # A metric of one's own may have the name of another, such as an accuracy in per cent.
+        if bounds is not None and not is_within(values, bounds):
+            bounds = None
+        over_folds = fold_interval(
+            values, overlap=self.overlap, bounds=bounds or (-math.inf, math.inf)
+        )
         if bounds is None and _leaves_its_values(over_folds, values):
             return Interval(value, nan, nan, reason="the range of the metric is not known")
         if math.isnan(value):
@@ -186,13 +193,19 @@ def read_trial_state(path: Path) -> TrialState:
     return read_record(path, TrialState, mend=_AGAIN)
 
 
-def read_trial(folder: Path, *, objective: str | Sequence[str] | None = None) -> TrialRecord:
+def read_trial(
+    folder: Path,
+    *,
+    objective: str | Sequence[str] | None = None,
+    overlap: float | None = None,
+) -> TrialRecord:
     """Read one trial's folder, even if its folds are still being trained.
 
     Args:
         folder: the trial's folder.
         objective: the metric, or the metrics, that its search optimises; see
             `metric_names.with_same_names`.
+        overlap: n_test / n_train of the search's folds; None where it is not known.
 
     Raises:
         FileNotFoundError: if it does not contain a trial.
@@ -228,4 +241,5 @@ def read_trial(folder: Path, *, objective: str | Sequence[str] | None = None) ->
         metrics=metrics if completed else {},
         folds=folds,
         traceback=state.traceback,
+        overlap=overlap,
     )

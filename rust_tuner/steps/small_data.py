@@ -244,7 +244,7 @@ def search_note(development: Development, protocol: Protocol, folds: Folds | int
         return message + f"; expect many ties (about {wanted} patients would resolve {_CLEAR:.2f})"
     return message + (
         ". Settings seldom differ that much, so a search is hardly worthwhile: most trials will be "
-        "tied, and any of them is as good a choice"
+        "tied, and it cannot say which of them is the best"
         + (f" (--trials {_FEW_TRIALS} does as well)" if trials > _FEW_TRIALS else "")
         + f"; about {wanted} patients would resolve {_CLEAR:.2f}"
     )

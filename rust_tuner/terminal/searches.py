@@ -140,7 +140,7 @@ def baselines_table(results: pd.DataFrame, objective: str) -> Table:
     if results["tied_with_best"].notna().any():
         lines.append("Tied: cannot be distinguished from the best (5 % over all models together).")
         metric = objective.removeprefix("val_")
-        note = tie_note(results, name="model", score=metric, spread=f"{metric}_std")
+        note = tie_note(results, name="model", score=metric)
         lines += [note] if note else []
     if suggested is not None:
         lines.append(f"Best of the frozen backbones by {objective}: {suggested}.")

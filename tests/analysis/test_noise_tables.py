@@ -97,6 +97,13 @@ def test_the_ranges_hold_what_they_promise_in_a_simulation() -> None:
         assert np.mean(found) == pytest.approx(0.95, abs=0.03)
 
 
+def test_the_range_of_one_more_repeat_stays_where_aurocs_are() -> None:
+    values = pd.DataFrame({"kind": "seed", "repeat": range(3), "metric": "auroc"})
+    row = noise_spread(values.assign(value=[0.97, 0.93, 0.985])).iloc[0]
+    assert row["high"] == 1.0
+    assert 0.8 < row["low"] < row["mean"]
+
+
 def test_one_repeat_has_a_mean_and_no_spread() -> None:
     values = pd.DataFrame({"kind": ["seed"], "repeat": [0], "metric": ["auroc"], "value": [0.75]})
     row = noise_spread(values).iloc[0]

@@ -13,6 +13,7 @@ from report_searches import write_json
 from report_studies import write_study
 
 from rust_tuner.analysis.assessment import as_predictions, figures_table
+from rust_tuner.analysis.main_figures import MainFigures, figures_text
 from rust_tuner.analysis.study_figures import (
     FOLDS,
     OVER,
@@ -105,6 +106,29 @@ def test_scores_of_a_cross_validation_have_their_interval_over_folds(
         )
         assert not_none(row)[OVER] == FOLDS
     assert (found[OVER] == FOLDS).sum() == 2
+
+
+def test_equal_folds_are_given_as_the_reason_for_no_interval(
+    tmp_path: Path, records: StudyRecords
+) -> None:
+    radiographs = phantom_rows(patients=30)
+    project = write_judged_search(tmp_path / "search", radiographs, skilled(radiographs))
+    best = not_none(project.best)
+    curve = [0.5] * len(next(iter(best.folds[0].validation.values())))
+    equal = dataclasses.replace(
+        best,
+        metrics=best.metrics | {"val_cortex_auroc": 0.5},
+        folds=tuple(
+            fold.with_changes(validation=dict(fold.validation) | {"cortex_auroc": curve})
+            for fold in best.folds
+        ),
+    )
+    project = dataclasses.replace(project, trials=(equal,))
+    found = out_of_fold_figures(project, union_of(records))
+    row = not_none(find_figure(found, "auroc", "cortices"))
+    assert row["reason"] == "all folds have the same score"
+    text = figures_text(MainFigures(None, None, row, float("nan")))
+    assert "**0.500** (no interval: all folds have the same score; chance: 0.500)" in text
 
 
 def test_the_cut_off_is_chosen_on_development_data_and_recorded(

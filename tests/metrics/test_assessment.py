@@ -280,6 +280,14 @@ def test_models_of_several_folds_are_ranked_fold_by_fold() -> None:
     assert found["brier", "labels", "macro", "all"].value == pytest.approx(together)
 
 
+def test_one_answer_for_all_has_no_interval_of_no_width(predictions: Predictions) -> None:
+    constant = np.full(predictions.probabilities.shape, 0.5)
+    for figure in assess(dataclasses.replace(predictions, probabilities=constant)):
+        assert not figure.low == figure.value == figure.high
+        if figure.figure == "auroc" and figure.average == "micro":
+            assert (figure.value, figure.reason) == (0.5, "no patient changes it")
+
+
 def test_one_patient_has_figures_without_intervals() -> None:
     one = draw(num_patients=1, seed=3)
     found = assess(one)

@@ -17,7 +17,7 @@ def of(
     moving: int = 30,
     **options: Any,
 ) -> Interval:
-    return figure_interval(Measured(figure, value, variance, patients, moving, **options))
+    return figure_interval(Measured(figure, value, variance, patients, moving, 30, **options))
 
 
 @pytest.mark.parametrize("figure", ["recall", "average_precision", "exact", "sensitivity", *SCALES])
@@ -31,33 +31,35 @@ def test_an_interval_holds_its_value(figure: str) -> None:
     ("measured", "reason"),
     [
         (
-            Measured("recall", 0.5, 0.1, 4, 4),
+            Measured("recall", 0.5, 0.1, 4, 4, 4),
             "4 patients with data for it; an interval needs at least 5",
         ),
-        (Measured("recall", 0.5, 0.1, 1, 1), "1 patient with data for it"),
+        (Measured("recall", 0.5, 0.1, 1, 1, 1), "1 patient with data for it"),
         (
-            Measured("recall", 0.5, 0.01, 4, 40, of_mean=True),
+            Measured("recall", 0.5, 0.01, 4, 40, 40, of_mean=True),
             "4 patients with the rarest label; an interval needs at least 5",
         ),
         (
-            Measured("average_precision", 0.5, 0.01, 19, 40, of_mean=True),
+            Measured("average_precision", 0.5, 0.01, 19, 40, 40, of_mean=True),
             "19 patients with the rarest label; an interval needs at least 20",
         ),
         (
-            Measured("macro_f1", 0.5, 0.01, 4, 40),
+            Measured("macro_f1", 0.5, 0.01, 4, 40, 40),
             "4 patients with the rarest score; an interval needs at least 5",
         ),
-        (Measured("mae", 1.0, 0.01, 40, 9), "an interval needs at least 10"),
-        (Measured("kappa", 1.0, 0.0, 40, 40), "no patient changes it"),
+        (Measured("mae", 1.0, 0.01, 40, 9, 9), "an interval needs at least 10"),
+        (Measured("kappa", 1.0, 0.0, 40, 40, 40), "no patient changes it"),
+        # All answers are right: no patient changes it, however many there are.
+        (Measured("kappa", 1.0, 0.0, 30, 0, 3), "no patient changes it"),
         (
-            Measured("recall", 0.1, 1e-33, 40, 0, of_mean=True),
+            Measured("recall", 0.1, 1e-33, 40, 0, 40, of_mean=True),
             "no patient changes it",
         ),
         (
-            Measured("recall", 0.1, 1e-3, 40, 1, of_mean=True),
+            Measured("recall", 0.1, 1e-3, 40, 1, 40, of_mean=True),
             "only one patient changes it",
         ),
-        (Measured("recall", 0.5, math.nan, 9, 9), "it is undefined without one of the patients"),
+        (Measured("recall", 0.5, math.nan, 9, 9, 9), "it is undefined without one of the patients"),
     ],
 )
 def test_a_figure_without_an_interval_says_why(measured: Measured, reason: str) -> None:
@@ -77,3 +79,9 @@ def test_what_is_undefined_needs_no_reason() -> None:
 def test_a_share_of_all_has_an_interval_below_one() -> None:
     found = of("sensitivity", 1.0, variance=0.0, patients=8, moving=0)
     assert 0.5 < found.low < found.high == 1
+
+
+def test_patients_whose_error_is_the_mean_error_count() -> None:
+    few_move = of("bias", 0.0, variance=0.002, patients=60, moving=6)
+    assert few_move == of("bias", 0.0, variance=0.002, patients=60, moving=30)
+    assert few_move.low < 0 < few_move.high

@@ -1,10 +1,12 @@
 """The interval of a cross-validation's mean: the corrected test's own, and wide enough."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.model_selection import RepeatedKFold, ShuffleSplit
 
 from experiments.fold_intervals import cells, coverage
 from rust_tuner.errors import MetricError
@@ -43,11 +45,56 @@ def test_the_interval_of_an_auroc_ends_at_0_and_1() -> None:
     assert (low.low, low.high) == (0.0, 1.0)
 
 
-@pytest.mark.parametrize("scores", [[0.7], [0.7, math.nan, 0.8], [math.nan]])
-def test_what_cannot_be_known_is_nan(scores: list[float]) -> None:
-    found = fold_interval(scores)
+@pytest.mark.parametrize(
+    ("scores", "reason"),
+    [
+        ([0.7], "it has fewer than two folds"),
+        ([0.7, math.nan, 0.8], "it is undefined in a fold"),
+        ([math.nan], "it has fewer than two folds"),
+    ],
+)
+def test_what_cannot_be_known_is_nan(scores: list[float], reason: str) -> None:
+    found = fold_interval(scores, bounds=UNIT)
     assert math.isnan(found.low)
     assert math.isnan(found.high)
+    assert found.reason == reason
+
+
+def test_scores_outside_their_range_are_refused_but_for_rounding() -> None:
+    with pytest.raises(MetricError, match=r"scores from 81 to 88 outside \(0\.0, 1\.0\)"):
+        fold_interval([81, 85, 83, 88], bounds=UNIT)
+    found = fold_interval([1.0000001, 1.0000002], bounds=UNIT)
+    assert found.low <= found.value <= found.high
+
+
+@pytest.mark.parametrize(
+    "splitter",
+    [RepeatedKFold(n_splits=5, n_repeats=6, random_state=0), ShuffleSplit(15, test_size=0.3)],
+    ids=lambda splitter: type(splitter).__name__,
+)
+def test_with_the_overlap_of_repeated_splits_it_covers_and_without_it_does_not(
+    splitter: Any,
+) -> None:
+    rng = np.random.default_rng(0)
+    covered = {"with": 0, "without": 0}
+    trials, rows = 60, 60
+    for _ in range(trials):
+        truth = np.arange(rows) % 2
+        values = rng.normal(size=(rows, 3)) + 0.4 * truth[:, None]
+        scores = []
+        overlaps = []
+        for training, held in splitter.split(values):
+            centres = [values[training][truth[training] == side].mean(axis=0) for side in (0, 1)]
+            distances = [((values[held] - centre) ** 2).sum(axis=1) for centre in centres]
+            scores.append(float(((distances[1] < distances[0]) == truth[held]).mean()))
+            overlaps.append(len(held) / len(training))
+        # What a model that is trained on as many rows is right about, by its centres.
+        expected = stats.norm.cdf(0.4 * np.sqrt(3) / 2) - 0.015
+        for name, overlap in (("with", float(np.mean(overlaps))), ("without", None)):
+            interval = fold_interval(scores, overlap=overlap, bounds=UNIT)
+            covered[name] += interval.low <= expected <= interval.high
+    assert covered["with"] / trials > 0.9
+    assert covered["without"] / trials < 0.8
 
 
 @pytest.mark.parametrize("score", [0.75, 1.0, 0.0])

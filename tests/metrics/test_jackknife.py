@@ -58,6 +58,15 @@ def test_variances_are_those_of_tables_without_a_patient(
     ]
 
 
+def test_a_patient_at_the_mean_contributes_and_does_not_move_it() -> None:
+    score = np.array([1.0, -1.0, 0.0, 0.0, 0.0])
+    found = patient_jackknife(recall_and_mean(score > 0, score > 0, score), np.arange(5))
+    assert found.moving[1] == 2
+    assert found.contributing[1] == found.defining[1] == 5
+    # The share of those with a label is undefined without its only patient.
+    assert (found.moving[0], found.contributing[0], found.defining[0]) == (1, 1, 1)
+
+
 def test_one_row_a_patient_gives_the_variance_of_the_mean() -> None:
     score = np.random.default_rng(1).normal(size=50)
     found = patient_jackknife(recall_and_mean(score > 0, score > 1, score), np.arange(50))

@@ -21,6 +21,11 @@ from rust_tuner.metrics.ranges import metric_range
         ("cosine_similarity", (-1, 1)),
         ("r2_score", (-math.inf, 1)),
         ("val_neg_mean_absolute_error", (-math.inf, 0)),
+        ("d2_pinball_score", (-math.inf, 1)),
+        # A name may begin or end like a scorer's.
+        ("false_neg_rate", None),
+        ("neg_head_accuracy", (0, 1)),
+        ("d2_mae", (0, math.inf)),
         ("loss", None),
         ("my_loss", None),
         ("score", None),

@@ -89,6 +89,31 @@ def test_strata_and_masks_count_alone() -> None:
     assert shuffled_variance(truth, score, owner, strata=owner) == pytest.approx(0)
 
 
+def test_patients_who_show_no_label_change_nothing() -> None:
+    truth, score, owner = problem(rows=1, patients=40)
+    mask = np.zeros(truth.shape, dtype=bool)
+    mask[:8] = True
+    found = shuffled_variance(truth, score, owner, mask)
+    assert found == pytest.approx(shuffled_variance(truth[:8], score[:8], owner[:8]))
+    assert found > 4 * shuffled_variance(truth, score, owner)
+
+
+def test_labels_of_two_views_are_swapped_within_their_own_patients() -> None:
+    rng = np.random.default_rng(3)
+    view = np.arange(40) % 2
+    mask = view[:, None] == np.array([0, 0, 1, 1])
+    truth = rng.integers(0, 2, (40, 4)).astype(bool) & mask
+    score = rng.normal(size=(40, 4))
+    figures = []
+    for _ in range(3000):
+        swapped = truth.copy()
+        for side in (0, 1):
+            swapped[view == side] = truth[view == side][rng.permutation(20)]
+        figures.append(macro_auroc(swapped, score, mask))
+    found = shuffled_variance(truth, score, np.arange(40), mask, strata=view)
+    assert found == pytest.approx(np.var(figures), rel=0.08)
+
+
 def test_where_nothing_is_defined_it_is_zero() -> None:
     assert shuffled_variance(np.zeros((4, 2)), np.zeros((4, 2)), np.arange(4)) == 0
 

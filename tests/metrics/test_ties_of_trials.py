@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rust_tuner.metrics import corrected_t_test, tied_with_best
-from rust_tuner.metrics.ties import ties
+from rust_tuner.metrics.ties import fold_overlap, ties
 
 SUBJECT = {"units": {"kind": "patients", "training": [9, 11, 10], "validation": [5, 6, 4]}}
 
@@ -18,17 +18,19 @@ def draw(seed: int = 0, num_trials: int = 5) -> dict[str, list[Any]]:
 
 
 @pytest.mark.parametrize("direction", ["max", "min"])
-def test_trials_are_compared_by_the_mean_number_of_units_of_the_folds(direction: str) -> None:
+def test_trials_are_compared_by_the_units_that_folds_share(direction: str) -> None:
     scores = draw()
     found = ties(scores, SUBJECT, direction=direction)
     sign = 1 if direction == "max" else -1
     table = sign * np.array(list(scores.values()))
-    expected = tied_with_best(table, 10, 5)
+    overlap = np.mean([5 / 9, 6 / 11, 4 / 10])
+    assert fold_overlap(SUBJECT) == pytest.approx(overlap)
+    expected = tied_with_best(table, 1, float(overlap))
     assert 0 < sum(expected) < len(expected)
     assert [tie.tied for tie in found.values()] == expected.tolist()
     best = table[table.mean(axis=1).argmax()]
     for tie, own in zip(found.values(), table, strict=True):
-        assert tie.p_value == corrected_t_test(best, own, 10, 5).p_value
+        assert tie.p_value == pytest.approx(corrected_t_test(best, own, 1, float(overlap)).p_value)
 
 
 def test_a_trial_whose_score_is_not_finite_is_left_out() -> None:

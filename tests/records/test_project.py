@@ -13,6 +13,7 @@ from search_records import RUN, write_trial
 
 from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.files import read_json, sha256_of_json, write_json
+from rust_tuner.metrics import fold_interval
 from rust_tuner.records.folds import FoldHead
 from rust_tuner.records.project import count_ended, read_project
 from rust_tuner.records.trial_tables import history_table, results_table
@@ -114,6 +115,51 @@ def test_a_trial_learned_nothing_where_every_auroc_of_every_fold_and_epoch_is_on
     trial = TrialRecord("0000", "COMPLETED", {}, 0.5, 0, None, {}, folds)
     assert trial.learned_nothing is learned_nothing
     assert not dataclasses.replace(trial, status="RUNNING").learned_nothing
+
+
+def test_an_interval_allows_for_the_rows_that_repeated_folds_share(tmp_path: Path) -> None:
+    offsets = [0.01, 0.03, 0.02, 0.05, 0.0, 0.04, 0.02, 0.01]
+    # Two folds, four times: each trains on half of the patients.
+    units = {"kind": "patients", "training": [20] * 8, "validation": [20] * 8}
+    subject = {"num_folds": 8, "units": units}
+    write_json(tmp_path / "search.json", RUN | {"subject": subject})
+    write_trial(tmp_path, "0000", folds=offsets)
+    scores = [0.75 - offset for offset in offsets]
+    found = not_none(read_project(tmp_path).best).interval("auroc")
+    expected = fold_interval(scores, overlap=1.0)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert found.high - found.low > 2 * (lambda one: one.high - one.low)(fold_interval(scores))
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "is_clipped"),
+    [
+        ("accuracy", [0.9, 0.99, 1.0], True),
+        # A metric of one's own, in per cent.
+        ("accuracy", [81.0, 85.0, 88.0], False),
+        ("true_neg_rate", [0.9, 0.89, 0.91], False),
+    ],
+)
+def test_an_interval_is_clipped_only_where_the_values_lie_in_the_range_of_the_name(
+    name: str, values: list[float], is_clipped: bool
+) -> None:
+    folds = tuple(
+        FoldHead(
+            key="",
+            fold=fold,
+            steps_per_epoch=1,
+            seconds=0.0,
+            training={},
+            validation={name: [value]},
+            sha256="",
+        )
+        for fold, value in enumerate(values)
+    )
+    mean = sum(values) / 3
+    trial = TrialRecord("0000", "COMPLETED", {}, mean, 0, None, {f"val_{name}": mean}, folds)
+    found, plain = trial.interval(name), fold_interval(values)
+    assert found.low == pytest.approx(plain.low)
+    assert found.high == pytest.approx(1.0 if is_clipped else plain.high)
 
 
 def test_folds_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def baselines_section(records: StudyRecords, room: Room) -> Section:
         models = baseline_results(records.directory)
         files = {"CSV": room.table("baselines", models)}
         metric = next(iter(records.baselines.values())).objective.removeprefix("val_")
-        note = tie_note(models, name="model", score=metric, spread=f"{metric}_std")
+        note = tie_note(models, name="model", score=metric)
         section.lead += [note] if note else []
         title, rows = "First models, chance and view only", models.to_dict("records")
         section.tables.append(results(title, rows, cortices_first(baseline_columns()), files))

@@ -20,6 +20,7 @@ from rust_tuner.figures.published import (
 )
 from rust_tuner.figures.published_study import PUBLISHED_VIEW_ONLY, read_published
 from rust_tuner.figures.style import Drawing
+from rust_tuner.metrics.ties import fold_overlap
 from rust_tuner.records.baselines import baseline_results
 from rust_tuner.records.folder import StudyRecords
 from rust_tuner.records.project import REGIME_1, REGIME_2, Project
@@ -74,9 +75,11 @@ def _models(room: Room, records: StudyRecords, projects: dict[str, Project]) -> 
         ],
         ignore_index=True,
     )
+    overlaps = {name: fold_overlap(item.run.subject.to_json()) for name, item in projects.items()}
+    scores["overlap"] = scores["model"].map(overlaps).where(scores["side"] == HERE)
     order = {name: number for number, name in enumerate(projects)}
     scores = scores.sort_values("model", key=lambda names: names.map(order), kind="stable")
-    scores = with_intervals(scores, by=("side", "model"))
+    scores = with_intervals(scores, by=("side", "model")).drop(columns="overlap")
     view_only = _view_only(next(iter(projects.values())))
     means = scores.drop_duplicates(["model", "side"])
     listed = "; ".join(
