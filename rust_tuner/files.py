@@ -14,7 +14,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -360,3 +360,32 @@ def sha256_of_json(value: Any) -> str:
     """The SHA-256 of a value's canonical JSON."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return sha256_of_text(text)
+
+
+def refuse_other_content(path: Path, begins: Sequence[str], *, what: str) -> None:
+    """Refuse to replace a file that is not an earlier one of the same kind.
+
+    So a mistyped name never costs a manifest, or a record of a study.
+
+    Args:
+        path: the file to be written; may be missing.
+        begins: how such a file begins, in any of its forms.
+        what: what is to be written, for the message.
+
+    Raises:
+        StorageError: naming the file and what to do; for a folder as well.
+    """
+    if not os.path.lexists(path):
+        return
+    if path.is_dir():
+        raise StorageError(f"{path} is a folder; give the name of a file for {what}")
+    try:
+        with path.open(encoding="utf-8", errors="replace") as stream:
+            start = stream.read(max(map(len, begins)))
+    except FileNotFoundError:
+        # A link that leads nowhere.
+        return
+    if start and not any(start.startswith(text) for text in begins):
+        raise StorageError(
+            f"{path} exists and is something else; give another name for {what}, or remove it"
+        )

@@ -260,7 +260,16 @@ def _take(path: Path, claim: Mapping[str, Any]) -> bool:
             try:
                 touched = path.stat().st_mtime
             except FileNotFoundError:
+                if path.is_symlink():
+                    # A link that leads nowhere, such as a synchroniser leaves.
+                    path.unlink(missing_ok=True)
                 continue
+            except OSError as error:
+                raise StorageError(
+                    f"{path} cannot be read ({error.strerror or error}); remove it and start again"
+                ) from error
+            if path.is_dir():
+                raise StorageError(f"{path} is a folder; remove it, then start again")
             left = _read(path)
             if left is not None and _is_of_a_dead_process(left):
                 os.replace(aside, path)

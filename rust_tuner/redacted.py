@@ -34,7 +34,8 @@ def message_for_files(error: BaseException, *folders: Path) -> str:
     if isinstance(error, OSError) and not isinstance(error, RustTunerError):
         # Its text has the path of a file, which may be a radiograph.
         return f"{type(error).__name__}: {error.strerror or 'no reason is given'}"
-    return without_folders(str(error), *folders)
+    text = error.without_values if isinstance(error, RustTunerError) else str(error)
+    return without_folders(text, *folders)
 
 
 def without_folders(text: str, *folders: Path) -> str:

@@ -48,6 +48,28 @@ def test_the_lock_ends_with_its_holder_even_when_killed(tmp_path: Path) -> None:
             assert (who["process"], who["purpose"]) == (os.getpid(), "going on")
 
 
+def test_a_link_or_a_folder_in_the_claims_place_is_no_endless_wait(tmp_path: Path) -> None:
+    claim = tmp_path / ".lock-holder.json"
+    claim.symlink_to("nowhere")
+    with hold_lock(tmp_path, "going on"):
+        assert json.loads(claim.read_text())["purpose"] == "going on"
+        assert not claim.is_symlink()
+    claim.mkdir()
+    with (
+        pytest.raises(StorageError, match=r"lock-holder\.json is a folder; remove it"),
+        hold_lock(tmp_path, "going on"),
+    ):
+        raise AssertionError("held")
+    claim.rmdir()
+    claim.symlink_to(claim.name)
+    with (
+        pytest.raises(StorageError, match=r"lock-holder\.json cannot be read"),
+        hold_lock(tmp_path, "going on"),
+    ):
+        raise AssertionError("held")
+    assert not list(tmp_path.glob(".*.part"))
+
+
 def test_the_refused_process_leaves_the_holder_its_lock(tmp_path: Path) -> None:
     with other_holder(tmp_path) as holder:
         for _ in range(2):

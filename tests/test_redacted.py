@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rust_tuner.errors import Fault, ImageError, ManifestError
+from rust_tuner.errors import Fault, ImageError, ManifestError, Message, RustTunerError, private
 from rust_tuner.redacted import message_for_files, without_folders
 
 
@@ -29,6 +29,10 @@ def test_errors_about_data_give_their_place() -> None:
     assert text.endswith("row 11 (medial), and 8 more")
     assert "Miller" not in message_for_files(ManifestError("Miller.csv: no table"))
     assert "Miller" not in message_for_files(ImageError("/data/Miller.png: damaged"))
+    told = f"{private('/home/Miller/w.h5')} holds weights that are not finite"
+    assert message_for_files(RustTunerError(Message(told))) == (
+        "[hidden] holds weights that are not finite"
+    )
     assert message_for_files(FileNotFoundError(2, "No such file", "Miller.png")) == (
         "FileNotFoundError: No such file"
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 from rust_tuner.data.formulas import safe_text
 from rust_tuner.errors import SearchError
-from rust_tuner.files import write_text
+from rust_tuner.files import refuse_other_content, write_text
 from rust_tuner.records.best import BestHyperparameters, EndedTrials
 from rust_tuner.records.model import Json
 from rust_tuner.records.project import Project, read_project
@@ -38,6 +38,7 @@ def export_best_hyperparameters(project_directory: str | Path, path: str | Path)
 
     Raises:
         SearchError: for another suffix, if no trial has completed, or if a trial cannot be read.
+        StorageError: if the file exists and is something else than such a file.
         ResumeError: if the folder has no search.
 
     Examples:
@@ -49,6 +50,7 @@ def export_best_hyperparameters(project_directory: str | Path, path: str | Path)
     if target.suffix not in SUFFIXES:
         raise SearchError(f"{target.name}: expected a file that ends in {', '.join(SUFFIXES)}")
     best = best_hyperparameters(read_project(project_directory)).to_json()
+    refuse_other_content(target, _beginnings(best), what="the best hyperparameters")
     if target.suffix == ".json":
         write_text(target, json.dumps(best, indent=2, allow_nan=False) + "\n")
     elif target.suffix == ".csv":
@@ -58,6 +60,11 @@ def export_best_hyperparameters(project_directory: str | Path, path: str | Path)
 
         write_text(target, yaml.safe_dump(best, sort_keys=False))
     return best
+
+
+def _beginnings(best: Json) -> list[str]:
+    """How an earlier file begins, which a later one may replace, in each form."""
+    return ['{\n  "hyperparameters": ', "hyperparameters:", _as_csv(best).partition(",")[0]]
 
 
 def best_hyperparameters(project: Project) -> BestHyperparameters:

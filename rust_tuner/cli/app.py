@@ -289,10 +289,15 @@ def predict(
     with reporting():
         refuse_missing_files(model, *images)
         from rust_tuner.data.csv_output import csv_text
-        from rust_tuner.files import write_text
-        from rust_tuner.steps.image_list import list_images
+        from rust_tuner.errors import StorageError
+        from rust_tuner.files import refuse_other_content, write_text
+        from rust_tuner.steps.image_list import PREDICTED, list_images
 
         listed = list_images(images)
+        if csv is not None:
+            refuse_other_content(csv, [PREDICTED], what="the predictions")
+            if csv.resolve() in {image.resolve() for image in images}:
+                raise StorageError(f"{csv} is one of the inputs; give another name with --csv")
         from rust_tuner.cli.lean_keras import lean_keras
         from rust_tuner.records.model_card import read_card
         from rust_tuner.records.novelty import read_novelty

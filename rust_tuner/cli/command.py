@@ -17,7 +17,12 @@ from rust_tuner.cli.consoles import err
 from rust_tuner.cli.log_text import STUDY, log_options
 from rust_tuner.cli.run_log import keeping_log
 from rust_tuner.cli.shown_text import remember_typed
-from rust_tuner.cli.verbosity import OF_ALL_COMMANDS, choose_of, with_options_of_all
+from rust_tuner.cli.verbosity import (
+    OF_ALL_COMMANDS,
+    choose_of,
+    was_chosen,
+    with_options_of_all,
+)
 from rust_tuner.console_progress import print_note
 
 # Those that only read a study leave no trace in it.
@@ -34,6 +39,14 @@ _FROM_FILE, _TYPED = "DEFAULT_MAP", "COMMANDLINE"
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 
 
+def _drop_what_was_typed_over(ctx: Any) -> None:
+    """Leave out `verbose` of a file where `--quiet` was typed, and the other way round."""
+    for name, other in (("quiet", "verbose"), ("verbose", "quiet")):
+        is_typed = was_chosen(name) or source_of(ctx, name) == "typed"
+        if is_typed and source_of(ctx, other) == "file":
+            ctx.params[other] = False
+
+
 class Command(TyperCommand):
     """A command of `rust-tuner`."""
 
@@ -48,6 +61,7 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command, say what came from the configuration file, and keep the log."""
+        _drop_what_was_typed_over(ctx)
         choose_of(ctx.params)
         remember_typed(ctx.params)
         config = config_of(ctx)

@@ -63,17 +63,22 @@ def find_config(study: Path | None, given: Path | None) -> Path | None:
         ConfigError: if the given file does not exist, or one of the study has nearly the name.
     """
     if given is not None:
-        if not given.is_file():
+        if not os.path.isfile(given):
             raise ConfigError(given, None, "no such file; check --config")
         return given
     if study is None:
         return None
     path = study / CONFIG_FILE
-    if os.path.lexists(path):
-        return path
-    for name in _NEAR_NAMES:
-        if (study / name).is_file():
-            raise ConfigError(study / name, None, f"is not read; rename it to {CONFIG_FILE}")
+    try:
+        if os.path.lexists(path):
+            return path
+        near = next((study / name for name in _NEAR_NAMES if (study / name).is_file()), None)
+    except OSError as error:
+        raise ConfigError(
+            path, None, f"cannot be looked for ({error.strerror or error})"
+        ) from error
+    if near is not None:
+        raise ConfigError(near, None, f"is not read; rename it to {CONFIG_FILE}")
     return None
 
 

@@ -79,6 +79,11 @@ def is_verbose() -> bool:
     return _chosen["verbose"]
 
 
+def was_chosen(name: str) -> bool:
+    """Whether `quiet` or `verbose` was typed before the command's name."""
+    return _chosen[name]
+
+
 def choose_of(params: dict[str, Any]) -> None:
     """Choose what a command's parameters say, or what was said before its name."""
     # Before the command's name or after it, which is the same to the user.

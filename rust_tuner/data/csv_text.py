@@ -195,6 +195,9 @@ def _read_text(path: Path) -> str:
                 f"{_MAX_BYTES}); check the path"
             )
         content = path.read_bytes()
+    except ManifestError:
+        # It is a ValueError too.
+        raise
     except FileNotFoundError as error:
         raise ManifestError(f"{private(path)}: no such file; check the path") from error
     except OSError as error:

@@ -14,12 +14,12 @@ import pandas as pd
 from rust_tuner.data.cells import COLUMNS, OPTIONAL_COLUMNS, normalise_cells
 from rust_tuner.data.csv_text import CsvRows, header_names, read_columns, read_rows
 from rust_tuner.data.faults import Faults, value_shown
-from rust_tuner.data.patient_ids import note_two_spellings
+from rust_tuner.data.patient_ids import note_two_spellings, plain_visit
 from rust_tuner.data.radiographs import Radiographs, check_views
 from rust_tuner.data.sheet_columns import not_used
 from rust_tuner.data.sheet_manifest import SheetRows, read_sheet_rows
 from rust_tuner.data.sheets import is_excel
-from rust_tuner.errors import ManifestError, private
+from rust_tuner.errors import ManifestError, Message, private
 from rust_tuner.files import require_utf8
 from rust_tuner.labels import CORTEX_LABELS, CORTICES, SCORES
 from rust_tuner.protocol import ANATOMICAL_VIEWS
@@ -103,6 +103,7 @@ def load_manifest(
         _check_files(rows, table["image"].tolist(), images, faults=faults)
         table["image"] = pd.Series([str(image) for image in images], index=table.index, dtype="str")
     _check_repeated_views(table, faults=faults)
+    notes = (*notes, *_visits_alike(table))
     if "patient_id" in table and not distinct_patients:
         note_two_spellings(rows, table["patient_id"].tolist(), faults=faults)
     faults.raise_any()
@@ -285,6 +286,29 @@ def _check_repeated_views(table: pd.DataFrame, *, faults: Faults) -> None:
                 row=row,
                 column="view",
             )
+
+
+def _visits_alike(table: pd.DataFrame) -> list[str]:
+    """A note if visits of a patient read alike and are different ones, such as `6w` and `6 W`."""
+    if not {"patient_id", "visit"} <= set(table.columns):
+        return []
+    first_rows: dict[tuple[str, str], tuple[int, str]] = {}
+    alike = []
+    for row, patient, visit in table[["patient_id", "visit"]].itertuples():
+        first, written = first_rows.setdefault((patient, plain_visit(visit)), (row, visit))
+        if written != visit:
+            alike.append((first, written, row, visit))
+    if not alike:
+        return []
+    first, written, row, visit = alike[0]
+    more = f" ({len(alike) - 1} more rows are like this)" if len(alike) > 1 else ""
+    return [
+        Message(
+            f"visit={private(written)} (row {first}) and visit={private(visit)} (row {row}) of one "
+            f"patient read alike and are two visits, whose views are not paired{more}; write a "
+            "visit in one way, or give two visits names that differ more"
+        )
+    ]
 
 
 def _views_from_onehot(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rust_tuner.data.image_folder import FoundImage
-from rust_tuner.data.patient_ids import normal_form
+from rust_tuner.data.patient_ids import normal_form, plain_visit
 from rust_tuner.data.sheet_scores import ScoredView
 from rust_tuner.errors import Message, marked, private
 from rust_tuner.files import path_shown
@@ -218,8 +218,8 @@ class _Matcher:
     ) -> tuple[list[FoundImage], str]:
         """The images of the entry's visit, and why there are none."""
         if entry.visit is not None and all(image.visit is not None for image in images):
-            name = _plain(entry.visit)
-            same = [image for image in images if _plain(image.visit or "") == name]
+            name = plain_visit(entry.visit)
+            same = [image for image in images if plain_visit(image.visit or "") == name]
             others = ", ".join(sorted({image.visit or "" for image in images}))
             return same, f"no image of visit {private(entry.visit)}; there are {private(others)}"
         if entry.date is not None and all(image.date is not None for image in images):
@@ -273,7 +273,7 @@ def _in_order(entries: Sequence[ScoredView]) -> list[ScoredView]:
     numbered = [
         (entry, match)
         for entry in entries
-        if (match := _NUMBERED.fullmatch(_plain(entry.visit or ""))) is not None
+        if (match := _NUMBERED.fullmatch(plain_visit(entry.visit or ""))) is not None
     ]
     units = {(match[1], match[3]) for _, match in numbered}
     if len(numbered) == len(entries) and len(units) == 1:
@@ -283,11 +283,6 @@ def _in_order(entries: Sequence[ScoredView]) -> list[ScoredView]:
 
 def _visit_name(entry: ScoredView) -> str:
     return entry.visit or (entry.date.isoformat() if entry.date else "1")
-
-
-def _plain(text: str) -> str:
-    """A visit's name, however it is written: `6 W` is `06w`, `1.0` is `1`, but `1.5` is not 15."""
-    return re.sub(r"(?<!\d) | (?!\d)", "", normal_form(text))
 
 
 def _may_be(image: FoundImage, named: Path) -> bool:

@@ -110,6 +110,11 @@ def normal_form(identifier: str) -> str:
     return " ".join(runs) if runs else "".join(text.split())
 
 
+def plain_visit(name: str) -> str:
+    """A visit's name, however it is written: `6 W` is `06w`, `1.0` is `1`, but `1.5` is not 15."""
+    return re.sub(r"(?<!\d) | (?!\d)", "", normal_form(name))
+
+
 def two_spellings(identifiers: Sequence[str]) -> tuple[TwoSpellings, ...]:
     """The ids that read like an earlier one.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from rust_tuner.data.cells import PIXEL_COLUMNS
 from rust_tuner.data.sheet_columns import Columns, not_used, understand_columns
 from rust_tuner.data.sheet_scores import read_scored_views
-from rust_tuner.data.sheets import Sheet, is_excel, read_sheet
+from rust_tuner.data.sheets import QuotationError, Sheet, is_excel, read_sheet
 from rust_tuner.errors import ManifestError, Message, marked
 from rust_tuner.labels import CORTICES, VIEWS
 
@@ -54,12 +54,14 @@ def read_sheet_rows(
         file that is not a table.
 
     Raises:
-        ManifestError: for cells that are not scores, views or dates, and for an Excel file that
-            cannot be read.
+        ManifestError: for cells that are not scores, views or dates, for quotation marks that do
+            not belong together, and for an Excel file that cannot be read.
         ExtraError: for an Excel file if openpyxl is missing.
     """
     try:
         sheet = read_sheet(path)
+    except QuotationError:
+        raise
     except ManifestError as error:
         if is_excel(path):
             raise ManifestError(f"{marked(error)}\n{_make_one(path)}") from error

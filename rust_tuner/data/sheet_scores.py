@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rust_tuner.data.faults import Faults, value_shown
+from rust_tuner.data.faults import Faults, name_shown, value_shown
 from rust_tuner.data.sheet_columns import Columns
 from rust_tuner.data.sheets import Sheet
 from rust_tuner.errors import private
@@ -89,8 +89,24 @@ def read_scored_views(
     empties: Counter[str] = Counter()
     entries: list[ScoredView] = []
     alone = [row for row, cells in sheet.rows if _is_remark(cells, columns)]
+    remarks = set(alone)
+    meant = (
+        *columns.fields.values(),
+        *(column.name for column in columns.images),
+        *(column.name for column in columns.scores),
+    )
     for row, cells in sheet.rows:
-        if row in alone:
+        if row in remarks:
+            continue
+        missing = [name for name in meant if name not in cells]
+        if missing:
+            # A missing separator in the middle would move scores to other cortices.
+            faults.add(
+                f"the row has fewer cells than the header, and none for {name_shown(missing[0])}; "
+                "look for a missing separator, or add empty cells at its end",
+                row=row,
+                column=missing[0],
+            )
             continue
         entries += _entries_of_row(row, cells, columns, view_cortices, empties, faults)
     faults.raise_any()

@@ -10,6 +10,7 @@ import importlib.util
 import io
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,10 @@ _BYTE_ORDER_MARKS = {
     b"\xff\xfe": "utf-16",
     b"\xfe\xff": "utf-16",
 }
+
+
+class QuotationError(ManifestError):
+    """The quotation marks of a text file do not belong together, so rows may be lost."""
 
 
 @dataclass(frozen=True)
@@ -104,14 +109,41 @@ def _text_rows(path: Path) -> tuple[list[tuple[int, list[str]]], tuple[str, ...]
         text, first = "".join(lines[1:]), 2
     else:
         separator = _separator(lines)
+    rows: list[tuple[int, list[str]]] = []
     try:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-        rows = [
-            (number, [cell.strip() for cell in cells]) for number, cells in enumerate(reader, first)
-        ]
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+        for number, cells in enumerate(reader, first):
+            rows.append((number, [cell.strip() for cell in cells]))
     except csv.Error as error:
-        raise ManifestError(f"{path.name}: not valid CSV ({error})") from error
+        raise QuotationError(
+            f"{path.name} row {first + len(rows)}: not valid CSV ({error}); look for a quotation "
+            "mark without a second one in this row"
+        ) from error
+    _refuse_swallowed_rows(path.name, rows, separator)
     return rows, note
+
+
+def _refuse_swallowed_rows(
+    source: str, rows: Sequence[tuple[int, list[str]]], separator: str
+) -> None:
+    """Raise if a cell holds whole rows, as between two quotation marks that do not belong together.
+
+    Such a cell has as many separators as a row for each line break in it; a text of several lines
+    seldom has.
+
+    Raises:
+        QuotationError: naming the row.
+    """
+    widths = Counter(len(cells) for _, cells in rows)
+    width = widths.most_common(1)[0][0] if widths else 0
+    for number, cells in rows:
+        for cell in cells:
+            breaks = len(cell.splitlines()) - 1
+            if breaks > 0 and width > 2 and cell.count(separator) == (width - 1) * breaks:
+                raise QuotationError(
+                    f"{source} row {number}: a cell holds {breaks + 1} lines of the table; look "
+                    "for a quotation mark without a second one in this row"
+                )
 
 
 def _decoded(content: bytes, name: str) -> tuple[str, tuple[str, ...]]:
@@ -201,7 +233,10 @@ def _excel_rows(path: Path, sheet: str | None) -> tuple[str, list[tuple[int, lis
             f"{path.name} ({sheet}) has formulas that no program has calculated; open it in a "
             "spreadsheet program and save it"
         )
-    return (f"{path.name} ({sheet})" if len(tables) > 1 else path.name), tables[sheet]
+    # A program may leave out empty cells at the end of a row.
+    width = max(len(cells) for _, cells in tables[sheet])
+    rows = [(number, cells + [""] * (width - len(cells))) for number, cells in tables[sheet]]
+    return (f"{path.name} ({sheet})" if len(tables) > 1 else path.name), rows
 
 
 def _uncalculated(path: Path, tables: Mapping[str, list[tuple[int, list[str]]]]) -> set[str]:
@@ -295,7 +330,7 @@ def _with_header(source: str, rows: list[tuple[int, list[str]]], notes: tuple[st
                 "a cell that contains the separator in quotes"
             )
     columns = [name for name in names if name]
-    repeated = sorted({name for name in columns if columns.count(name) > 1})
+    repeated = sorted(name for name, count in Counter(columns).items() if count > 1)
     if repeated:
         is_data = any(_NUMBER.fullmatch(name) for name in columns)
         hint = ", or, if this row is data already, add a header above it" if is_data else ""

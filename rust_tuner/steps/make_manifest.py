@@ -83,6 +83,10 @@ def make_manifest(
     report = progress or Silent()
     path = Path(path)
     require_utf8(path)
+    if not path.name or path.is_dir():
+        raise ManifestError(
+            f"{path} is a folder; give the manifest a file name, such as --out m.csv"
+        )
     for written in (path, _unmatched_path(path)):
         if written.resolve() == Path(scores).resolve():
             raise ManifestError(

@@ -14,7 +14,7 @@ import yaml
 from report_searches import signed
 
 from rust_tuner.analysis.export import export_best_hyperparameters
-from rust_tuner.errors import ResumeError, SearchError
+from rust_tuner.errors import ResumeError, SearchError, StorageError
 
 PROTOCOL = {"objective": "val_auroc", "learning_rates": [0.1, 0.01], "masked_loss": False}
 WEIGHTS = {"asked": "imagenet", "file": "stand_in.h5", "sha256": "ab" * 32}
@@ -226,11 +226,33 @@ def test_a_search_on_arrays_has_neither_weights_nor_protocol_nor_baseline(tmp_pa
 
 
 def test_a_file_that_was_there_is_replaced(project: Path, tmp_path: Path) -> None:
-    target = tmp_path / "best.json"
-    target.write_text("old")
-    export_best_hyperparameters(project, target)
-    assert read_json_file(target) == EXPECTED
+    for name in ("best.json", "best.yaml", "best.csv"):
+        export_best_hyperparameters(project, tmp_path / name)
+        export_best_hyperparameters(project, tmp_path / name)
+    assert read_json_file(tmp_path / "best.json") == EXPECTED
     assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("study.json", '{"format": 1, "protocol": {}}'),
+        ("split.json", '{"development": []}'),
+        ("manifest.csv", "image,patient_id,visit,view\na.png,P1,6w,ap\n"),
+        ("rust-tuner.yaml", "folds: 3\n"),
+    ],
+)
+def test_a_file_of_another_kind_is_never_replaced(
+    name: str, content: str, project: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / name
+    target.write_text(content)
+    with pytest.raises(StorageError, match=f"{name} exists and is something else; give another"):
+        export_best_hyperparameters(project, target)
+    assert target.read_text() == content
+    (tmp_path / "folder.json").mkdir()
+    with pytest.raises(StorageError, match="is a folder; give the name of a file for the best"):
+        export_best_hyperparameters(project, tmp_path / "folder.json")
 
 
 # ----------------------------------------------------------------------------------------- refusal

@@ -218,3 +218,17 @@ def test_what_a_file_says_is_shown_with_its_lines(study: Path) -> None:
     assert ["tensorboard", "no", "rust-tuner.yaml", "line", "4"] in rows
     assert ["folds", "6", "default"] in rows
     assert "expected one of demo" in run("config", study, "regime9", code=2).stderr
+
+
+@pytest.mark.parametrize("typed", [("status", "{}", "--quiet"), ("--quiet", "status", "{}")])
+def test_quiet_on_the_command_line_wins_over_verbose_in_the_file(
+    typed: tuple[str, ...], study: Path
+) -> None:
+    (study / CONFIG_FILE).write_text("verbose: yes\n")
+    shown = run(*(word.format(study) for word in typed))
+    assert "exclude each other" not in shown.output
+
+
+def test_a_path_that_cannot_be_looked_at_is_named() -> None:
+    shown = run("regime1", "a" * 300, code=2)
+    assert "cannot be looked for (File name too long)" in " ".join(shown.output.split())

@@ -231,6 +231,28 @@ def test_a_file_that_is_no_table_is_named(tmp_path: Path, content: bytes, messag
         load_manifest(tmp_path / "m.csv")
 
 
+def test_visits_that_read_alike_are_noted_with_their_rows(tmp_path: Path) -> None:
+    rows = ["a.png,P1,6 weeks,ap,1,2,,", "b.png,P1,6 Weeks,lateral,,,1,2"]
+    (note,) = load_manifest(write(tmp_path, rows)).notes
+    assert "visit=6 weeks (row 2) and visit=6 Weeks (row 3) of one patient read alike" in note
+    # Of two patients, and as the same text, they are no mistake.
+    rows = ["a.png,P1,6 weeks,ap,1,2,,", "b.png,P2,6 Weeks,lateral,,,1,2"]
+    assert load_manifest(write(tmp_path, rows)).notes == ()
+    rows = ["a.png,P1,6 weeks,ap,1,2,,", "b.png,P1,6 weeks,lateral,,,1,2"]
+    assert load_manifest(write(tmp_path, rows)).notes == ()
+
+
+@pytest.mark.parametrize("error", ["#N/A", "#REF!", "#nv"])
+@pytest.mark.parametrize("column", [0, 1, 2])
+def test_an_error_of_a_spreadsheet_program_is_no_value(
+    error: str, column: int, tmp_path: Path
+) -> None:
+    cells = ["a.png", "P1", "6w", "ap", "1", "2", "", ""]
+    cells[column] = error
+    lines = refusal(write(tmp_path, [",".join(cells)]))
+    assert any("is an error of a spreadsheet program" in line for line in lines)
+
+
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"nothing\.csv: no such file; check the path"):
         load_manifest(tmp_path / "nothing.csv")

@@ -6,9 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.sheet_columns import understand_columns
 from rust_tuner.data.sheet_scores import read_date, read_scored_views
-from rust_tuner.data.sheets import read_sheet
+from rust_tuner.data.sheets import QuotationError, read_sheet
 from rust_tuner.errors import ManifestError
 from rust_tuner.protocol import ANATOMICAL_VIEWS
 
@@ -29,6 +30,57 @@ def test_a_field_without_end_is_no_valid_csv(tmp_path: Path) -> None:
     path.write_text("patient,medial\nP1," + "1" * 200_000 + "\n")
     with pytest.raises(ManifestError, match="not valid CSV"):
         read_sheet(path)
+
+
+WIDE = "patient;visit;ap_image;lateral_image;medial;lateral;anterior;posterior;remark"
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        # To the next quotation mark, and to the end of the file.
+        ['P1;6w;a;b;1;2;3;4;"stable', "P2;6w;c;d;1;2;3;4;", 'P3;6w;e;f;1;2;3;4;"fine"'],
+        ['P1;6w;a;b;1;2;3;4;"stable', "P2;6w;c;d;1;2;3;4;", "P3;6w;e;f;1;2;3;4;fine"],
+        # Two that make a pair, in the last and in another column.
+        ['P1;6w;a;b;1;2;3;4;"stable', 'P2;6w;c;d;1;2;3;4;fine"', "P3;6w;e;f;1;2;3;4;"],
+        ['P1;"6w;a;b;1;2;3;4;', 'P2;6w";c;d;1;2;3;4;', "P3;6w;e;f;1;2;3;4;"],
+    ],
+)
+@pytest.mark.parametrize("separator", [";", "\t", ","])
+def test_a_stray_quotation_mark_swallows_no_row(
+    rows: list[str], separator: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "q.csv"
+    path.write_text("\n".join([WIDE, *rows]).replace(";", separator) + "\n")
+    with pytest.raises(QuotationError, match="look for a quotation mark without a second"):
+        read_sheet(path)
+    with pytest.raises(ManifestError, match=r"q\.csv row [2-5]: .* quotation mark"):
+        load_manifest(path)
+
+
+def test_a_text_of_several_lines_is_no_swallowed_row(tmp_path: Path) -> None:
+    path = tmp_path / "q.csv"
+    path.write_text(
+        f'{WIDE}\nP1;6w;a;b;1;2;3;4;"no pain; walks\nwell; stable"\nP2;6w;c;d;1;2;3;4;\n'
+    )
+    assert len(read_sheet(path).rows) == 2
+
+
+def test_a_row_that_lacks_a_cell_moves_no_score(tmp_path: Path) -> None:
+    path = tmp_path / "q.csv"
+    path.write_text(f"{WIDE}\nP1;6w;a;b;1;2;3;4;\nP2;6w;c;d;1;2;4\n")
+    with pytest.raises(ManifestError, match=r"row 3: the row has fewer cells .* for 'posterior'"):
+        load_manifest(path)
+    # A missing remark moves nothing.
+    sheet_path = tmp_path / "r.csv"
+    sheet_path.write_text(f"{WIDE}\nP1;6w;a;b;1;2;3;4\n")
+    sheet = read_sheet(sheet_path)
+    columns = understand_columns(sheet.columns, source=sheet.source)
+    entries, _ = read_scored_views(sheet, columns, view_cortices=ANATOMICAL_VIEWS)
+    assert [entry.scores for entry in entries] == [
+        {"medial": 1, "lateral": 2},
+        {"anterior": 3, "posterior": 4},
+    ]
 
 
 @pytest.mark.parametrize(
