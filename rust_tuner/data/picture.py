@@ -95,6 +95,15 @@ class Picture:
             digest.update(np.ascontiguousarray(strip).data)
         return digest.hexdigest()
 
+    def is_uniform(self) -> bool:
+        """Whether all pixels have one value, so that the picture shows nothing."""
+        first: FloatImage | None = None
+        for strip in self.strips():
+            first = strip[:1, :1] if first is None else first
+            if (strip != first).any():
+                return False
+        return True
+
     def resize(
         self, size: tuple[int, int], *, prepare: Callable[[FloatImage], FloatImage]
     ) -> list[FloatImage]:

@@ -74,6 +74,9 @@ def read_sheet_rows(
     if unclear:
         return ManifestError(f"{sheet.source}: {unclear}; {_make_one(path)}")
     scored, notes = read_scored_views(sheet, columns, view_cortices=view_cortices)
+    if columns.images:
+        # A view that was not taken has no image and no score.
+        scored = [entry for entry in scored if entry.image or entry.scores]
     if not scored:
         return ManifestError(f"{sheet.source}: no row has a patient and a score")
     numbers = _pixel_numbers(sheet, columns)

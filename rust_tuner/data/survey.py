@@ -34,6 +34,7 @@ class SurveyedImage:
         steps: how a DICOM file's values became pixels, in order.
         notes: what a person should know about a DICOM file.
         box: the part that is used; None for the whole picture.
+        is_uniform: whether all pixels have one value.
     """
 
     file_sha256: str
@@ -46,6 +47,7 @@ class SurveyedImage:
     steps: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     box: Box | None = None
+    is_uniform: bool = False
 
 
 def survey(
@@ -155,6 +157,7 @@ def _survey_file(path: Path, reading: Reading, row: int | None) -> SurveyedImage
                 picture.steps,
                 picture.notes,
                 used_box(picture, reading, FileErrors(path, row)),
+                picture.is_uniform(),
             )
     except ImageError as error:
         return error

@@ -33,6 +33,7 @@ from rust_tuner.records.study import StudyFile
 from rust_tuner.steps.small_data import Need, final_note, notes, require_enough
 
 _WARNINGS_SHOWN = 3
+_ROWS_SHOWN = 10
 
 
 def write_study_file(
@@ -86,7 +87,8 @@ def write_study_file(
             on_progress=lambda done, total: task.advance(),
         )
     bits, notes = bits_of_radiographs(radiographs, surveyed)
-    for note in (*notes, *_notes_of_files(radiographs, surveyed)):
+    empty = _notes_of_uniform(radiographs, surveyed)
+    for note in (*notes, *_notes_of_files(radiographs, surveyed), *empty):
         progress.say(Message(f"note: {marked(note)}"))
     if key is not None and weights is not None and weights.asked not in NAMED_WEIGHTS:
         key = key.with_changes(weights={weights.sha256: str(weights.path)})
@@ -177,6 +179,25 @@ def _notes_of_files(radiographs: Radiographs, surveyed: Sequence[SurveyedImage])
         if len(of_note) > 1
         else f"the DICOM file of row {of_note[0]}: {note}"
         for note, of_note in rows.items()
+    ]
+
+
+def _notes_of_uniform(radiographs: Radiographs, surveyed: Sequence[SurveyedImage]) -> list[str]:
+    """Which pictures show nothing, as where a DICOM window lies beside all values."""
+    uniform = [
+        (row, image)
+        for row, image in zip(radiographs.rows, surveyed, strict=True)
+        if image.is_uniform
+    ]
+    if not uniform:
+        return []
+    rows = ", ".join(str(row) for row, _ in uniform[:_ROWS_SHOWN])
+    more = f" and {len(uniform) - _ROWS_SHOWN} more" if len(uniform) > _ROWS_SHOWN else ""
+    steps = uniform[0][1].steps
+    how = f" (row {uniform[0][0]}: {'; '.join(steps)})" if steps else ""
+    return [
+        f"all pixels of the picture have one value in row{'s' if len(uniform) > 1 else ''} {rows}"
+        f"{more}{how}; look at the files, and leave out what shows nothing"
     ]
 
 

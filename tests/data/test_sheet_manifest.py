@@ -166,6 +166,20 @@ def test_one_row_a_patient_is_a_manifest_where_each_image_has_a_column(folder: P
     assert one.loc["lateral", ["anterior", "posterior"]].tolist() == [2, 3]
 
 
+def test_a_view_that_was_not_taken_is_no_radiograph(folder: Path) -> None:
+    path = folder / "wide.csv"
+    header = "patient;visit;ap_image;lateral_image;medial;lateral;anterior;posterior"
+    for name in "abc":
+        Image.fromarray(np.zeros((4, 4), np.uint8)).save(folder / f"wide_{name}.png")
+    path.write_text(f"{header}\nP1;6w;wide_a.png;wide_b.png;1;2;3;4\nP2;6w;wide_c.png;;1;2;;\n")
+    table = load_manifest(path).table
+    assert table["view"].tolist() == ["ap", "lateral", "ap"]
+    # A score without an image is still a fault.
+    path.write_text(f"{header}\nP1;6w;wide_a.png;wide_b.png;1;2;3;4\nP2;6w;wide_c.png;;1;2;3;\n")
+    with pytest.raises(ManifestError, match="row 3: image is empty"):
+        load_manifest(path)
+
+
 def test_a_patient_with_one_row_and_no_visit_has_visit_1(folder: Path) -> None:
     visits().drop(columns="Date").to_csv(folder / "s.csv", index=False, sep=";")
     radiographs = load_manifest(folder / "s.csv")

@@ -83,6 +83,15 @@ def test_files_of_12_bits_fill_the_range_and_one_note_says_so(tmp_path: Path, ma
     assert again.prepare().radiographs.readings == study.prepare().radiographs.readings
 
 
+def test_pictures_that_show_nothing_are_noted_with_their_rows(tmp_path: Path, make: Make) -> None:
+    manifest = make()
+    for name, value in (("3_ap.png", 0), ("7_lateral.png", 4095)):
+        Image.fromarray(np.full((20, 30), value, np.uint16)).save(tmp_path / name)
+    _, notes = prepared(tmp_path, manifest)
+    (line,) = [line for line in notes.lines if "one value" in line]
+    assert line.startswith("note: all pixels of the picture have one value in rows 8, 17; look at")
+
+
 def test_the_record_says_what_was_done_to_each_image(tmp_path: Path, make: Make) -> None:
     study, _ = prepared(tmp_path, make())
     content = json.loads((study.directory / "study.json").read_text())
