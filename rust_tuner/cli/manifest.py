@@ -98,7 +98,7 @@ def manifest(
                 framing=framing,
                 on_progress=lambda done, total: task.advance(),
             )
-        for note in (*made.notes, *said):
+        for note in (*made.notes, *_counted(said)):
             say(Message(f"note: {marked(note)}"), style="yellow")
         say(f"{len(made.matching.pairs)} images with their scores -> {made.path}")
         for what, items in (
@@ -118,6 +118,19 @@ def manifest(
         options += ["--crop", crop] if crop is not None else []
         options += ["--remove-borders"] if remove_borders else []
         say_next(f"rust-tuner prepare STUDY {shlex.join(options)}")
+
+
+def _counted(notes: Sequence[str]) -> list[str]:
+    """Notes on images; without values, equal ones are one line."""
+    if is_verbose():
+        return list(notes)
+    alike: dict[str, list[str]] = {}
+    for note in notes:
+        alike.setdefault(Message(marked(note)).hiding_values(), []).append(note)
+    return [
+        such[0] if len(such) == 1 else f"{text} ({len(such)} images)"
+        for text, such in alike.items()
+    ]
 
 
 def _reasons(items: Sequence["Unmatched"]) -> list[str]:

@@ -94,7 +94,8 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     """The regular expression of a pattern of file names.
 
     Raises:
-        ManifestError: for an unknown name, a repeated one, or no `{patient_id}`.
+        ManifestError: for an unknown name, a repeated one, two with nothing between them, or no
+            `{patient_id}`.
 
     Examples:
         >>> bool(compile_pattern("{patient_id}_{visit}_{view}.png").fullmatch("017_6w_ap.png"))
@@ -102,8 +103,16 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     """
     parts = re.split(r"(\{[^{}]*\}|\*)", pattern)
     expression, seen = "", []
-    for part in parts:
+    before = ""
+    for part in filter(None, parts):
         name = part.strip("{}")
+        if part[0] in "{*" and before[:1] in ("{", "*"):
+            # Nobody could tell where the first ends, and trying all ends may take for ever.
+            raise ManifestError(
+                f"pattern {pattern!r}: nothing separates {before} and {part}; write what is "
+                "between them in every name, such as _"
+            )
+        before = part
         if part == "*":
             expression += "[^/]*"
         elif not part.startswith("{"):

@@ -43,3 +43,26 @@ def test_a_sheet_of_a_text_file_is_refused(archive: Path) -> None:
 def test_another_crop_is_refused(archive: Path) -> None:
     result = run(*arguments(archive, "--crop", "middle"), code=1)
     assert "crop='middle'; expected none, or centre:" in result.stderr
+
+
+def test_what_all_images_lack_is_one_note(archive: Path) -> None:
+    result = run(*arguments(archive, "--crop", "centre:150"))
+    lines = [line for line in result.stderr.splitlines() if "spacing" in line or "millimet" in line]
+    assert len(lines) == 1
+    assert lines[0].endswith("(2 images)")
+
+
+@pytest.mark.parametrize(
+    "pattern", ["*{patient_id}*{visit}*{view}*.tif", "{patient_id}{view}.tif", "{patient_id}**"]
+)
+def test_parts_of_a_pattern_with_nothing_between_them_are_refused(
+    pattern: str, archive: Path
+) -> None:
+    result = run(*arguments(archive, "--pattern", pattern), code=1)
+    assert "nothing separates" in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize("name", ["", ".", ".."])
+def test_a_manifest_needs_the_name_of_a_file(name: str, archive: Path) -> None:
+    result = run(*arguments(archive, "--out", name, "--overwrite"), code=1)
+    assert "is a folder; give the manifest a file name" in " ".join(result.stderr.split())
