@@ -378,7 +378,7 @@ def refuse_other_content(path: Path, begins: Sequence[str], *, what: str) -> Non
     if not os.path.lexists(path):
         return
     if path.is_dir():
-        raise StorageError(f"{path} is a folder; give the name of a file for {what}")
+        raise StorageError(f"{private(path)} is a folder; give the name of a file for {what}")
     try:
         with path.open(encoding="utf-8", errors="replace") as stream:
             start = stream.read(max(map(len, begins)))
@@ -387,5 +387,6 @@ def refuse_other_content(path: Path, begins: Sequence[str], *, what: str) -> Non
         return
     if start and not any(start.startswith(text) for text in begins):
         raise StorageError(
-            f"{path} exists and is something else; give another name for {what}, or remove it"
+            f"{private(path)} exists and is something else; give another name for {what}, or "
+            "remove it"
         )

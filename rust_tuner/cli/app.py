@@ -289,7 +289,7 @@ def predict(
     with reporting():
         refuse_missing_files(model, *images)
         from rust_tuner.data.csv_output import csv_text
-        from rust_tuner.errors import StorageError
+        from rust_tuner.errors import StorageError, private
         from rust_tuner.files import refuse_other_content, write_text
         from rust_tuner.steps.image_list import PREDICTED, list_images
 
@@ -297,7 +297,9 @@ def predict(
         if csv is not None:
             refuse_other_content(csv, [PREDICTED], what="the predictions")
             if csv.resolve() in {image.resolve() for image in images}:
-                raise StorageError(f"{csv} is one of the inputs; give another name with --csv")
+                raise StorageError(
+                    f"{private(csv)} is one of the inputs; give another name with --csv"
+                )
         from rust_tuner.cli.lean_keras import lean_keras
         from rust_tuner.records.model_card import read_card
         from rust_tuner.records.novelty import read_novelty

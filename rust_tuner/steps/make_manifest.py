@@ -85,7 +85,7 @@ def make_manifest(
     require_utf8(path)
     if not path.name or path.is_dir():
         raise ManifestError(
-            f"{path} is a folder; give the manifest a file name, such as --out m.csv"
+            f"{private(path)} is a folder; give the manifest a file name, such as --out m.csv"
         )
     for written in (path, _unmatched_path(path)):
         if written.resolve() == Path(scores).resolve():
