@@ -41,6 +41,7 @@ WIDE = "patient;visit;ap_image;lateral_image;medial;lateral;anterior;posterior;r
         # To the next quotation mark, and to the end of the file.
         ['P1;6w;a;b;1;2;3;4;"stable', "P2;6w;c;d;1;2;3;4;", 'P3;6w;e;f;1;2;3;4;"fine"'],
         ['P1;6w;a;b;1;2;3;4;"stable', "P2;6w;c;d;1;2;3;4;", "P3;6w;e;f;1;2;3;4;fine"],
+        ['P1;6w;a;b;1;2;3;4;"stable', "P2;6w;c;d;1;2", "P3;6w;e;f;1;2;3;4;fine"],
         # Two that make a pair, in the last and in another column.
         ['P1;6w;a;b;1;2;3;4;"stable', 'P2;6w;c;d;1;2;3;4;fine"', "P3;6w;e;f;1;2;3;4;"],
         ['P1;"6w;a;b;1;2;3;4;', 'P2;6w";c;d;1;2;3;4;', "P3;6w;e;f;1;2;3;4;"],
