@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,22 @@ def test_a_completed_trial_that_lacks_something_is_told(
     assert [trial.trial for trial in read.trials] == ["0000", "0002", "0003"]
 
 
+def folds_of(curves: Mapping[str, Sequence[list[float]]]) -> tuple[FoldHead, ...]:
+    """The records of folds with validation curves, given by metric and fold."""
+    return tuple(
+        FoldHead(
+            key="",
+            fold=fold,
+            steps_per_epoch=1,
+            seconds=0.0,
+            training={},
+            validation={name: values[fold] for name, values in curves.items()},
+            sha256="",
+        )
+        for fold in range(len(next(iter(curves.values()))))
+    )
+
+
 @pytest.mark.parametrize(
     ("curves", "learned_nothing"),
     [
@@ -100,18 +117,7 @@ def test_a_completed_trial_that_lacks_something_is_told(
 def test_a_trial_learned_nothing_where_every_auroc_of_every_fold_and_epoch_is_one_half(
     curves: dict[str, list[list[float]]], learned_nothing: bool
 ) -> None:
-    folds = tuple(
-        FoldHead(
-            key="",
-            fold=fold,
-            steps_per_epoch=1,
-            seconds=0.0,
-            training={},
-            validation={name: values[fold] for name, values in curves.items()},
-            sha256="",
-        )
-        for fold in (0, 1)
-    )
+    folds = folds_of(curves)
     trial = TrialRecord("0000", "COMPLETED", {}, 0.5, 0, None, {}, folds)
     assert trial.learned_nothing is learned_nothing
     assert not dataclasses.replace(trial, status="RUNNING").learned_nothing
@@ -143,18 +149,7 @@ def test_an_interval_allows_for_the_rows_that_repeated_folds_share(tmp_path: Pat
 def test_an_interval_is_clipped_only_where_the_values_lie_in_the_range_of_the_name(
     name: str, values: list[float], is_clipped: bool
 ) -> None:
-    folds = tuple(
-        FoldHead(
-            key="",
-            fold=fold,
-            steps_per_epoch=1,
-            seconds=0.0,
-            training={},
-            validation={name: [value]},
-            sha256="",
-        )
-        for fold, value in enumerate(values)
-    )
+    folds = folds_of({name: [[value] for value in values]})
     mean = sum(values) / 3
     trial = TrialRecord("0000", "COMPLETED", {}, mean, 0, None, {f"val_{name}": mean}, folds)
     found, plain = trial.interval(name), fold_interval(values)
