@@ -14,9 +14,7 @@ from pathlib import Path
 
 import filelock
 import hypothesis
-import numpy as np
 import pytest
-from PIL import Image
 from studies import StudyFolder
 
 from rust_tuner import Protocol, Study
@@ -177,29 +175,12 @@ def made_once(
 
 
 @pytest.fixture(scope="session")
-def full_size_phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The manifest of 28 synthetic radiographs of 12 patients; not to be written to."""
+def phantom_manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """28 synthetic radiographs of 12 patients; not to be written to."""
     folder = made_once(
         tmp_path_factory, "phantoms", lambda folder: write_phantoms(folder, patients=12, seed=0)
     )
     return folder / "manifest.csv"
-
-
-@pytest.fixture(scope="session")
-def phantom_manifest(tmp_path_factory: pytest.TempPathFactory, full_size_phantoms: Path) -> Path:
-    """The same at half their width and height; not to be written to.
-
-    Hundreds of tests copy them, read them and take their hashes.
-    """
-
-    def halve(folder: Path) -> None:
-        shutil.copytree(full_size_phantoms.parent, folder, dirs_exist_ok=True)
-        for path in (folder / "images").iterdir():
-            with Image.open(path) as image:
-                half = Image.fromarray(np.asarray(image)[::2, ::2])
-            half.save(path)
-
-    return made_once(tmp_path_factory, "half-size", halve) / "manifest.csv"
 
 
 @pytest.fixture(scope="session")

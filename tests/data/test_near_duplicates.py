@@ -26,8 +26,8 @@ ORIGINAL = 4
 
 
 @pytest.fixture(scope="module")
-def radiographs(full_size_phantoms: Path) -> Radiographs:
-    return load_manifest(full_size_phantoms)
+def radiographs(phantom_manifest: Path) -> Radiographs:
+    return load_manifest(phantom_manifest)
 
 
 @pytest.fixture(scope="module")
