@@ -14,7 +14,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,6 +29,7 @@ _BINARY = getattr(os, "O_BINARY", 0)
 # Without it, opening a pipe that has no writer would block forever.
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)
 _CHUNK_BYTES = 1 << 20
+_START_READ = 1 << 16
 _DEEPEST = 64
 _MOST_DIGITS = 100
 # The names of the temporary files of `atomic_write` and `atomic_path`.
@@ -362,30 +363,27 @@ def sha256_of_json(value: Any) -> str:
     return sha256_of_text(text)
 
 
-def refuse_other_content(path: Path, begins: Sequence[str], *, what: str) -> None:
+def refuse_other_content(path: Path, earlier: re.Pattern[str], *, what: str) -> None:
     """Refuse to replace a file that is not an earlier one of the same kind.
 
     So a mistyped name never costs a manifest, or a record of a study.
 
     Args:
         path: the file to be written; may be missing.
-        begins: how such a file begins, in any of its forms.
+        earlier: how a file of the kind begins.
         what: what is to be written, for the message.
 
     Raises:
         StorageError: naming the file and what to do; for a folder as well.
     """
-    if not os.path.lexists(path):
-        return
     if path.is_dir():
         raise StorageError(f"{private(path)} is a folder; give the name of a file for {what}")
     try:
         with path.open(encoding="utf-8", errors="replace") as stream:
-            start = stream.read(max(map(len, begins)))
+            start = stream.read(_START_READ)
     except FileNotFoundError:
-        # A link that leads nowhere.
         return
-    if start and not any(start.startswith(text) for text in begins):
+    if start and not earlier.match(start):
         raise StorageError(
             f"{private(path)} exists and is something else; give another name for {what}, or "
             "remove it"

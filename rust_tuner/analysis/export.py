@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from rust_tuner.records.project import Project, read_project
 from rust_tuner.records.trials import PRUNED
 
 SUFFIXES = (".json", ".yaml", ".yml", ".csv")
+# An earlier file, which a later one may replace, of any search and in each form.
+_EARLIER = re.compile(r'\{\n  "hyperparameters": |hyperparameters:|[^\n]*\bobjective,score,')
 
 
 def export_best_hyperparameters(project_directory: str | Path, path: str | Path) -> Json:
@@ -50,7 +53,7 @@ def export_best_hyperparameters(project_directory: str | Path, path: str | Path)
     if target.suffix not in SUFFIXES:
         raise SearchError(f"{target.name}: expected a file that ends in {', '.join(SUFFIXES)}")
     best = best_hyperparameters(read_project(project_directory)).to_json()
-    refuse_other_content(target, _beginnings(best), what="the best hyperparameters")
+    refuse_other_content(target, _EARLIER, what="the best hyperparameters")
     if target.suffix == ".json":
         write_text(target, json.dumps(best, indent=2, allow_nan=False) + "\n")
     elif target.suffix == ".csv":
@@ -60,11 +63,6 @@ def export_best_hyperparameters(project_directory: str | Path, path: str | Path)
 
         write_text(target, yaml.safe_dump(best, sort_keys=False))
     return best
-
-
-def _beginnings(best: Json) -> list[str]:
-    """How an earlier file begins, which a later one may replace, in each form."""
-    return ['{\n  "hyperparameters": ', "hyperparameters:", _as_csv(best).partition(",")[0]]
 
 
 def best_hyperparameters(project: Project) -> BestHyperparameters:

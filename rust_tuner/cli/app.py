@@ -295,7 +295,7 @@ def predict(
 
         listed = list_images(images)
         if csv is not None:
-            refuse_other_content(csv, [PREDICTED], what="the predictions")
+            refuse_other_content(csv, PREDICTED, what="the predictions")
             if csv.resolve() in {image.resolve() for image in images}:
                 raise StorageError(
                     f"{private(csv)} is one of the inputs; give another name with --csv"

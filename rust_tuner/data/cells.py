@@ -38,7 +38,7 @@ _WHOLE = re.compile(r"(\d{1,6})(?:\.0*)?")
 
 
 # What a formula leaves that could not be calculated, also in German.
-SPREADSHEET_ERRORS = frozenset(
+_SPREADSHEET_ERRORS = frozenset(
     "#N/A #NV #REF! #BEZUG! #VALUE! #WERT! #NAME? #DIV/0! #NULL! #NUM! #ZAHL!".split()
 )
 
@@ -179,7 +179,7 @@ def _is_missing(value: object) -> bool:
 def _fault_of_text(name: str, text: str) -> str | None:
     if not text and name in _EMPTY_MENDS:
         return f"{name} is empty; {_EMPTY_MENDS[name]}"
-    if text.upper() in SPREADSHEET_ERRORS:
+    if text.upper() in _SPREADSHEET_ERRORS:
         return f"{name}={text} is an error of a spreadsheet program; mend the formula of this cell"
     if name == "view" and text not in VIEWS:
         near = closest(text, VIEWS)

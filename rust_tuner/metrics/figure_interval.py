@@ -84,7 +84,7 @@ def figure_interval(measured: Measured) -> Interval:
     is_share = scale is None and not measured.of_mean and not is_class_mean
     num_patients = measured.patients if scale is None else measured.contributing
     unmoved = Interval(value, np.nan, np.nan, reason="no patient changes it")
-    if scale is not None and not measured.moving:
+    if not is_share and not measured.moving:
         return unmoved
     if num_patients < least:
         which = "with data for it"
@@ -98,8 +98,6 @@ def figure_interval(measured: Measured) -> Interval:
     if is_share:
         return Interval(value, *share_interval(value, measured.variance, patients=num_patients))
     # Rounding alone may leave a variance even if no patient changes the figure.
-    if not measured.moving:
-        return unmoved
     if measured.moving == 1:
         return Interval(value, np.nan, np.nan, reason="only one patient changes it")
     ends = t_interval(

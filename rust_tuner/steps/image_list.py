@@ -22,9 +22,9 @@ from rust_tuner.labels import VIEWS
 
 _MANIFEST_SUFFIX = ".csv"
 _VISIT = ("patient_id", "visit", "view")
+# The first line of a table of predictions.
+PREDICTED = re.compile("image,view,view_probability,")
 # The name of a view as a word of a file's name, such as in 017_ap.png, 017-LAT.jpg or ap017.png.
-# How a table of predictions begins.
-PREDICTED = "image,view,view_probability,"
 _VIEW = re.compile(r"(?<![a-z])(ap|lateral|lat)(?![a-z])", re.IGNORECASE)
 
 Pair = tuple[int, int]

@@ -231,6 +231,12 @@ def test_a_file_that_was_there_is_replaced(project: Path, tmp_path: Path) -> Non
         export_best_hyperparameters(project, tmp_path / name)
     assert read_json_file(tmp_path / "best.json") == EXPECTED
     assert not list(tmp_path.glob("*.part"))
+    # Also one of a search with other hyperparameters.
+    other = write_search(tmp_path / "other")
+    write_trial(other, "0000", score=0.9, values={"units": 3})
+    for name in ("best.json", "best.yaml", "best.csv"):
+        export_best_hyperparameters(other, tmp_path / name)
+    assert pd.read_csv(tmp_path / "best.csv").columns[0] == "units"
 
 
 @pytest.mark.parametrize(
