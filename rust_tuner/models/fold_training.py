@@ -47,7 +47,7 @@ class RunningPredictions(keras.metrics.Metric):  # type: ignore[misc]
     """Stores the model's predictions for each row of an epoch, in the order of training."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
-        """Allocate predictions of `shape`, rows first."""
+        """Allocate predictions of `shape`, rows first; an epoch may have fewer rows."""
         super().__init__(name="running_predictions")
         self.answers = self.add_variable(shape, "zeros", name="answers")
         self.position = self.add_variable((), "zeros", dtype="int32", name="position")
@@ -63,6 +63,14 @@ class RunningPredictions(keras.metrics.Metric):  # type: ignore[misc]
     def result(self) -> Any:
         """The number of rows predicted; the predictions are in `answers`."""
         return ops.cast(self.position, "float32")
+
+
+def running_of(model: keras.Model) -> RunningPredictions | None:
+    """The metric that a model is compiled with to keep its training predictions, if it is."""
+    # Keras's list of all metrics is empty until the model has seen a batch.
+    compiled = getattr(getattr(model, "_compile_metrics", None), "_user_metrics", None)
+    metrics = keras.tree.flatten(compiled)
+    return next((metric for metric in metrics if isinstance(metric, RunningPredictions)), None)
 
 
 def train_fold(
@@ -266,7 +274,7 @@ class _Recorder(_Laying):
         where = f"{self._feed.place}, epoch {epoch}"
         figures: Mapping[str, float] = scalars(logs, validation=False)
         if self._running is not None:
-            answers = as_numpy(self._running.answers)
+            answers = as_numpy(self._running.answers)[: len(self._order)]
             figures = self._data.metrics([answers], [self._order], [f"{where}, training"])[0]
             require_finite(figures, f"{where}, training")
         self._past.training.append(dict(figures))

@@ -15,7 +15,7 @@ from rust_tuner.models.fold_callbacks import FoldCallbacks
 from rust_tuner.models.fold_curves import FoldCurves
 from rust_tuner.models.fold_parallel import FoldParallelTrainer
 from rust_tuner.models.fold_rows import FoldRows
-from rust_tuner.models.fold_training import RunningPredictions, train_fold
+from rust_tuner.models.fold_training import RunningPredictions, running_of, train_fold
 from rust_tuner.models.keras_state import build_at, clear_session, starting_values
 from rust_tuner.models.runtime import (
     MemoryOf,
@@ -95,7 +95,7 @@ def run_folds(
             memory can be released after each fold. Else it is released where no other part of the
             program refers to a variable any more.
         compiled: keeps compiled functions for folds whose models are the same; None where every
-            fold needs a model of its own, as with `keep_running` or callbacks of the user's own.
+            fold needs a model of its own, as with callbacks of the user's own.
         store: where records are kept; nowhere by default.
         on_record: called after each record is saved in `store`.
         callbacks: our callbacks of a fold's `fit`, from its model.
@@ -110,6 +110,7 @@ def run_folds(
     progress = task or Silent()
     run_first_operation()
     num_steps = max(steps_per_epoch(len(training), batch_size) for training, _ in folds)
+    longest = max(len(training) for training, _ in folds)
     records = []
     for fold, (training, validation) in enumerate(folds):
         record = store.load(fold) if store is not None else None
@@ -122,7 +123,8 @@ def run_folds(
                 place = FoldPlace(seed, trial, fold)
                 running = None
                 if keep_running:
-                    running = RunningPredictions((len(training), data.targets.shape[1]))
+                    # Of one shape for all folds, whose models may share compiled functions.
+                    running = RunningPredictions((longest, data.targets.shape[1]))
                 fold_data = data if data_of is None else data_of(fold)
                 own_inputs = () if data_of is None else (fold_data.inputs,)
                 anew = functools.partial(build_model, running, *own_inputs)
@@ -130,6 +132,9 @@ def run_folds(
                 if spare and fold == 0:
                     build = spare.pop
                 model = build() if compiled is None else compiled.model_of(build)
+                if running is not None:
+                    # A model that was kept has its own.
+                    running = running_of(model)
                 shared: dict[str, Any] = {
                     "epochs": epochs,
                     "place": place,

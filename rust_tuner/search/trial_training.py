@@ -253,7 +253,7 @@ def _trainer_of(run: Run, store: FoldStore) -> FoldParallelTrainer | ArraysToget
 def _share_functions(run: Run) -> bool:
     """Whether nothing but a model itself decides how its compiled functions train a fold."""
     subject = run.subject
-    if run.hooks or subject.keeps_running or subject.own_fit:
+    if run.hooks or subject.own_fit:
         return False
     return subject.callbacks is None or subject.callbacks.leave_functions
 

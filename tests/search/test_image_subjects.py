@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import keras
 import keras_tuner
 import numpy as np
 import pytest
@@ -19,10 +20,13 @@ from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.splits import Development
 from rust_tuner.errors import MetricError, SearchError
 from rust_tuner.labels import NUM_LABELS
+from rust_tuner.models.compiled_once import CompiledOnce
 from rust_tuner.models.fold_training import RunningPredictions
 from rust_tuner.models.hypermodels import ImageHyperModel
 from rust_tuner.progress import Silent
 from rust_tuner.search import subjects
+from rust_tuner.search.fold_runs import run_folds
+from rust_tuner.search.mean_curves import CrossValidation
 from rust_tuner.search.subjects import images_subject
 
 
@@ -142,6 +146,47 @@ def test_an_image_model_is_compiled_with_the_metric_that_it_is_given(
     assert float(running.result()) == 4
     assert hp.values["batch_size"] == 128
     assert subject.keeps_running
+
+
+@pytest.mark.slow
+def test_folds_share_one_models_functions_and_are_bitwise_those_of_models_of_their_own(
+    of_images: Callable[..., subjects.Subject],
+) -> None:
+    subject = of_images(masked_loss=True, flips="horizontal")
+    sides = [len(training) for training, _ in subject.folds]
+    # The longest is not the last, so that an earlier fold leaves more predictions than a later.
+    folds = [subject.folds[fold] for fold in np.argsort(sides)[::-1]]
+    assert len(folds[0][0]) > len(folds[-1][0])
+
+    def trained(compiled: CompiledOnce | None) -> tuple[CrossValidation, list[keras.Model]]:
+        models: list[keras.Model] = []
+
+        def noted(model: keras.Model) -> tuple[()]:
+            models.append(model)
+            return ()
+
+        outcome = run_folds(
+            lambda running: subject.build(keras_tuner.HyperParameters(), running),
+            subject.data,
+            folds,
+            epochs=2,
+            batch_size=7,
+            seed=0,
+            keep_running=True,
+            compiled=compiled,
+            callbacks=noted,
+        )
+        return outcome, models
+
+    shared, models = trained(CompiledOnce())
+    assert all(model is models[0] for model in models)
+    alone, models = trained(None)
+    assert len({id(model) for model in models}) == len(folds)
+    for one, other in zip(shared.folds, alone.folds, strict=True):
+        assert one.training == other.training
+        assert one.validation == other.validation
+        ours, theirs = (is_a(np.ndarray, fold.predictions) for fold in (one, other))
+        assert ours.tobytes() == theirs.tobytes()
 
 
 def test_several_devices_keep_no_training_predictions(
