@@ -53,7 +53,7 @@ def test_frozen_pretrained_features_beat_lenet_and_end_to_end_at_equal_data(
     protocol = Protocol.clinical(
         image_size=100,
         baseline_folds=2,
-        baseline_epochs=8,
+        baseline_epochs=5,
         baseline_batch_size=16,
         baseline_dropout_rate=0.2,
     )
