@@ -47,12 +47,6 @@ def cache(monkeypatch: pytest.MonkeyPatch, feature_cache: Path) -> Path:
     return feature_cache
 
 
-@pytest.fixture
-def prepared(tmp_path: Path, phantom_manifest: Path, tiny_protocol: Protocol) -> Path:
-    Study(tmp_path / "study", phantom_manifest, tiny_protocol).prepare()
-    return tmp_path / "study"
-
-
 @pytest.mark.parametrize(
     ("command", "told"),
     [
