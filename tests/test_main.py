@@ -120,6 +120,20 @@ def test_ctrl_c_while_python_shuts_down_is_no_traceback() -> None:
     assert process.returncode == 130
 
 
+@pytest.mark.parametrize(("arguments", "code"), [(["--version"], 0), (["status"], 2)])
+def test_a_command_leaves_without_a_last_search_for_garbage(
+    arguments: list[str], code: int
+) -> None:
+    script = (
+        "import atexit, gc\n"
+        "atexit.register(lambda: print(gc.get_freeze_count() > 10_000))\n"
+        "from rust_tuner.__main__ import main\n"
+        "main()\n"
+    )
+    left = subprocess.run([sys.executable, "-c", script, *arguments], check=False, **PIPES)
+    assert (left.returncode, left.stdout.splitlines()[-1]) == (code, "True")
+
+
 def test_the_module_runs_as_the_command_does() -> None:
     done = subprocess.run([sys.executable, "-m", "rust_tuner", "--version"], **PIPES)
     assert done.returncode == 0
