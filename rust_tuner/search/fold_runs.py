@@ -123,7 +123,7 @@ def run_folds(
                 place = FoldPlace(seed, trial, fold)
                 running = None
                 if keep_running:
-                    # Of one shape for all folds, whose models may share compiled functions.
+                    # Of one shape, since models that share compiled functions share the first's.
                     running = RunningPredictions((longest, data.targets.shape[1]))
                 fold_data = data if data_of is None else data_of(fold)
                 own_inputs = () if data_of is None else (fold_data.inputs,)
@@ -132,9 +132,6 @@ def run_folds(
                 if spare and fold == 0:
                     build = spare.pop
                 model = build() if compiled is None else compiled.model_of(build)
-                if running is not None:
-                    # A model that was kept has its own.
-                    running = running_of(model)
                 shared: dict[str, Any] = {
                     "epochs": epochs,
                     "place": place,
@@ -153,7 +150,7 @@ def run_folds(
                         training,
                         validation,
                         sizes=sizes,
-                        running=running,
+                        running=running_of(model),
                         checkpoint=store.checkpoint(fold) if store is not None else None,
                         **shared,
                     )

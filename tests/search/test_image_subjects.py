@@ -189,6 +189,26 @@ def test_folds_share_one_models_functions_and_are_bitwise_those_of_models_of_the
         assert ours.tobytes() == theirs.tobytes()
 
 
+@pytest.mark.slow
+def test_a_users_model_without_the_metric_has_no_training_figures_but_its_own(
+    of_images: Callable[..., subjects.Subject],
+) -> None:
+    subject = of_images()
+    outcome = run_folds(
+        # As a `build` that does not pass on the metrics that it is given.
+        lambda running: subject.build(keras_tuner.HyperParameters(), None),
+        subject.data,
+        subject.folds[:1],
+        epochs=1,
+        batch_size=7,
+        seed=0,
+        keep_running=True,
+    )
+    (fold,) = outcome.folds
+    assert list(fold.training) == ["loss"]
+    assert "auroc" in fold.validation
+
+
 def test_several_devices_keep_no_training_predictions(
     of_images: Callable[..., subjects.Subject], monkeypatch: pytest.MonkeyPatch
 ) -> None:
