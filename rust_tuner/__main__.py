@@ -50,7 +50,7 @@ def main() -> None:
     finally:
         # Nothing is left to do but to leave, where an exception would end in a traceback.
         _put_back(signal.SIGINT, _leave)
-        # Python's last searches for garbage take two seconds where TensorFlow is imported.
+        # Python's last searches for garbage take a second or two where TensorFlow is imported.
         gc.freeze()
 
 
