@@ -131,12 +131,7 @@ def as_dataset(batches: Batches) -> "tf.data.Dataset":
         source = reference()
         assert source is not None
         arrays = tf.nest.flatten(source.batches[int(index)])
-        # TensorFlow takes the bytes as they are: of numbers in the machine's own order, and of
-        # text as objects.
-        return [
-            np.asarray(array, spec.dtype.as_numpy_dtype, order="C")
-            for array, spec in zip(arrays, specs, strict=True)
-        ]
+        return [_native(array, spec.dtype) for array, spec in zip(arrays, specs, strict=True)]
 
     def batch_at(index: Any) -> Any:
         arrays = tf.numpy_function(read, [index], [spec.dtype for spec in specs])
@@ -150,11 +145,31 @@ def as_dataset(batches: Batches) -> "tf.data.Dataset":
     return dataset.prefetch(1).with_options(_untuned())
 
 
+def rows_as_dataset(rows: tuple[Any, ...], batch_size: int) -> "tf.data.Dataset":
+    """Arrays as a dataset of batches; TensorFlow makes its iterators sooner than of `as_dataset`.
+
+    Args:
+        rows: arrays or nested tuples or dicts of arrays, rows first. They are copied.
+        batch_size: rows of a batch; the last one may have fewer.
+    """
+    import tensorflow as tf
+
+    native = tf.nest.map_structure(lambda array: _native(array, tf.as_dtype(array.dtype)), rows)
+    return tf.data.Dataset.from_tensor_slices(native).batch(batch_size).with_options(_untuned())
+
+
+def _native(array: npt.NDArray[Any], dtype: "tf.DType") -> npt.NDArray[Any]:
+    """The array as TensorFlow takes bytes: numbers in the machine's order, text as objects."""
+    return np.asarray(array, dtype.as_numpy_dtype, order="C")
+
+
 def _untuned() -> "tf.data.Options":
     import tensorflow as tf
 
     options = tf.data.Options()
     options.autotune.enabled = False
+    # There is nothing to optimise, and looking for it takes as long as the rest of an iterator.
+    options.experimental_optimization.apply_default_optimizations = False
     return options
 
 

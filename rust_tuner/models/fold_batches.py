@@ -12,12 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from rust_tuner.data.outputs import Outputs, side_by_side
-from rust_tuner.data.pipeline import Batches
+from rust_tuner.data.pipeline import Batches, rows_as_dataset
 from rust_tuner.data.structures import AnyRows, Tree, leaves, map_leaves
 from rust_tuner.models.class_weights import ClassWeights
+from rust_tuner.models.code_identity import is_of_library
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_steps import fed
 from rust_tuner.seeds import generator
+
+# Validation rows of at most so many bytes are copied into their dataset, which saves the time that
+# it takes to call Python for them.
+_MOST_HELD = 1 << 24
 
 IntArray = npt.NDArray[np.int64]
 
@@ -128,8 +133,13 @@ class FoldPlace:
 class EpochFeed:
     """The batches of one epoch after another; one dataset, whose graph is traced once a fold.
 
-    A pass over the dataset gives the epoch that was laid out last, each batch a function of its
-    index alone.
+    TensorFlow takes longer to make an iterator of a dataset than to train a few small batches, and
+    Keras makes two for each pass. So where `fit` can count the batches of an epoch, all epochs are
+    one pass. Else each pass gives the epoch that was laid out last.
+
+    Attributes:
+        dataset: what `fit` gets.
+        options: arguments of `fit` that belong to it.
     """
 
     def __init__(
@@ -139,40 +149,86 @@ class EpochFeed:
         training: IntArray,
         sizes: list[int],
         place: FoldPlace,
+        *,
+        epochs: int,
     ) -> None:
-        """Feed `model` with the rows `training`, in batches of `sizes`."""
+        """Feed `model` with the rows `training`, in batches of `sizes`, for so many epochs."""
         self.place = place
         self._data = data
         self._training = training
         self._weights = data.training_weights(training)
         self._bounds = np.concatenate([[0], np.cumsum(sizes)])
-        self.lay_out(0)
+        self._steps = len(sizes)
+        self._is_one_pass = _counts_its_steps(model, self._steps)
+        # One more than is trained on: after the last one Keras would make another iterator.
+        self._num_batches = epochs * self._steps + 1 if self._is_one_pass else self._steps
+        self._first: int | None = None
+        self._drawn: _Drawn | None = None
+        self.options = {"steps_per_epoch": self._steps} if self._is_one_pass else {}
         self.dataset = fed(_shared(self, model))
 
-    def lay_out(self, epoch: int) -> IntArray:
-        """Draw order and flips of an epoch; returns the rows in that order."""
-        self._order = self._training
-        if self._data.shuffle:
-            permutation = self.place.generator(epoch, "order").permutation(len(self._training))
-            self._order = self._training[permutation]
-        if isinstance(self._data.inputs, FrozenFeatures):
-            flips = self.place.generator(epoch, "flips")
-            self._variants = flips.integers(self._data.inputs.num_variants, size=len(self._order))
-        return self._order
+    def begin(self, epoch: int) -> IntArray:
+        """Begin an epoch; returns its rows in order."""
+        # Keras may begin with a later epoch than the first.
+        if self._first is None or not self._is_one_pass:
+            self._first = epoch
+        return self._order(epoch)
 
     def __len__(self) -> int:
-        """How many batches an epoch has."""
-        return len(self._bounds) - 1
+        """How many batches a pass has."""
+        return self._num_batches
 
     def __getitem__(self, index: int) -> tuple[Tree, ...]:
         """One batch: inputs, and targets and weights if there are any."""
-        span = slice(self._bounds[index], self._bounds[index + 1])
-        rows = self._order[span]
+        epochs, step = divmod(index, self._steps)
+        drawn = self._draw((self._first or 0) + epochs)
+        span = slice(self._bounds[step], self._bounds[step + 1])
+        rows = drawn.order[span]
         inputs = self._data.inputs
         if isinstance(inputs, FrozenFeatures):
-            flipped = inputs.values[rows, self._variants[span]]
+            flipped = inputs.values[rows, drawn.variants[span]]
             return self._data.batch(flipped, rows, self._weights)
         return self._data.batch(as_fed(inputs[rows]), rows, self._weights)
+
+    def _draw(self, epoch: int) -> "_Drawn":
+        """Order and flips of an epoch, which is read ahead: perhaps before it has begun."""
+        drawn = self._drawn
+        if drawn is None or drawn.epoch != epoch:
+            order = self._order(epoch)
+            variants = np.zeros(len(order), np.int64)
+            if isinstance(self._data.inputs, FrozenFeatures):
+                flips = self.place.generator(epoch, "flips")
+                variants = flips.integers(self._data.inputs.num_variants, size=len(order))
+            # At once, since the thread of an iterator that is given up may read as well.
+            self._drawn = drawn = _Drawn(epoch, order, variants)
+        return drawn
+
+    def _order(self, epoch: int) -> IntArray:
+        if not self._data.shuffle:
+            return self._training
+        permutation = self.place.generator(epoch, "order").permutation(len(self._training))
+        return self._training[permutation]
+
+
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """The rows of an epoch in order, and the flip variant of each."""
+
+    epoch: int
+    order: IntArray
+    variants: IntArray
+
+
+def _counts_its_steps(model: keras.Model, steps: int) -> bool:
+    """Whether the model's `fit` takes exactly so many batches for an epoch where it is told to."""
+    return (
+        keras.backend.backend() == "tensorflow"
+        and isinstance(model, keras.Model)
+        and is_of_library(type(model).fit)
+        # A call of several steps would take some of the next epoch.
+        and steps % model.steps_per_execution == 0
+        and _num_devices(model) == 1
+    )
 
 
 class _ValidationBatches:
@@ -187,7 +243,18 @@ class _ValidationBatches:
         return -(-len(self._rows) // self._batch_size)
 
     def __getitem__(self, index: int) -> tuple[Tree, ...]:
-        rows = self._rows[index * self._batch_size : (index + 1) * self._batch_size]
+        return self._of(self._rows[index * self._batch_size : (index + 1) * self._batch_size])
+
+    def num_bytes(self) -> int:
+        """How much memory all rows take, if they have the size of the first."""
+        first = self._of(self._rows[:1])
+        return len(self._rows) * sum(array.nbytes for _, array in leaves(first))
+
+    def as_dataset(self) -> Any:
+        """The batches as a dataset of TensorFlow that holds the rows."""
+        return rows_as_dataset(self._of(self._rows), self._batch_size)
+
+    def _of(self, rows: IntArray) -> tuple[Tree, ...]:
         return self._data.batch(self._data.unflipped(rows), rows, self._data.sample_weight)
 
 
@@ -210,7 +277,12 @@ class ValidationSide:
         batches = _ValidationBatches(data, validation, data.validation_batch_size or batch_size)
         self._model = model
         self._shared = _shared(batches, model)
-        self.dataset = fed(self._shared)
+        is_held = (
+            keras.backend.backend() == "tensorflow"
+            and self._shared is batches
+            and batches.num_bytes() <= _MOST_HELD
+        )
+        self.dataset = batches.as_dataset() if is_held else fed(self._shared)
         self.outputs: Outputs | None = None
         # A model that only trains, such as one with steps of its own, predicts nothing.
         self._predicts = getattr(type(model), "call", None) is not keras.Model.call
@@ -275,7 +347,11 @@ def _counted_rows(shared: "_EvenShares") -> npt.NDArray[np.bool_]:
 
 def _shared(batches: Batches, model: keras.Model) -> Batches:
     """The batches as `fit` and `evaluate` of the model take them, on as many devices as it has."""
+    num_devices = _num_devices(model)
+    return batches if num_devices == 1 else _EvenShares(batches, num_devices)
+
+
+def _num_devices(model: keras.Model) -> int:
     # Backends other than TensorFlow have no strategies.
     strategy = getattr(model, "distribute_strategy", None)
-    num_devices = 1 if strategy is None else strategy.num_replicas_in_sync
-    return batches if num_devices == 1 else _EvenShares(batches, num_devices)
+    return 1 if strategy is None else int(strategy.num_replicas_in_sync)

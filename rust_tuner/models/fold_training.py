@@ -125,7 +125,7 @@ def train_fold(
     past = _Past(epochs, predictions_file)
     if past.restore(model, checkpoint):
         on_restored(len(past.predictions))
-    feed = EpochFeed(model, data, training, sizes, place)
+    feed = EpochFeed(model, data, training, sizes, place, epochs=epochs)
     held = ValidationSide(model, data, validation, max(sizes))
     evaluates = running is None and not data.scores_loss
     recorder = _Recorder(data, feed, held, past, running, evaluates=evaluates)
@@ -137,6 +137,7 @@ def train_fold(
         shuffle=False,
         verbose=0,
         callbacks=[recorder, *callbacks, *users_callbacks, after],
+        **feed.options,
         **({"validation_data": held.dataset} if evaluates else {}),
     )
     trained = len(past.predictions)
@@ -181,13 +182,14 @@ def train_all(
     """
     # Else the first step would be traced twice: once to make its variables, once to use them.
     build_optimizer(model)
-    feed = EpochFeed(model, data, np.arange(data.num_rows), sizes, place)
+    feed = EpochFeed(model, data, np.arange(data.num_rows), sizes, place, epochs=epochs)
     model.fit(
         feed.dataset,
         epochs=epochs,
         shuffle=False,
         verbose=0,
-        callbacks=[_Laying(feed), *users_callbacks, _AfterEpoch(None, epochs, None, on_epoch)],
+        callbacks=[_Beginning(feed), *users_callbacks, _AfterEpoch(None, epochs, None, on_epoch)],
+        **feed.options,
     )
 
 
@@ -232,8 +234,8 @@ class _Past:
         return encoded | {"predictions": predictions}
 
 
-class _Laying(keras.callbacks.Callback):  # type: ignore[misc]
-    """Lays out each epoch's batches, and gives random layers the seed of the epoch."""
+class _Beginning(keras.callbacks.Callback):  # type: ignore[misc]
+    """Begins each epoch's batches, and gives random layers the seed of the epoch."""
 
     def __init__(self, feed: EpochFeed) -> None:
         super().__init__()
@@ -241,14 +243,14 @@ class _Laying(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         reseed(self.model, self._feed.place, epoch)
-        self._order = self._feed.lay_out(epoch)
+        self._order = self._feed.begin(epoch)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         where = f"{self._feed.place}, epoch {epoch}, training"
         require_finite(scalars(logs or {}, validation=False), where)
 
 
-class _Recorder(_Laying):
+class _Recorder(_Beginning):
     """Keeps the figures and predictions of each epoch; the first of the callbacks."""
 
     def __init__(

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from rust_tuner import k_fold_dataset as public_k_fold_dataset
-from rust_tuner.data.pipeline import as_dataset, k_fold_dataset
+from rust_tuner.data.pipeline import as_dataset, k_fold_dataset, rows_as_dataset
 from rust_tuner.errors import SplitError
 
 
@@ -101,14 +101,34 @@ def test_a_dataset_has_the_values_of_its_batches_whatever_their_kind(kind: str) 
         assert batches[0][0].dtype == array.dtype.newbyteorder("=")
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_in_one_piece_are_the_same_dataset(kind: str) -> None:
+    array = KINDS[kind]
+    batches = as_dataset(Batches(array, array[:, 0]))
+    whole = rows_as_dataset((array, array[:, 0]), 2)
+    assert whole.element_spec == batches.element_spec
+    for _ in range(2):
+        for one, other in zip(whole, batches, strict=True):
+            for parts in zip(one, other, strict=True):
+                np.testing.assert_array_equal(*parts)
+
+
+def test_rows_in_one_piece_keep_their_structure() -> None:
+    inputs = {"words": np.array(["a", "\u9aa8"], "U"), "numbers": (NUMBERS[:2], NUMBERS[3:])}
+    ((read, targets),) = rows_as_dataset((inputs, NUMBERS[:2, 0]), 7)
+    assert [word.decode() for word in read["words"].numpy()] == ["a", "\u9aa8"]
+    np.testing.assert_array_equal(read["numbers"][1], NUMBERS[3:])
+    np.testing.assert_array_equal(targets, NUMBERS[:2, 0])
+
+
 def test_a_dataset_says_what_keras_asks_of_it() -> None:
     batches = Batches(NUMBERS, NUMBERS[:, 0])
-    dataset = as_dataset(batches)
-    rows, targets = dataset.element_spec
-    assert (rows.shape.as_list(), targets.shape.as_list()) == ([None, 2], [None])
-    assert int(dataset.cardinality()) == len(batches) == 3
-    # Its thread would sleep for longer and longer.
-    assert dataset.options().autotune.enabled is False
+    for dataset in (as_dataset(batches), rows_as_dataset((NUMBERS, NUMBERS[:, 0]), 2)):
+        rows, targets = dataset.element_spec
+        assert (rows.shape.as_list(), targets.shape.as_list()) == ([None, 2], [None])
+        assert int(dataset.cardinality()) == len(batches) == 3
+        # Its thread would sleep for longer and longer.
+        assert dataset.options().autotune.enabled is False
 
 
 @pytest.mark.parametrize("dtype", ["U", "O"])

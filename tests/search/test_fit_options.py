@@ -219,7 +219,7 @@ def test_a_fold_that_is_cut_short_ends_with_its_callbacks_as_if_untouched(
     monkeypatch.setattr(EpochCheckpoint, "seconds_between", 0.0)
     whole = searched(tmp_path / "whole", momentum, x, y, **options)
     assert not_none(whole.project.trials[0].folds[0].epochs_trained) < 12
-    lay_out = EpochFeed.lay_out
+    begin = EpochFeed.begin
     saved = {True: FoldStore.save, False: EpochCheckpoint.save}[own]
     for strike in (1, 4):
         epochs: list[int]
@@ -241,17 +241,16 @@ def test_a_fold_that_is_cut_short_ends_with_its_callbacks_as_if_untouched(
             self: EpochFeed, epoch: int, epochs: list[int] = epochs
         ) -> npt.NDArray[np.int64]:
             epochs.append(epoch)
-            return lay_out(self, epoch)
+            return begin(self, epoch)
 
         folder = tmp_path / str(strike)
         with monkeypatch.context() as patch, pytest.raises(Killed):
             patch.setattr(FoldStore if own else EpochCheckpoint, "save", killing_save)
             searched(folder, momentum, x, y, **options)
         with monkeypatch.context() as patch:
-            patch.setattr(EpochFeed, "lay_out", noting)
+            patch.setattr(EpochFeed, "begin", noting)
             again = searched(folder, momentum, x, y, **options)
-        # The first is that of a new feed.
-        assert epochs[1] == (0 if own else strike)
+        assert epochs[0] == (0 if own else strike)
         assert again.history().equals(whole.history())
         assert again.out_of_fold().tobytes() == whole.out_of_fold().tobytes()
 

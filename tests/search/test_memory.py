@@ -168,16 +168,16 @@ def test_batches_of_earlier_folds_are_gone_though_their_functions_are_kept(
 ) -> None:
     alive = []
     feeds: weakref.WeakSet[fold_batches.EpochFeed] = weakref.WeakSet()
-    lay_out = fold_batches.EpochFeed.lay_out
+    begin = fold_batches.EpochFeed.begin
 
     def counted(feed: fold_batches.EpochFeed, epoch: int) -> Any:
         if feed not in feeds:
             gc.collect()
             alive.append(len(feeds))
             feeds.add(feed)
-        return lay_out(feed, epoch)
+        return begin(feed, epoch)
 
-    monkeypatch.setattr(fold_batches.EpochFeed, "lay_out", counted)
+    monkeypatch.setattr(fold_batches.EpochFeed, "begin", counted)
     hypermodel = TracedHyperModel()
     hypermodel.trains_statistics = True
     run_search(tmp_path, "random", hypermodel=hypermodel, max_trials=2, epochs=1, cv=3)

@@ -1,0 +1,151 @@
+"""All epochs of a fold are one pass over a dataset, with the batches of a pass for each epoch."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from fold_problem import PLACE, SIZES, TRAINING, VALIDATION, problem
+
+from rust_tuner.models import fold_batches
+from rust_tuner.models.features import FrozenFeatures
+from rust_tuner.models.fold_batches import TrainingData
+from rust_tuner.models.fold_curves import FoldCurves
+from rust_tuner.models.fold_state import as_numpy
+from rust_tuner.models.fold_training import train_all, train_fold
+from rust_tuner.models.seeding import seeded_weights
+
+EPOCHS = 3
+VALIDATION_BATCHES = 2
+
+
+class OwnFit(keras.Sequential):  # type: ignore[misc]
+    """A model whose `fit` is the user's, which may loop over what it gets."""
+
+    def fit(
+        self,
+        batches: tf.data.Dataset,
+        *,
+        initial_epoch: int,
+        epochs: int,
+        shuffle: bool,
+        verbose: int,
+        callbacks: list[keras.callbacks.Callback],
+        validation_data: tf.data.Dataset,
+    ) -> keras.callbacks.History:
+        """Train as Keras does, with the arguments that this method had in every version."""
+        assert len(batches) == len(SIZES)
+        options = {"epochs": epochs, "callbacks": callbacks, "validation_data": validation_data}
+        return super().fit(batches, shuffle=shuffle, verbose=verbose, **options)
+
+
+def built(kind: type[keras.Model] = keras.Sequential, **options: Any) -> keras.Model:
+    with seeded_weights(PLACE):
+        dense = keras.layers.Dense(2, activation="sigmoid")
+        model = kind([keras.Input((5,)), keras.layers.Dropout(0.3), dense])
+        optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
+        model.compile(optimizer, "binary_crossentropy", metrics=["mae"], **options)
+    return model
+
+
+def trained(model: keras.Model, data: TrainingData) -> tuple[FoldCurves, list[Any]]:
+    options: dict[str, Any] = {"sizes": SIZES, "epochs": EPOCHS, "place": PLACE}
+    curves = train_fold(model, data, TRAINING, VALIDATION, **options)
+    return curves, [as_numpy(variable) for variable in model.variables]
+
+
+def assert_same(values: list[Any], expected: list[Any]) -> None:
+    for one, other in zip(values, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.fixture
+def lengths(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of batches of each dataset that an iterator was made of, in order."""
+    found: list[int] = []
+    make = tf.data.Dataset.__iter__
+
+    def noting(dataset: tf.data.Dataset) -> Any:
+        found.append(int(dataset.cardinality()))
+        return make(dataset)
+
+    monkeypatch.setattr(tf.data.Dataset, "__iter__", noting)
+    return found
+
+
+def flipped() -> TrainingData:
+    """The rows as features with two variants, of which each epoch draws."""
+    data = problem()
+    rows = np.asarray(data.inputs)
+    return dataclasses.replace(data, inputs=FrozenFeatures(np.stack([rows, -rows], axis=1), "x"))
+
+
+@pytest.mark.numerical
+@pytest.mark.parametrize("data", [problem, flipped])
+def test_one_pass_has_the_batches_of_a_pass_for_each_epoch(
+    data: Any, lengths: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    curves, weights = trained(built(), data())
+    assert sum(length != VALIDATION_BATCHES for length in lengths) == 1
+    lengths.clear()
+    monkeypatch.setattr(fold_batches, "_counts_its_steps", lambda model, steps: False)
+    monkeypatch.setattr(fold_batches, "_MOST_HELD", 0)
+    expected, expected_weights = trained(built(), data())
+    assert curves.training == expected.training
+    assert curves.validation == expected.validation
+    assert_same([curves.predictions], [expected.predictions])
+    assert_same(weights, expected_weights)
+    # After a pass Keras makes another iterator.
+    assert lengths.count(len(SIZES)) == 2 * EPOCHS
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [(OwnFit, {}), (keras.Sequential, {"steps_per_execution": 2})],
+    ids=["a fit of the user's", "calls of more steps than are left"],
+)
+def test_where_fit_would_read_on_each_epoch_is_a_pass(
+    kind: type[keras.Model], options: dict[str, Any], lengths: list[int]
+) -> None:
+    assert len(SIZES) == 3
+    model = built(kind, **options)
+    _, weights = trained(model, problem())
+    assert int(model.optimizer.iterations) == EPOCHS * len(SIZES)
+    # After a pass Keras makes another iterator.
+    assert lengths.count(len(SIZES)) == 2 * EPOCHS
+    assert_same(weights, trained(built(), problem())[1])
+
+
+def test_calls_of_several_steps_that_divide_an_epoch_are_one_pass(lengths: list[int]) -> None:
+    model = built(steps_per_execution=3)
+    _, weights = trained(model, problem())
+    assert int(model.optimizer.iterations) == EPOCHS * len(SIZES)
+    assert len(SIZES) not in lengths
+    assert_same(weights, trained(built(), problem())[1])
+
+
+def test_where_keras_goes_on_from_a_backup_the_batches_are_those_of_its_epochs(
+    tmp_path: Path,
+) -> None:
+    """Keras begins with another epoch than it was asked for."""
+
+    class Interrupting(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+            if epoch == 2:
+                raise KeyboardInterrupt
+
+    def weights(*callbacks: keras.callbacks.Callback) -> list[Any]:
+        model = built()
+        data = problem()
+        sizes = [12, 12, 12, 4]
+        options: dict[str, Any] = {"sizes": sizes, "epochs": 4, "place": PLACE}
+        train_all(model, data, users_callbacks=callbacks, **options)
+        return [as_numpy(variable) for variable in model.trainable_variables]
+
+    backup = tmp_path / "backup"
+    with pytest.raises(KeyboardInterrupt):
+        weights(keras.callbacks.BackupAndRestore(backup), Interrupting())
+    assert_same(weights(keras.callbacks.BackupAndRestore(backup)), weights())
