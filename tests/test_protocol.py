@@ -349,6 +349,7 @@ def test_a_field_that_is_added_is_noted_compared_and_free_by_its_declaration_alo
     assert Longer.from_json(asked.to_json()) == asked
 
 
+@pytest.mark.slow
 def test_no_other_module_lists_the_choices_of_a_step() -> None:
     package = Path(rust_tuner.__file__).parent
     names = set(Protocol.varying()) - {"epochs", "trials"}

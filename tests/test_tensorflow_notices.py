@@ -139,6 +139,7 @@ def test_child_processes_are_as_quiet(stand_in: Path) -> None:
     assert "Could not find" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_child_that_keeps_the_stream_is_waited_for_no_longer_and_not_forgotten(
     monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
 ) -> None:

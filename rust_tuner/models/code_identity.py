@@ -23,6 +23,7 @@ _LIBRARIES = _RECORDED | {"builtins"} | set(sys.stdlib_module_names)
 
 _WITHOUT_EFFECT = ("CACHE", "RESUME", "NOP", "EXTENDED_ARG")
 
+_FUNCTIONS = (types.FunctionType, types.MethodType, functools.partial)
 Scalar = str | int | float | bool | None
 _SCALAR = (str, int, float, bool, type(None))
 
@@ -116,10 +117,19 @@ def _reached(roots: tuple[Any, ...]) -> Iterator[Any]:
             waiting.extend(
                 value
                 for value in vars(part).values()
-                if isinstance(value, (types.FunctionType, types.MethodType, functools.partial))
-                or _is_followed(value)
-                or _holds_parts(value)
+                if isinstance(value, _FUNCTIONS) or _is_followed(value) or _holds_parts(value)
             )
+            waiting.extend(_given(part))
+
+
+def _given(part: Any) -> Iterator[Any]:
+    """The functions that a layer or operation was called with, as `keras.ops.map` is."""
+    for node in getattr(part, "_inbound_nodes", ()):
+        for value in keras.tree.flatten((node.arguments.args, node.arguments.kwargs)):
+            if isinstance(value, _FUNCTIONS):
+                yield value
+            elif callable(value) and not is_of_library(type(value)):
+                yield type(value).__call__
 
 
 def _is_followed(part: Any) -> bool:
@@ -133,7 +143,8 @@ def _is_followed(part: Any) -> bool:
 @functools.cache
 def _keras_types() -> tuple[type, ...]:
     return (
-        keras.Layer,
+        # Layers, and the nodes of functional models that are none.
+        keras.Operation,
         keras.Optimizer,
         keras.losses.Loss,
         keras.metrics.Metric,

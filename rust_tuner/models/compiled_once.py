@@ -14,7 +14,7 @@ import keras
 
 from rust_tuner.files import sha256_of_json
 from rust_tuner.models.code_identity import is_of_library
-from rust_tuner.models.described import describe_model, every_layer
+from rust_tuner.models.described import describe_model, every_layer, lacks_configuration
 from rust_tuner.models.fold_state import build_optimizer
 from rust_tuner.models.keras_state import clear_session, starting_values
 from rust_tuner.models.runtime import MemoryOf, collect_all_garbage, variables_of
@@ -106,7 +106,7 @@ def shared_key(model: keras.Model) -> str | None:
     if any(getattr(model.optimizer, name) for name in excluded):
         return None
     description = describe_model(model)
-    if description["code"]:
+    if description["code"] or lacks_configuration(description):
         return None
     optimizer = description["compile"].get("optimizer")
     settings: dict[str, Any] = optimizer.get("config", {}) if isinstance(optimizer, dict) else {}

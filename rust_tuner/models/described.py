@@ -40,6 +40,8 @@ _LONGEST_LIST = 64
 _LONGEST_TEXT = 60
 # The metric that our own models are compiled with to keep their training predictions.
 _OURS = "RunningPredictions"
+# What a description has in place of a configuration that cannot be had.
+_NO_CONFIGURATION = "get_config"
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
@@ -70,7 +72,7 @@ def _symbol(array: npt.NDArray[Any]) -> keras.KerasTensor:
 
 def describe_model(model: keras.Model) -> Description:
     """A built and compiled model as JSON values, without the names of its layers."""
-    names = _normal_names(model)
+    names = normal_names(model)
     compiled = _compile_arguments(model)
     config = _config(model)
     # One layer that has no configuration leaves its whole model without one.
@@ -89,6 +91,13 @@ def describe_model(model: keras.Model) -> Description:
     renamed: Description = _renamed(described, names)
     renamed["model"].pop("name", None)
     return renamed
+
+
+def lacks_configuration(described: Any) -> bool:
+    """Whether a part of a description stands for an object that shows no configuration."""
+    if isinstance(described, dict):
+        return _NO_CONFIGURATION in described or any(map(lacks_configuration, described.values()))
+    return isinstance(described, list) and any(map(lacks_configuration, described))
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:
@@ -138,7 +147,7 @@ def _config(part: Any) -> dict[str, Any]:
             config = part.get_config()
     except Exception as error:
         # Own classes raise what they like here. Their attributes and their code follow.
-        config = {"get_config": type(error).__name__}
+        config = {_NO_CONFIGURATION: type(error).__name__}
     values: dict[str, Any] = {
         name: value for name, value in own_values(part).items() if name not in _FLAGS
     }
@@ -213,7 +222,7 @@ def _listed(items: list[Any]) -> Any:
     return items
 
 
-def _normal_names(model: keras.Model) -> dict[str, str]:
+def normal_names(model: keras.Model) -> dict[str, str]:
     """Names of layers -> their classes, numbered within this model as Keras would in a new process.
 
     What a layer is called does not change what it does.

@@ -198,7 +198,10 @@ def _refuse_layer_kind(layer: keras.layers.Layer) -> None:
 
 def _refuse_options(layer: keras.layers.Layer) -> None:
     kind, named = type(layer).__name__, f"layer {layer.name}"
-    config = layer.get_config()
+    try:
+        config = layer.get_config()
+    except NotImplementedError as error:
+        raise MixedFolds(f"{named} has no configuration") from error
     for name in _ABSENT:
         if config.get(name):
             raise MixedFolds(f"{named} has {name}")

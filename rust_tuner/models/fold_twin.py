@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
+from rust_tuner.models.described import normal_names
 from rust_tuner.models.fold_graph import ModelPlan
 from rust_tuner.models.fold_layers import FoldDropout, GatherRows
 from rust_tuner.models.fold_rows import FoldRows
@@ -42,22 +43,24 @@ class FoldTwin:
         """
         self.key = key
         _, num_folds, room, _ = key
+        # By a name that does not depend on what the user calls a layer.
         self.layers: dict[str, keras.layers.Layer] = {}
+        names = normal_names(model)
 
         def before(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
             layers = stock_layers(model)
             return layers[: layers.index(layer)]
 
         def made(layer: keras.layers.Layer) -> keras.layers.Layer:
-            assert layer.name not in self.layers
-            is_last = layer.name == plan.last
-            self.layers[layer.name] = fold_layer(
+            name = names[layer.name]
+            assert name not in self.layers
+            self.layers[name] = fold_layer(
                 layer,
                 num_folds,
-                without_activation=is_last,
+                without_activation=layer.name == plan.last,
                 is_first=not any(one.trainable_weights for one in before(layer)),
             )
-            return self.layers[layer.name]
+            return self.layers[name]
 
         # The same layers as a model that is not compiled, so that nothing else is cloned.
         plain = keras.Model(model.inputs[0], model.outputs[0])
@@ -81,10 +84,9 @@ class FoldTwin:
 
     def reset(self, plan: ModelPlan, models: Sequence[keras.Model]) -> None:
         """Set the trial's numbers and the initial weights of each fold."""
+        named = [_named_layers(model) for model in models]
         for name, layer in self.layers.items():
-            position = list(plan.layers).index(name)
-            sources = [stock_layers(model)[position] for model in models]
-            take_weights(layer, sources)
+            take_weights(layer, [layers[name] for layers in named])
         optimizer = self.model.optimizer
         if not optimizer.built:
             optimizer.build(self.model.trainable_variables)
@@ -95,7 +97,7 @@ class FoldTwin:
         # Layers of the random states, in the order in which one fold after another numbers them.
         states = {
             id(layer.seed_generator.state): name
-            for name, layer in plan.layers.items()
+            for name, layer in named[0].items()
             if getattr(layer, "seed_generator", None) is not None
         }
         ordered = [states[id(v)] for v in models[0].variables if id(v) in states]
@@ -152,6 +154,12 @@ class _SummedLoss(keras.losses.Loss):  # type: ignore[misc]
 def stock_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """The layers of a stock model, in order, without its input."""
     return [layer for layer in model.layers if type(layer).__name__ != "InputLayer"]
+
+
+def _named_layers(model: keras.Model) -> dict[str, keras.layers.Layer]:
+    """The layers of a stock model by names that are the same in every model of its kind."""
+    names = normal_names(model)
+    return {names[layer.name]: layer for layer in stock_layers(model)}
 
 
 def _swapped(values: Any) -> Any:

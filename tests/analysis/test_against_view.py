@@ -123,6 +123,7 @@ def without_skill(rows: int, seed: int = 0) -> pd.DataFrame:
     return table
 
 
+@pytest.mark.slow
 def test_twelve_patients_a_hair_above_chance_do_not_beat_the_view(tmp_path: Path) -> None:
     """The figure of the record is above the baseline; the interval over patients decides."""
     study = write_study(tmp_path / "study")

@@ -307,6 +307,7 @@ def test_a_folder_that_is_no_project_is_refused_with_what_to_give(
         export_best_hyperparameters(tmp_path / "not_there", tmp_path / "best.json")
 
 
+@pytest.mark.slow
 def test_exporting_imports_no_tensorflow(project: Path, tmp_path: Path) -> None:
     script = (
         "import sys, rust_tuner\n"

@@ -77,6 +77,7 @@ def test_legs_are_treated_as_often_and_lie_within_what_is_drawn() -> None:
     assert len({leg.half_width for leg in legs}) == len(legs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("view", ["ap", "lateral"])
 def test_the_other_leg_has_its_first_outline_on_the_other_side(view: str) -> None:
     for seed, leg in enumerate(anatomies(3)):

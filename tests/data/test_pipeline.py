@@ -155,6 +155,7 @@ def test_an_error_in_a_batch_does_not_end_the_dataset_early(error: type[Exceptio
         list(as_dataset(Batches(NUMBERS, changed=fail)))
 
 
+@pytest.mark.slow
 def test_a_dataset_keeps_its_batches_for_as_long_as_it_is_used() -> None:
     batches = Batches(NUMBERS)
     gone = weakref.ref(batches)

@@ -156,6 +156,7 @@ def require_a_random_sample(sealed: npt.NDArray[np.bool_]) -> None:
     assert np.abs(np.array(tenths) - fraction).max() < 4 * error
 
 
+@pytest.mark.slow
 def test_the_hold_out_set_is_a_random_sample() -> None:
     table = phantom_table(patients=120, seed=0)
     require_a_random_sample(sealed_over_seeds(Radiographs(table), 16))

@@ -127,6 +127,7 @@ def test_it_measures_a_text_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not measured
 
 
+@pytest.mark.slow
 def test_it_forgets_before_it_remembers_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     remembered: dict[Any, Any] = {}
     monkeypatch.setattr(canvas, "_remembered", remembered)

@@ -88,6 +88,7 @@ def test_a_score_with_fewer_than_ten_positives_has_its_number_and_no_curve(
         assert not [label for label in drawn if str(label).startswith("4")]
 
 
+@pytest.mark.slow
 def test_wrong_cells_look_wrong_and_stronger_where_they_are_further_off_or_more(
     predictions: pd.DataFrame,
 ) -> None:

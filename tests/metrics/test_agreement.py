@@ -172,6 +172,7 @@ def test_icc_agrees_with_an_analysis_of_variance(seed: int) -> None:
     same(intraclass_correlation(ratings), analysis_of_variance(ratings))
 
 
+@pytest.mark.slow
 # pingouin 0.7 with pandas 3.1.
 @pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame:DeprecationWarning")
 @pytest.mark.parametrize("seed", range(5))

@@ -50,6 +50,7 @@ def test_it_is_about_the_half_width_of_bootstrap_intervals_of_other_readers(
     assert 0.8 < expected / np.mean(halves) < 1.6
 
 
+@pytest.mark.slow
 def test_it_falls_with_the_square_root_of_the_number_of_patients() -> None:
     few = expected_half_width(*radiographs(60))
     many = expected_half_width(*radiographs(240))
@@ -68,6 +69,7 @@ def test_there_is_none_where_there_will_be_no_interval(num_patients: int) -> Non
     assert np.isnan(expected_half_width(*radiographs(num_patients)))
 
 
+@pytest.mark.slow
 def test_more_patients_and_fewer_trials_resolve_smaller_differences() -> None:
     def resolution(num_patients: int, num_trials: int) -> float:
         labels, visible, owners = radiographs(num_patients)

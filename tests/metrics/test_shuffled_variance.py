@@ -46,6 +46,7 @@ def test_it_is_the_variance_over_permutations_of_the_patients() -> None:
     assert shuffled_variance(truth, score, owner) == pytest.approx(expected, rel=0.08)
 
 
+@pytest.mark.slow
 def test_of_a_difference_it_is_the_paired_one() -> None:
     truth, score, owner = problem()
     baseline = score + 0.3 * np.random.default_rng(2).normal(size=score.shape)
@@ -98,6 +99,7 @@ def test_patients_who_show_no_label_change_nothing() -> None:
     assert found > 4 * shuffled_variance(truth, score, owner)
 
 
+@pytest.mark.slow
 def test_labels_of_two_views_are_swapped_within_their_own_patients() -> None:
     rng = np.random.default_rng(3)
     view = np.arange(40) % 2

@@ -181,6 +181,7 @@ def test_a_model_that_other_code_keeps_is_trained_itself() -> None:
     assert all(one is other for one, other in zip(returned, built, strict=True))
 
 
+@pytest.mark.slow
 def test_a_model_whose_training_ended_in_an_error_is_not_used_again() -> None:
     compiled = CompiledOnce()
     broken = compiled.model_of(model)

@@ -240,6 +240,7 @@ class Picture(np.ndarray):
     """An array that can be watched."""
 
 
+@pytest.mark.slow
 def test_decoded_images_that_wait_do_not_grow_with_their_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

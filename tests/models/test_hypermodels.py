@@ -258,6 +258,7 @@ def test_the_end_to_end_model_is_the_studys_with_random_weights_and_everything_t
     assert keras.config.dtype_policy().name == "float32"
 
 
+@pytest.mark.slow
 def test_the_initial_weights_of_an_image_model_follow_from_the_folds_place() -> None:
     hypermodel = ImageHyperModel("lenet1998", image_size=75)
     drawn = []

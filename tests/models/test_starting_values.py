@@ -4,6 +4,7 @@ import gc
 
 import keras
 import numpy as np
+import pytest
 
 from rust_tuner.models.starting_values import StartingValues
 
@@ -26,6 +27,7 @@ def build(values: StartingValues, *layers: keras.layers.Layer) -> keras.Model:
     return model
 
 
+@pytest.mark.slow
 def test_values_of_a_model_go_with_it() -> None:
     values = StartingValues()
     model = build(values, dense("own"))

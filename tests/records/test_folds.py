@@ -77,6 +77,7 @@ def test_the_two_files_of_a_record_are_of_one_key(files: list[Path], store: Fold
         path.write_bytes(others)
 
 
+@pytest.mark.slow
 def test_a_record_cut_short_anywhere_is_never_returned(store: FoldStore, files: list[Path]) -> None:
     for path in files:
         content = path.read_bytes()

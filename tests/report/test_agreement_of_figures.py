@@ -156,6 +156,7 @@ def test_what_is_told_twice_is_told_alike(
                 assert lowest <= row["low"] <= row["high"] <= highest, row
 
 
+@pytest.mark.slow
 def test_a_planted_disagreement_is_found(
     tmp_path: Path,
     told_of: Callable[[Path], tuple[Told, dict[str, pd.DataFrame]]],

@@ -209,6 +209,7 @@ def test_first_models_on_different_data_are_not_drawn_side_by_side(tmp_path: Pat
     assert len(page.all("figure")) == len(drawn) == 6
 
 
+@pytest.mark.slow
 def test_predictions_that_cannot_be_drawn_leave_the_page_whole(tmp_path: Path) -> None:
     blind = make_predictions(rows=4).assign(**dict.fromkeys(CORTICES, None))
     (tmp_path / "final").mkdir()

@@ -187,6 +187,7 @@ def test_a_machine_without_room_for_a_fork_draws_here(monkeypatch: pytest.Monkey
     assert done == ["here"]
 
 
+@pytest.mark.slow
 def test_several_processes_write_the_report_that_one_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -124,6 +124,7 @@ def test_fold_models_give_the_out_of_fold_predictions_kept_or_not(
     assert macro_auroc(y, mean) > 0.5
 
 
+@pytest.mark.slow
 def test_kept_models_are_read_without_a_search_and_others_need_one(
     searched: CrossValidationTuner,
 ) -> None:

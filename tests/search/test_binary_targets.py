@@ -126,6 +126,7 @@ def test_keras_auc_of_all_labels_together_is_taken_where_these_have_both_classes
     assert any("in 2 of 4 folds (1, 3) a label of y has one class alone" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_a_search_by_recall_is_warned_of_folds_without_positive_rows(tmp_path: Path) -> None:
     _, lines = search(tmp_path, targets(0, 7, 13), "val_recall", [keras.metrics.Recall()])
     (note,) = [line for line in lines if "one class alone" in line]

@@ -215,6 +215,7 @@ def assert_made_again(
         shutil.rmtree(folder)
 
 
+@pytest.mark.slow
 def test_a_state_file_that_is_cut_short_is_made_again(
     untouched: UntouchedSearches, tmp_path: Path
 ) -> None:

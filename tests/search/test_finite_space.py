@@ -39,6 +39,7 @@ def test_what_is_declared_must_be_finite(named: str, tmp_path: Path) -> None:
         make_tuner(tmp_path, "grid", hypermodel=Asks(INFINITE[named]))
 
 
+@pytest.mark.slow
 def test_what_is_asked_for_in_the_course_of_a_search_must_be_finite(tmp_path: Path) -> None:
     model = Asks(INFINITE["max_value=inf"], once=True)
     tuner = make_tuner(tmp_path, "grid", max_trials=4, hypermodel=model)

@@ -35,6 +35,7 @@ def constant(value: float) -> keras.Model:
     return model
 
 
+@pytest.mark.slow
 def test_a_model_that_was_built_before_is_that_of_fold_0_alone(tmp_path: Path) -> None:
     x, y, _ = arrays()
     rows = np.arange(len(x))

@@ -91,6 +91,7 @@ def test_what_existed_before_a_block_is_frozen_within_it_alone() -> None:
         gc.unfreeze()
 
 
+@pytest.mark.slow
 def test_what_python_itself_counts_as_frozen_does_not_keep_a_block_from_freezing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -196,7 +196,8 @@ def test_workers_leave_the_trials_of_a_search_in_one_process(
         assert one.tobytes() == other.tobytes()
 
 
-@pytest.mark.parametrize("num_workers", [None, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("num_workers", [None, 3])
 def test_a_trial_that_fails_beyond_the_epoch_where_it_is_stopped_is_stopped(
     num_workers: int | None, stopped: CrossValidationTuner, tmp_path: Path
 ) -> None:
@@ -207,9 +208,8 @@ def test_a_trial_that_fails_beyond_the_epoch_where_it_is_stopped_is_stopped(
     assert trial_states(sent) == trial_states(stopped)[:3]
 
 
-@pytest.mark.parametrize(
-    "lost", [pytest.param("fold_2.json", marks=pytest.mark.slow), "out_of_fold.npz"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", ["fold_2.json", "out_of_fold.npz"])
 def test_a_stopped_trial_whose_records_are_damaged_is_run_again(
     lost: str, stopped: CrossValidationTuner, tmp_path: Path
 ) -> None:

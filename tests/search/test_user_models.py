@@ -120,6 +120,7 @@ def test_hyperparameters_named_as_columns_stand_beside_them(unnamed: CrossValida
     assert unnamed.get_best_hyperparameters()[0].get("score") == "own"
 
 
+@pytest.mark.slow
 def test_a_metric_that_is_made_once_for_all_models_is_found_by_its_own_name(tmp_path: Path) -> None:
     keras.metrics.AUC()
     shared = keras.metrics.AUC()

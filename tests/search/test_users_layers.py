@@ -87,6 +87,7 @@ def test_trials_of_a_search_start_with_the_users_own_weights(
     assert search_on(backbone(), tmp_path / "c", one_by_one=one_by_one) == first
 
 
+@pytest.mark.slow
 def test_one_compiled_model_for_all_folds_is_refused() -> None:
     model = model_on(backbone())
     with pytest.raises(SearchError, match="make and compile a new model in build"):

@@ -162,6 +162,7 @@ def test_too_few_in_the_hold_out_set_have_no_interval_and_that_is_said() -> None
     )
 
 
+@pytest.mark.slow
 def test_a_search_is_said_to_be_worthwhile_or_not() -> None:
     def told(num_patients: int, trials: int) -> str:
         development, _ = split_holdout(radiographs(num_patients), 0.15, 0)

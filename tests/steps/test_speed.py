@@ -47,6 +47,7 @@ def test_times_that_differ_by_noise_alone_give_rates_all_the_same(
     assert speed.head.trial(100, 3, 10, 8) > 0
 
 
+@pytest.mark.slow
 def test_only_what_will_be_run_is_timed(
     phantom_manifest: Path, tiny_protocol: Protocol, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -109,6 +109,7 @@ def test_a_fold_has_each_metric_of_each_epoch_of_both_splits(logged: Path) -> No
             assert steps == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_trial_has_the_mean_curves_and_its_row_of_the_results(logged: Path) -> None:
     project = read_project(logged / "regime_2")
     for row in results_table(project).to_dict("records"):

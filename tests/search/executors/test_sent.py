@@ -48,7 +48,8 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> CrossValidationTuner:
     return run_search_of_folds_together(tmp_path_factory.mktemp("alone"), "grid", max_trials=4)
 
 
-@pytest.mark.parametrize("trial", ["0000", pytest.param("0003", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("trial", ["0000", "0003"])
 def test_a_pool_that_breaks_between_two_trials_is_started_anew(
     trial: str, alone: CrossValidationTuner, tmp_path: Path
 ) -> None:
@@ -100,7 +101,9 @@ class NoFuture(Odd):
 @pytest.mark.parametrize(
     ("executor", "message"),
     [
-        (Odd, r"trial 0001 to its end \(RuntimeError: cannot schedule"),
+        pytest.param(
+            Odd, r"trial 0001 to its end \(RuntimeError: cannot schedule", marks=pytest.mark.slow
+        ),
         pytest.param(Cancels, r"trial 0001 to its end \(CancelledError", marks=pytest.mark.slow),
         (LosesResults, r"trial 0001 to its end \(its result is None\)"),
         # An error of a trial of this kind would only fail the trial.
@@ -109,7 +112,11 @@ class NoFuture(Odd):
             r"trial 0001 to its end \(ValueError: the queue is full\)",
             marks=pytest.mark.slow,
         ),
-        (NoFuture, r"submit of the executor returned a str; .*client.get_executor"),
+        pytest.param(
+            NoFuture,
+            r"submit of the executor returned a str; .*client.get_executor",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_what_an_executor_does_not_run_ends_the_search_which_is_resumed(

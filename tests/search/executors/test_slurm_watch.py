@@ -131,6 +131,7 @@ def test_once_jobs_are_no_longer_watched_no_call_waits(
 LIMIT = 'echo "sbatch: error: QOSMaxSubmitJobPerUserLimit" >&2; exit 1'
 
 
+@pytest.mark.slow
 def test_a_limit_that_passes_is_waited_for_and_said_once(
     jobs: WatchedJobs, commands: Commands, notes: list[str]
 ) -> None:
@@ -159,6 +160,7 @@ echo "Submitted batch job $(wc -l < $FAKE/sizes)"
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "reason", ["Invalid job array specification", "AssocMaxSubmitJobLimit", "job submit limit"]
 )
