@@ -126,6 +126,13 @@ def _of_frame(frame: Any, name: str) -> Tree:
 
 def _of_array(value: Any, name: str) -> npt.NDArray[Any]:
     refuse_sparse(value, name)
+    if isinstance(value, np.ma.MaskedArray):
+        if masked := int(np.ma.getmaskarray(value).sum()):
+            raise SearchError(
+                f"{name} has {masked} masked values, which Keras would train on as if they were "
+                "not masked; leave out their rows, or fill them in"
+            )
+        value = value.data
     if is_series(value):
         value = _of_series(value, name)
     try:
@@ -153,7 +160,9 @@ def _of_array(value: Any, name: str) -> npt.NDArray[Any]:
 def _of_series(series: Any, name: str) -> Any:
     """A column as NumPy has it: categories as their values, nullable numbers as floats with NaN."""
     if hasattr(getattr(series, "dtype", None), "categories") and _library(series) == "pandas":
-        series = series.astype(series.dtype.categories.dtype)
+        values = series.dtype.categories.dtype
+        is_number = getattr(values, "kind", "O") in "iub"
+        series = series.astype(float if is_number and series.hasnans else values)
     array = series.to_numpy()
     if array.dtype == object and getattr(series, "hasnans", False):
         kind = getattr(getattr(series, "dtype", None), "kind", "O")

@@ -33,7 +33,10 @@ def require_finite(figures: Mapping[str, float], where: str) -> None:
     """
     for name, value in figures.items():
         if not math.isfinite(value):
-            raise TrialError(f"{where}: {name} is {value}")
+            hint = ""
+            if name != "loss":
+                hint = "; if the metric is not defined there, let it return a number, such as 0"
+            raise TrialError(f"{where}: {name} is {value}{hint}")
 
 
 def curves_by_metric(epochs: list[Mapping[str, float]]) -> dict[str, list[float]]:

@@ -1,9 +1,10 @@
 """The user's callbacks, copied for each fold, each with its own folders and state."""
 
+import contextlib
 import copy
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +57,40 @@ class FoldCallbacks:
         self._given = given
         self._identity = _identity(given, self._new())
 
-    def fresh(self, place: FoldPlace) -> list[keras.callbacks.Callback]:
-        """Callbacks for one fold of one trial, which write into folders of that fold."""
+    def fresh(self, place: FoldPlace, *, again: bool = False) -> list[keras.callbacks.Callback]:
+        """Callbacks for one fold of one trial, which write into folders of that fold.
+
+        Args:
+            place: of the fold.
+            again: whether the fold was trained before; then what was written stays as it is.
+        """
+        folder = Path(f"trial_{place.trial:04d}", f"fold_{place.fold}")
         made = self._new()
         for callback in made:
-            _move_output(callback, Path(f"trial_{place.trial:04d}", f"fold_{place.fold}"))
+            _move_output(callback, folder / "again" if again else folder)
         return made
+
+    def restored_epoch(
+        self, model: keras.Model, epochs: Sequence[Mapping[str, float]]
+    ) -> int | None:
+        """The epoch whose weights `EarlyStopping` put back at the end of a `fit`, from 0.
+
+        Args:
+            model: a compiled model of the same kind, whose weights do not matter.
+            epochs: what the callbacks got as `logs` after each epoch.
+
+        Returns:
+            None where no weights were put back.
+        """
+        for callback in reversed(self._new()):
+            if isinstance(callback, keras.callbacks.EarlyStopping):
+                if callback.restore_best_weights and callback.monitor in epochs[0]:
+                    callback.set_model(model)
+                    callback.on_train_begin()
+                    for epoch, logs in enumerate(epochs):
+                        callback.on_epoch_end(epoch, dict(logs))
+                    return None if callback.best_weights is None else int(callback.best_epoch)
+        return None
 
     def note(self) -> str:
         """That a fold begins again where the state of a callback cannot be stored; else empty."""
@@ -101,6 +130,22 @@ class FoldCallbacks:
                     "function that returns the callbacks"
                 ) from error
         return made
+
+
+@contextlib.contextmanager
+def as_validated(callbacks: Sequence[keras.callbacks.Callback]) -> Iterator[None]:
+    """Give the model inside the weights that `evaluate` of its `fit` scores.
+
+    Keras's `SwapEMAWeights` gives it their averages for that time.
+    """
+    swaps = [one for one in callbacks if isinstance(one, keras.callbacks.SwapEMAWeights)]
+    for swap in swaps:
+        swap.on_test_begin()
+    try:
+        yield
+    finally:
+        for swap in swaps:
+            swap.on_test_end()
 
 
 def keeps_state(callback: keras.callbacks.Callback) -> bool:

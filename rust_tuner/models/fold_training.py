@@ -30,7 +30,7 @@ from rust_tuner.models.fold_batches import (
     TrainingData,
     ValidationSide,
 )
-from rust_tuner.models.fold_callbacks import keeps_state, restore_state, state_of
+from rust_tuner.models.fold_callbacks import as_validated, keeps_state, restore_state, state_of
 from rust_tuner.models.fold_curves import Checkpoint, FoldCurves
 from rust_tuner.models.fold_state import (
     as_numpy,
@@ -128,7 +128,7 @@ def train_fold(
     feed = EpochFeed(model, data, training, sizes, place, epochs=epochs)
     held = ValidationSide(model, data, validation, max(sizes))
     evaluates = running is None and not data.scores_loss
-    recorder = _Recorder(data, feed, held, past, running, evaluates=evaluates)
+    recorder = _Recorder(data, feed, held, past, running, users_callbacks, evaluates=evaluates)
     after = _AfterEpoch(past, epochs, checkpoint, on_epoch, users_callbacks)
     model.fit(
         feed.dataset,
@@ -260,6 +260,7 @@ class _Recorder(_Beginning):
         held: ValidationSide,
         past: _Past,
         running: RunningPredictions | None,
+        users_callbacks: Sequence[keras.callbacks.Callback],
         *,
         evaluates: bool,
     ) -> None:
@@ -268,6 +269,7 @@ class _Recorder(_Beginning):
         self._held = held
         self._past = past
         self._running = running
+        self._users_callbacks = users_callbacks
         self._evaluates = evaluates
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -281,7 +283,8 @@ class _Recorder(_Beginning):
             require_finite(figures, f"{where}, training")
         self._past.training.append(dict(figures))
 
-        answers = self._held.answers()
+        with as_validated(self._users_callbacks):
+            answers = self._held.answers()
         of_model = scalars(logs, validation=True) if self._evaluates else {}
         figures = self._validated(answers, of_model, where)
         self._past.validation.append(figures)

@@ -97,4 +97,5 @@ def _ranks(means: npt.NDArray[np.float64], *, lower: bool) -> npt.NDArray[np.int
 def _guess(metric: str) -> str:
     """What is best of a metric that is not an objective."""
     bounds = metric_range(metric)
-    return "min" if metric.endswith("loss") or (bounds is not None and bounds[1] > 1) else "max"
+    is_error = bounds is not None and bounds[1] > 1 and not metric.startswith("true_")
+    return "min" if metric.endswith("loss") or is_error else "max"

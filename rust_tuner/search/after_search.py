@@ -152,7 +152,8 @@ class AfterSearch:
         """Train a model on all rows with the values of a trial.
 
         It is trained for as many epochs as the score of the trial has; where callbacks stopped the
-        folds earlier, for the mean of their epochs. Callbacks are applied, but those that monitor
+        folds earlier, for the mean of their epochs, or of those whose weights `EarlyStopping`
+        restored. Callbacks are applied, but those that monitor
         the validation side. With `preprocess`, it is fitted on all rows, and `prepare` of the
         tuner prepares new inputs for the model.
 

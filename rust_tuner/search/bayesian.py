@@ -25,7 +25,8 @@ from threadpoolctl import threadpool_limits
 from rust_tuner.errors import SpaceError
 from rust_tuner.records.trials import PRUNED
 from rust_tuner.search.exact_space import exact
-from rust_tuner.search.learning_oracle import LearningOracle, require_count
+from rust_tuner.search.learning_oracle import LearningOracle
+from rust_tuner.search.oracles import require_count
 from rust_tuner.search.points import Values, grid_points, grid_size, plain, values_key
 from rust_tuner.search.random_search import RandomSearchOracle
 from rust_tuner.seeds import seed_word

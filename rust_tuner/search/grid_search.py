@@ -9,7 +9,7 @@ from typing import Any
 import keras_tuner
 
 from rust_tuner.search.asked import Rule, at_default
-from rust_tuner.search.oracles import ResumableOracle, trial_id
+from rust_tuner.search.oracles import ResumableOracle, require_count, trial_id
 from rust_tuner.search.points import (
     Values,
     declared_values,
@@ -61,7 +61,11 @@ class GridSearchOracle(ResumableOracle, keras_tuner.oracles.GridSearchOracle):  
         """
         super().__init__(
             objective=objective,
-            max_trials=max_trials,
+            max_trials=(
+                None
+                if max_trials is None
+                else require_count(max_trials, "max_trials", "a grid search")
+            ),
             seed=seed,
             hyperparameters=hyperparameters,
             allow_new_entries=allow_new_entries,

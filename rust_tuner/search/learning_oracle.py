@@ -16,7 +16,6 @@ from typing import Any
 
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from rust_tuner.errors import SpaceError
 from rust_tuner.search.asked import (
     AskedHyperParameters,
     Rule,
@@ -133,14 +132,3 @@ def _as_running(trial: Trial) -> Trial:
     begun = again_from_start(trial)
     begun.hyperparameters = AskedHyperParameters.of(trial.hyperparameters, begun_values(trial))
     return begun
-
-
-def require_count(number: object, name: str, what: str) -> int:
-    """A number of trials.
-
-    Raises:
-        SpaceError: where it is not an integer from 1.
-    """
-    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-        raise SpaceError(f"{name}={number!r}; {what} needs an integer from 1")
-    return number

@@ -2,7 +2,7 @@
 
 Each epoch's validation figure is first averaged over the folds; the score is that mean curve at the
 protocol's epoch. The best epoch of each fold is never used: it would be chosen on the rows that it
-is scored on.
+is scored on. Only a user's own `EarlyStopping(restore_best_weights=True)` does that.
 """
 
 from collections.abc import Mapping, Sequence
@@ -133,7 +133,8 @@ def chosen_epoch(curve: Sequence[float], rule: str | int, direction: str = "max"
     if rule == "best_mean":
         return int(np.argmax(curve) if direction == "max" else np.argmin(curve))
     epoch = len(curve) - 1 if rule == "last" else rule
-    if isinstance(epoch, str) or not 0 <= epoch < len(curve):
+    is_epoch = isinstance(epoch, int | np.integer) and not isinstance(epoch, bool)
+    if not is_epoch or not 0 <= int(epoch) < len(curve):
         raise SearchError(
             f"score_epoch={rule!r} with {len(curve)} epochs; expected best_mean, last, or an "
             f"epoch in 0-{len(curve) - 1}"

@@ -17,7 +17,8 @@ from rust_tuner.extras import require_package
 from rust_tuner.files import sha256_of_json
 from rust_tuner.models.code_identity import own_code
 from rust_tuner.records.trials import PRUNED
-from rust_tuner.search.learning_oracle import LearningOracle, require_count
+from rust_tuner.search.learning_oracle import LearningOracle
+from rust_tuner.search.oracles import require_count
 from rust_tuner.search.points import Values
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ died runs again under the same id. The space belongs to `growing_space`, and the
 each oracle, such as `random_search` and `grid_search`.
 """
 
+import numbers
 import threading
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
+from rust_tuner.errors import SpaceError
 from rust_tuner.files import write_json
 from rust_tuner.metrics.mean_ranks import mean_ranks
 from rust_tuner.records.project import TRIAL_ID_WIDTH
@@ -349,3 +351,15 @@ class ResumableOracle(GrowingSpace):
 def trial_id(number: int) -> str:
     """The id of a trial, by its number from 0."""
     return f"{number:0{TRIAL_ID_WIDTH}d}"
+
+
+def require_count(number: Any, name: str, what: str) -> int:
+    """A number of trials.
+
+    Raises:
+        SpaceError: where it is not an integer from 1.
+    """
+    is_integer = isinstance(number, numbers.Integral) and not isinstance(number, bool)
+    if not is_integer or int(number) < 1:
+        raise SpaceError(f"{name}={number!r}; {what} needs an integer from 1")
+    return int(number)

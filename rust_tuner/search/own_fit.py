@@ -25,6 +25,7 @@ from rust_tuner.models.fold_batches import (
     ValidationSide,
     as_fed,
 )
+from rust_tuner.models.fold_callbacks import as_validated
 from rust_tuner.models.fold_curves import FoldCurves
 from rust_tuner.models.seeding import seeded_weights
 from rust_tuner.search.fit_options import Default
@@ -66,7 +67,8 @@ class HyperModelFit:
         """
         start = time.monotonic()
         held = ValidationSide(model, data, validation, self._batch_size)
-        kept = _Predictions(held, EpochLog(epochs, predictions_file), on_epoch, epochs)
+        log = EpochLog(epochs, predictions_file)
+        kept = _Predictions(held, log, on_epoch, epochs, users_callbacks)
         hp = self._trial.hyperparameters.copy()
         arguments, options = self._arguments(data, training, validation, epochs)
         given = [kept, *callbacks, *users_callbacks]
@@ -163,17 +165,24 @@ class _Predictions(keras.callbacks.Callback):  # type: ignore[misc]
     """Keeps the validation predictions after each epoch; the first of the callbacks."""
 
     def __init__(
-        self, held: ValidationSide, log: EpochLog, on_epoch: Callable[[], None], epochs: int
+        self,
+        held: ValidationSide,
+        log: EpochLog,
+        on_epoch: Callable[[], None],
+        epochs: int,
+        users_callbacks: Sequence[keras.callbacks.Callback],
     ) -> None:
         super().__init__()
         self._held = held
+        self._users_callbacks = users_callbacks
         self._on_epoch = on_epoch
         self._epochs = epochs
         self.log = log
         self.counted = 0
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        answers = self._held.answers()
+        with as_validated(self._users_callbacks):
+            answers = self._held.answers()
         self.log.append(answers.astype(np.float32))
         if logs is not None:
             for name, value in self._figures(answers, f"epoch {epoch}").items():

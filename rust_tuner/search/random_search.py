@@ -7,9 +7,8 @@ from typing import Any
 import keras_tuner
 from keras_tuner.engine.trial import Trial
 
-from rust_tuner.errors import SpaceError
 from rust_tuner.search.asked import DrawnByName, Rule, at_default
-from rust_tuner.search.oracles import ResumableOracle
+from rust_tuner.search.oracles import ResumableOracle, require_count
 from rust_tuner.search.points import (
     Values,
     declared_values,
@@ -68,11 +67,9 @@ class RandomSearchOracle(ResumableOracle, keras_tuner.oracles.RandomSearchOracle
             max_consecutive_failed_trials: end the search after so many failures in a row; None for
                 no limit.
         """
-        if isinstance(max_trials, bool) or not isinstance(max_trials, int) or max_trials < 1:
-            raise SpaceError(f"max_trials={max_trials!r}; a random search needs an integer from 1")
         super().__init__(
             objective=objective,
-            max_trials=max_trials,
+            max_trials=require_count(max_trials, "max_trials", "a random search"),
             seed=seed,
             hyperparameters=hyperparameters,
             allow_new_entries=allow_new_entries,

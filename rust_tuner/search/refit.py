@@ -16,6 +16,7 @@ from rust_tuner.data.structures import AnyRows
 from rust_tuner.errors import SearchError
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_batches import FoldPlace, TrainingData
+from rust_tuner.models.fold_callbacks import as_validated
 from rust_tuner.models.fold_training import train_all, train_fold
 from rust_tuner.models.keras_state import users_layers_kept
 from rust_tuner.models.model_to_keep import ModelToKeep
@@ -33,8 +34,9 @@ _TOLERANCE = 1e-3
 def refit(run: Run, trial: Trial) -> tuple[keras.Model, Callable[[Any], AnyRows] | None]:
     """Train a model on all rows with the values of a trial, for as many epochs as its score has.
 
-    Where callbacks stopped the folds earlier, it is the mean of their epochs. Callbacks that
-    monitor the validation side, which there is none of, are left out.
+    Where callbacks stopped the folds earlier, it is the mean of their epochs, or of the epochs
+    whose weights `EarlyStopping` put back. Callbacks that monitor the validation side, which there
+    is none of, are left out.
 
     Args:
         run: what `search` passed to its trials.
@@ -68,7 +70,7 @@ def refit(run: Run, trial: Trial) -> tuple[keras.Model, Callable[[Any], AnyRows]
         kept.model,
         data,
         sizes=batch_sizes(data.num_rows, batch_size),
-        epochs=_num_epochs(_records(run, trial), int(trial.best_step)),
+        epochs=_num_epochs(run, trial, kept.model),
         place=place,
         users_callbacks=[
             callback
@@ -102,7 +104,8 @@ def train_fold_models(
         data = subject.data_of(fold)
         kept = _built(run, trial, place, data)
         model = kept.model
-        at_epoch = _WeightsAt(epoch)
+        given = subject.callbacks.fresh(place, again=True) if subject.callbacks is not None else []
+        at_epoch = _WeightsAt(epoch, given)
         curves = train_fold(
             model,
             data,
@@ -114,7 +117,7 @@ def train_fold_models(
             epochs=epoch + 1,
             place=place,
             callbacks=[at_epoch],
-            users_callbacks=subject.callbacks.fresh(place) if subject.callbacks is not None else (),
+            users_callbacks=given,
         )
         # Callbacks such as EarlyStopping may put other weights into the model when `fit` ends.
         if at_epoch.weights is not None:
@@ -162,14 +165,16 @@ def _inputs_of(model: keras.Model) -> Any:
 class _WeightsAt(keras.callbacks.Callback):  # type: ignore[misc]
     """Keeps the weights that a model has after one epoch."""
 
-    def __init__(self, epoch: int) -> None:
+    def __init__(self, epoch: int, users_callbacks: Sequence[keras.callbacks.Callback]) -> None:
         super().__init__()
         self._epoch = epoch
+        self._users_callbacks = users_callbacks
         self.weights: list[Any] | None = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if epoch == self._epoch:
-            self.weights = self.model.get_weights()
+            with as_validated(self._users_callbacks):
+                self.weights = self.model.get_weights()
 
 
 def _refuse_other_batches(run: Run, trial: Trial, batch_size: int) -> None:
@@ -206,9 +211,24 @@ def _records(run: Run, trial: Trial) -> list[FoldRecord]:
     return records
 
 
-def _num_epochs(records: Sequence[FoldRecord], epoch: int) -> int:
-    trained = [min(record.epochs_trained or epoch + 1, epoch + 1) for record in records]
-    return max(1, round(float(np.mean(trained))))
+def _num_epochs(run: Run, trial: Trial, model: keras.Model) -> int:
+    """The mean over folds of the epochs that the scored weights were trained for."""
+    epoch, given = int(trial.best_step), run.subject.callbacks
+    counts = []
+    for record in _records(run, trial):
+        trained = record.epochs_trained or epoch + 1
+        restored = None
+        if given is not None and trained <= epoch:
+            logs = [_logs(record, number) for number in range(trained)]
+            restored = given.restored_epoch(model, logs)
+        counts.append(min(trained, epoch + 1) if restored is None else restored + 1)
+    return max(1, round(float(np.mean(counts))))
+
+
+def _logs(record: FoldRecord, epoch: int) -> dict[str, float]:
+    """What the callbacks of a fold got after an epoch."""
+    logs = {name: curve[epoch] for name, curve in record.training.items()}
+    return logs | {f"val_{name}": curve[epoch] for name, curve in record.validation.items()}
 
 
 def _differs(record: FoldRecord, curves: dict[str, list[float]], epoch: int) -> bool:

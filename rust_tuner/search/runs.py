@@ -343,6 +343,11 @@ def _refuse_differences(
                 f" It was begun {_onednn_text(begun)}: set the environment variable "
                 f"{ONEDNN_VARIABLE}={int(begun)} before Python starts."
             )
+        if any(name.startswith("subject.callbacks.") for name, _, _ in differences):
+            mend += (
+                " If a value of a callback decides nothing, such as a time, begin the name of its "
+                "attribute with an underscore: such values are not compared."
+            )
         raise ResumeError(f"{holds} that differs from this one:\n{table}\n{mend}")
 
 

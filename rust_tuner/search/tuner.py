@@ -5,7 +5,7 @@ record them. How folds are trained and values are chosen belongs to other module
 """
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,7 +16,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from rust_tuner.analysis.stopped import rungs_note
 from rust_tuner.errors import SearchError
-from rust_tuner.files import empty_folder, write_json
+from rust_tuner.files import empty_folder, make_folder, write_json
 from rust_tuner.locks import hold_lock
 from rust_tuner.models.fold_batches import FoldPlace
 from rust_tuner.models.keras_state import users_layers_kept
@@ -135,7 +135,8 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
         self.seed = drawn_once(seed, None if begun is None else begun.seed, SearchError)
         oracle.seed = drawn_once(oracle.seed, begun_seed, SearchError)
         start_backend()
-        self.cv = cv
+        # A generator of folds gives them once, and a search may be called again.
+        self.cv = list(cv) if isinstance(cv, Iterator) else cv
         self.score_epoch = score_epoch
         self.code_version = code_version
         self.keep_models = keep_models
@@ -143,6 +144,8 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
         if begun is not None and begun.subject.classes:
             self.classes = begun.subject.classes
         self.progress = progress or Silent()
+        # Before KerasTuner, whose error would name TensorFlow's file system.
+        make_folder(folder)
         # KerasTuner prints that it reloads the project, which is not true here.
         with contextlib.redirect_stdout(None):
             super().__init__(

@@ -58,6 +58,18 @@ def test_categories_and_nullable_columns_are_their_values() -> None:
     assert is_a(np.ndarray, rows_of(pd.Series([1, 2], dtype="Int64"), "y")).tolist() == [1, 2]
     np.testing.assert_array_equal(rows_of(pd.Series([1, None], dtype="Int64"), "x"), [1, np.nan])
     assert is_a(np.ndarray, rows_of(pd.Series([1, 2], dtype="category"), "y")).tolist() == [1, 2]
+    for values in ([1, None], [True, None]):
+        missing = rows_of(pd.Series(pd.Categorical(values)), "x")
+        np.testing.assert_array_equal(is_a(np.ndarray, missing).astype(float), [1, np.nan])
+
+
+def test_masked_values_are_refused_and_a_mask_without_any_is_dropped() -> None:
+    masked = np.ma.masked_array([1.0, 2.0, 3.0], [False, True, False])
+    with pytest.raises(SearchError, match=r"y has 1 masked values, .*; leave out their rows, or"):
+        rows_of(masked, "y")
+    plain = is_a(np.ndarray, rows_of(np.ma.masked_array([1.0, 2.0]), "y"))
+    assert type(plain) is np.ndarray
+    assert plain.tolist() == [1, 2]
 
 
 def test_dicts_and_lists_of_arrays_keep_their_structure() -> None:

@@ -216,3 +216,25 @@ def test_ranks_are_those_of_grid_search_cv_where_the_model_is_the_same(tmp_path:
     expected = reference.cv_results_
     assert found["rank_test_score"].tolist() == expected["rank_test_score"].tolist()
     np.testing.assert_allclose(found["mean_test_score"], expected["mean_test_score"], atol=0.02)
+
+
+@pytest.mark.slow
+def test_counts_of_right_answers_rank_from_the_highest(tmp_path: Path) -> None:
+    class Counting(keras_tuner.HyperModel):  # type: ignore[misc]
+        def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+            output = keras.layers.Dense(1, activation="sigmoid")
+            model = keras.Sequential([keras.Input((4,)), output])
+            metrics = [keras.metrics.TruePositives(), keras.metrics.FalseNegatives()]
+            rate = hp.Choice("rate", [0.001, 0.5])
+            model.compile(keras.optimizers.Adam(rate), "binary_crossentropy", metrics=metrics)
+            return model
+
+    x, y = load_iris(return_X_y=True)
+    oracle = GridSearchOracle(keras_tuner.Objective("val_loss", "min"))
+    tuner = CrossValidationTuner(Counting(), oracle, cv=2, directory=tmp_path)
+    tuner.search(x, (y == 1).astype(float)[:, None], epochs=5, verbose=0)
+    found = tuner.cv_results()
+    found_right, missed = found["mean_test_true_positives"], found["mean_test_false_negatives"]
+    assert found_right[0] != found_right[1]
+    assert found["rank_test_true_positives"].argmin() == found_right.argmax()
+    assert found["rank_test_false_negatives"].argmin() == missed.argmin()

@@ -337,6 +337,7 @@ def test_the_best_of_the_mean_curve_gives_the_published_averages() -> None:
         ("last", "min", 4),
         (0, "max", 0),
         (2, "min", 2),
+        (np.int64(2), "max", 2),
     ],
 )
 def test_the_rule_names_the_epoch_and_the_first_of_equals_is_best(
@@ -345,8 +346,8 @@ def test_the_rule_names_the_epoch_and_the_first_of_equals_is_best(
     assert chosen_epoch([0.5, 0.8, 0.8, 0.4, 0.4], rule, direction) == epoch
 
 
-@pytest.mark.parametrize("rule", [5, -1, "first", "3"])
-def test_a_rule_that_names_no_epoch_is_refused(rule: int | str) -> None:
+@pytest.mark.parametrize("rule", [5, -1, "first", "3", True, 1.0, None])
+def test_a_rule_that_names_no_epoch_is_refused(rule: Any) -> None:
     with pytest.raises(
         SearchError,
         match=rf"score_epoch={rule!r} with 5 epochs; expected best_mean, last, or an epoch in 0-4",

@@ -351,3 +351,23 @@ def test_nothing_new_leaves_no_trace_in_the_manifest(tmp_path: Path) -> None:
     tuner = searched(tmp_path, lambda hp: classifier(), *iris(60), epochs=1)
     subject = json.loads((tuner.project_folder / "search.json").read_text())["subject"]
     assert set(subject) == {"inputs", "targets", "folds", "num_folds", "units", "description"}
+
+
+class Timed(keras.callbacks.Callback):  # type: ignore[misc]
+    """A callback with a value that decides nothing, and is another one in each process."""
+
+    def __init__(self, *, is_private: bool) -> None:
+        super().__init__()
+        setattr(self, "_started" if is_private else "started", time.monotonic())
+
+
+def test_a_value_of_a_callback_that_decides_nothing_can_be_left_out(tmp_path: Path) -> None:
+    x, y = iris(60)
+    for is_private in (True, False):
+        options: dict[str, Any] = {"epochs": 1, "callbacks": [Timed(is_private=is_private)]}
+        searched(tmp_path / str(is_private), lambda hp: classifier(), x, y, **options)
+    searched(tmp_path / "True", lambda hp: classifier(), x, y, epochs=1,
+             callbacks=[Timed(is_private=True)])  # fmt: skip
+    with pytest.raises(ResumeError, match=r"Timed\.values\.started: .*\n.* with an underscore"):
+        searched(tmp_path / "False", lambda hp: classifier(), x, y, epochs=1,
+                 callbacks=[Timed(is_private=False)])  # fmt: skip

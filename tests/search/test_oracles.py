@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import keras_tuner
+import numpy as np
 import pytest
 from keras_tuner.engine.trial import TrialStatus
 from oracle_problems import (
@@ -24,6 +25,7 @@ from oracle_problems import (
     with_marks,
 )
 
+from rust_tuner.errors import SpaceError
 from rust_tuner.search.grid_search import GridSearchOracle
 from rust_tuner.search.oracles import ResumableOracle
 from rust_tuner.search.random_search import RandomSearchOracle
@@ -276,3 +278,11 @@ def test_a_repeat_oracle_gives_the_same_values_as_often_as_asked(tmp_path: Path)
     assert [trial.trial_id for trial in trials] == ["0000", "0001", "0002"]
     for trial in trials:
         assert trial.hyperparameters.values == {"units": 3, "rate": 0.5}
+
+
+@pytest.mark.parametrize("kind", [RandomSearchOracle, GridSearchOracle])
+def test_a_number_of_trials_is_an_integer_from_1(kind: Any) -> None:
+    assert kind("val_loss", max_trials=np.int64(2)).max_trials == 2
+    for wrong in (0, -1, True, 2.0, "2"):
+        with pytest.raises(SpaceError, match=rf"max_trials={wrong!r}; .* needs an integer from 1"):
+            kind("val_loss", max_trials=wrong)

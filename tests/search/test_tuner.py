@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from narrowing import not_none
 from search_problems import TinyHyperModel, arrays, make_tuner, run_search
-from sklearn.model_selection import GroupKFold
+from sklearn.model_selection import GroupKFold, KFold
 
 from rust_tuner.data.phantoms import phantom_table
 from rust_tuner.data.radiographs import Radiographs
-from rust_tuner.errors import MetricError, SearchError, SpaceError, SplitError
+from rust_tuner.errors import MetricError, SearchError, SpaceError, SplitError, StorageError
 from rust_tuner.progress import Silent
 from rust_tuner.search.tuner import CrossValidationTuner
 
@@ -230,3 +230,17 @@ def test_stock_keras_tuner_reloads_the_folder_and_reports_the_same_best_trial(
     assert best.trial_id == not_none(finished.project.best).trial
     assert best.score == not_none(finished.project.best).score
     assert stock.get_best_hyperparameters()[0].values == not_none(finished.project.best).values
+
+
+def test_folds_that_come_from_a_generator_serve_every_search(tmp_path: Path) -> None:
+    x, y, _ = arrays()
+    tuner = make_tuner(tmp_path, "grid", 1, cv=iter(list(KFold(2).split(x))))
+    for _ in range(2):
+        tuner.search(x, y, epochs=1, batch_size=16, verbose=0)
+    assert len(tuner.results()) == 1
+
+
+def test_a_folder_that_cannot_be_made_is_named_with_the_cure(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match=r"file/search cannot be made .*, which is a file"):
+        make_tuner(tmp_path / "file", "grid")
