@@ -29,13 +29,16 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # A shell's background starts with Ctrl-C ignored, and so would the processes that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# A machine that does other work is no fault of the code that is tested.
-hypothesis.settings.register_profile(
-    "on a busy machine",
-    deadline=None,
-    suppress_health_check=[hypothesis.HealthCheck.too_slow],
-)
-hypothesis.settings.load_profile("on a busy machine")
+# CI draws as many examples as Hypothesis does by default; while thinking, a quarter is enough. A
+# machine that does other work is no fault of the code that is tested.
+for profile, examples in (("quick", 25), ("thorough", 100)):
+    hypothesis.settings.register_profile(
+        profile,
+        max_examples=examples,
+        deadline=None,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 TESTS = Path(__file__).parent
 # What takes longest stands first, so that no process waits for another's last file. The first
