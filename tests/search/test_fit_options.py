@@ -361,6 +361,7 @@ class Timed(keras.callbacks.Callback):  # type: ignore[misc]
         setattr(self, "_started" if is_private else "started", time.monotonic())
 
 
+@pytest.mark.slow
 def test_a_value_of_a_callback_that_decides_nothing_can_be_left_out(tmp_path: Path) -> None:
     x, y = iris(60)
     for is_private in (True, False):

@@ -62,6 +62,7 @@ def test_averaged_weights_have_the_score_the_predictions_and_the_fold_models(
         np.testing.assert_allclose(model.predict(x[held], verbose=0), predicted[held], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_refit_trains_as_long_as_the_weights_that_were_put_back(tmp_path: Path) -> None:
     stopping = keras.callbacks.EarlyStopping("val_loss", patience=6, restore_best_weights=True)
     options: dict[str, Any] = {"callbacks": [stopping], "score_epoch": "last"}
