@@ -36,21 +36,6 @@ _MOST_DIGITS = 100
 _ASIDE = re.compile(r"\.(.*\.)?\d+-[0-9a-f]{8}\.part(\..*)?")
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder where there is none.
-
-    Raises:
-        StorageError: if it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(
-            f"{folder} cannot be made ({error.strerror or error}). {storage_cure(folder)}, or "
-            "choose another folder"
-        ) from error
-
-
 def empty_folder(folder: Path) -> None:
     """Remove everything in a folder but the lock that the caller holds on it."""
     for path in folder.iterdir():

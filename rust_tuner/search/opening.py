@@ -2,10 +2,13 @@
 
 import functools
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import keras_tuner
 
+from rust_tuner.errors import StorageError
+from rust_tuner.files import storage_cure
 from rust_tuner.records.random_folds import write_random_folds
 from rust_tuner.records.rows import write_rows
 from rust_tuner.records.run import RUN_FILE
@@ -25,6 +28,21 @@ from rust_tuner.search.runs import (
 from rust_tuner.search.scoring import Scoring
 from rust_tuner.search.subjects import Subject
 from rust_tuner.search.trial_training import is_complete
+
+
+def make_project_folder(folder: Path) -> None:
+    """Make the folder of a search where there is none.
+
+    Raises:
+        StorageError: if it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"{folder} cannot be made ({error.strerror or error}). {storage_cure(folder)}, or "
+            "choose another folder"
+        ) from error
 
 
 def open_run(

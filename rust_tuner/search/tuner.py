@@ -16,7 +16,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from rust_tuner.analysis.stopped import rungs_note
 from rust_tuner.errors import SearchError
-from rust_tuner.files import empty_folder, make_folder, write_json
+from rust_tuner.files import empty_folder, write_json
 from rust_tuner.locks import hold_lock
 from rust_tuner.models.fold_batches import FoldPlace
 from rust_tuner.models.keras_state import users_layers_kept
@@ -46,7 +46,7 @@ from rust_tuner.search.fit_options import (
 from rust_tuner.search.given_subject import subject_of
 from rust_tuner.search.mean_curves import chosen_epoch
 from rust_tuner.search.objectives import objectives_of, require_validation, with_scores
-from rust_tuner.search.opening import open_run
+from rust_tuner.search.opening import make_project_folder, open_run
 from rust_tuner.search.own_tuner import HOOKS, refuse_workers
 from rust_tuner.search.pruning import AnyRule, compared_with, stop_rule_of
 from rust_tuner.search.runs import choose_steps, readable_trials, require_a_search
@@ -145,7 +145,7 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
             self.classes = begun.subject.classes
         self.progress = progress or Silent()
         # Before KerasTuner, whose error would name TensorFlow's file system.
-        make_folder(folder)
+        make_project_folder(folder)
         # KerasTuner prints that it reloads the project, which is not true here.
         with contextlib.redirect_stdout(None):
             super().__init__(
