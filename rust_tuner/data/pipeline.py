@@ -146,7 +146,7 @@ def as_dataset(batches: Batches) -> "tf.data.Dataset":
 
 
 def rows_as_dataset(rows: tuple[Any, ...], batch_size: int) -> "tf.data.Dataset":
-    """Arrays as a dataset of batches; TensorFlow makes its iterators sooner than of `as_dataset`.
+    """Arrays as a dataset of batches, whose iterators are made faster than those of `as_dataset`.
 
     Args:
         rows: arrays or nested tuples or dicts of arrays, rows first. They are copied.

@@ -143,7 +143,7 @@ def _is_followed(part: Any) -> bool:
 @functools.cache
 def _keras_types() -> tuple[type, ...]:
     return (
-        # Layers, and the nodes of functional models that are none.
+        # Layers, and operations of functional models that are not layers.
         keras.Operation,
         keras.Optimizer,
         keras.losses.Loss,

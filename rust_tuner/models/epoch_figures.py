@@ -34,7 +34,7 @@ def require_finite(figures: Mapping[str, float], where: str) -> None:
     for name, value in figures.items():
         if not math.isfinite(value):
             hint = ""
-            if name != "loss":
+            if math.isnan(value) and not name.endswith("loss"):
                 hint = "; if the metric is not defined there, let it return a number, such as 0"
             raise TrialError(f"{where}: {name} is {value}{hint}")
 

@@ -3,6 +3,7 @@
 Every batch is a function of the fold's place, so that nothing random has to be stored.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -135,7 +136,7 @@ class EpochFeed:
 
     TensorFlow takes longer to make an iterator of a dataset than to train a few small batches, and
     Keras makes two for each pass. So where `fit` can count the batches of an epoch, all epochs are
-    one pass. Else each pass gives the epoch that was laid out last.
+    one pass. Else each pass gives the epoch that was begun last.
 
     Attributes:
         dataset: what `fit` gets.
@@ -151,16 +152,27 @@ class EpochFeed:
         place: FoldPlace,
         *,
         epochs: int,
+        are_whole: bool,
     ) -> None:
-        """Feed `model` with the rows `training`, in batches of `sizes`, for so many epochs."""
+        """Feed `model` with the rows `training`, in batches of `sizes`.
+
+        Args:
+            model: compiled.
+            data: all rows.
+            training: rows to train on.
+            sizes: sizes of an epoch's batches, in order.
+            place: decides order and flips.
+            epochs: how many there are at most.
+            are_whole: whether no epoch but the last can be cut short, as callbacks may do.
+        """
         self.place = place
         self._data = data
         self._training = training
         self._weights = data.training_weights(training)
         self._bounds = np.concatenate([[0], np.cumsum(sizes)])
         self._steps = len(sizes)
-        self._is_one_pass = _counts_its_steps(model, self._steps)
-        # One more than is trained on: after the last one Keras would make another iterator.
+        self._is_one_pass = are_whole and _counts_its_steps(model, self._steps)
+        # One batch more than is trained on, since Keras makes another iterator when a pass ends.
         self._num_batches = epochs * self._steps + 1 if self._is_one_pass else self._steps
         self._first: int | None = None
         self._drawn: _Drawn | None = None
@@ -168,7 +180,7 @@ class EpochFeed:
         self.dataset = fed(_shared(self, model))
 
     def begin(self, epoch: int) -> IntArray:
-        """Begin an epoch; returns its rows in order."""
+        """Begin an epoch; returns its rows in the order of training."""
         # Keras may begin with a later epoch than the first.
         if self._first is None or not self._is_one_pass:
             self._first = epoch
@@ -199,7 +211,7 @@ class EpochFeed:
             if isinstance(self._data.inputs, FrozenFeatures):
                 flips = self.place.generator(epoch, "flips")
                 variants = flips.integers(self._data.inputs.num_variants, size=len(order))
-            # At once, since the thread of an iterator that is given up may read as well.
+            # In one step: the thread of an abandoned iterator may still be reading.
             self._drawn = drawn = _Drawn(epoch, order, variants)
         return drawn
 
@@ -225,6 +237,7 @@ def _counts_its_steps(model: keras.Model, steps: int) -> bool:
         keras.backend.backend() == "tensorflow"
         and isinstance(model, keras.Model)
         and is_of_library(type(model).fit)
+        and is_of_library(type(model).make_train_function)
         # A call of several steps would take some of the next epoch.
         and steps % model.steps_per_execution == 0
         and _num_devices(model) == 1
@@ -245,10 +258,12 @@ class _ValidationBatches:
     def __getitem__(self, index: int) -> tuple[Tree, ...]:
         return self._of(self._rows[index * self._batch_size : (index + 1) * self._batch_size])
 
-    def num_bytes(self) -> int:
-        """How much memory all rows take, if they have the size of the first."""
-        first = self._of(self._rows[:1])
-        return len(self._rows) * sum(array.nbytes for _, array in leaves(first))
+    def num_bytes(self) -> float:
+        """How much memory all rows take; infinite for objects, such as text of any length."""
+        first = [array for _, array in leaves(self._of(self._rows[:1]))]
+        if any(array.dtype == object for array in first):
+            return math.inf
+        return len(self._rows) * sum(array.nbytes for array in first)
 
     def as_dataset(self) -> Any:
         """The batches as a dataset of TensorFlow that holds the rows."""

@@ -62,35 +62,13 @@ class FoldCallbacks:
 
         Args:
             place: of the fold.
-            again: whether the fold was trained before; then what was written stays as it is.
+            again: whether the fold is trained again; it then writes into a folder of its own.
         """
         folder = Path(f"trial_{place.trial:04d}", f"fold_{place.fold}")
         made = self._new()
         for callback in made:
             _move_output(callback, folder / "again" if again else folder)
         return made
-
-    def restored_epoch(
-        self, model: keras.Model, epochs: Sequence[Mapping[str, float]]
-    ) -> int | None:
-        """The epoch whose weights `EarlyStopping` put back at the end of a `fit`, from 0.
-
-        Args:
-            model: a compiled model of the same kind, whose weights do not matter.
-            epochs: what the callbacks got as `logs` after each epoch.
-
-        Returns:
-            None where no weights were put back.
-        """
-        for callback in reversed(self._new()):
-            if isinstance(callback, keras.callbacks.EarlyStopping):
-                if callback.restore_best_weights and callback.monitor in epochs[0]:
-                    callback.set_model(model)
-                    callback.on_train_begin()
-                    for epoch, logs in enumerate(epochs):
-                        callback.on_epoch_end(epoch, dict(logs))
-                    return None if callback.best_weights is None else int(callback.best_epoch)
-        return None
 
     def note(self) -> str:
         """That a fold begins again where the state of a callback cannot be stored; else empty."""
@@ -105,10 +83,7 @@ class FoldCallbacks:
     @property
     def leave_functions(self) -> bool:
         """Whether all are Keras's own and change weights, learning rate and length at most."""
-        return all(
-            is_of_library(type(item)) and type(item).__name__ in _LEAVE_FUNCTIONS
-            for item in self._new()
-        )
+        return all(map(leaves_functions, self._new()))
 
     def identity(self) -> dict[str, Any]:
         """JSON values that name the callbacks, their arguments and their code."""
@@ -130,6 +105,11 @@ class FoldCallbacks:
                     "function that returns the callbacks"
                 ) from error
         return made
+
+
+def leaves_functions(callback: keras.callbacks.Callback) -> bool:
+    """Whether it is Keras's own and changes weights, learning rate and length at most."""
+    return is_of_library(type(callback)) and type(callback).__name__ in _LEAVE_FUNCTIONS
 
 
 @contextlib.contextmanager

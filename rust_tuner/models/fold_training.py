@@ -30,7 +30,13 @@ from rust_tuner.models.fold_batches import (
     TrainingData,
     ValidationSide,
 )
-from rust_tuner.models.fold_callbacks import as_validated, keeps_state, restore_state, state_of
+from rust_tuner.models.fold_callbacks import (
+    as_validated,
+    keeps_state,
+    leaves_functions,
+    restore_state,
+    state_of,
+)
 from rust_tuner.models.fold_curves import Checkpoint, FoldCurves
 from rust_tuner.models.fold_state import (
     as_numpy,
@@ -125,7 +131,8 @@ def train_fold(
     past = _Past(epochs, predictions_file)
     if past.restore(model, checkpoint):
         on_restored(len(past.predictions))
-    feed = EpochFeed(model, data, training, sizes, place, epochs=epochs)
+    are_whole = not callbacks and all(map(leaves_functions, users_callbacks))
+    feed = EpochFeed(model, data, training, sizes, place, epochs=epochs, are_whole=are_whole)
     held = ValidationSide(model, data, validation, max(sizes))
     evaluates = running is None and not data.scores_loss
     recorder = _Recorder(data, feed, held, past, running, users_callbacks, evaluates=evaluates)
@@ -182,7 +189,9 @@ def train_all(
     """
     # Else the first step would be traced twice: once to make its variables, once to use them.
     build_optimizer(model)
-    feed = EpochFeed(model, data, np.arange(data.num_rows), sizes, place, epochs=epochs)
+    are_whole = all(map(leaves_functions, users_callbacks))
+    rows = np.arange(data.num_rows)
+    feed = EpochFeed(model, data, rows, sizes, place, epochs=epochs, are_whole=are_whole)
     model.fit(
         feed.dataset,
         epochs=epochs,

@@ -2,7 +2,7 @@
 
 Each epoch's validation figure is first averaged over the folds; the score is that mean curve at the
 protocol's epoch. The best epoch of each fold is never used: it would be chosen on the rows that it
-is scored on. Only a user's own `EarlyStopping(restore_best_weights=True)` does that.
+is scored on. Only a user's own `EarlyStopping(restore_best_weights=True)` uses it.
 """
 
 from collections.abc import Mapping, Sequence

@@ -5,6 +5,7 @@ No model has to be kept while the search runs.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,6 +29,8 @@ from rust_tuner.search.trial_training import choices_of
 
 # Beyond it, the fold that was trained again is not the one that was scored.
 _TOLERANCE = 1e-3
+# Within it, two epochs of a fold have the same weights.
+_SAME = 1e-6
 
 
 @users_layers_kept()
@@ -70,7 +73,7 @@ def refit(run: Run, trial: Trial) -> tuple[keras.Model, Callable[[Any], AnyRows]
         kept.model,
         data,
         sizes=batch_sizes(data.num_rows, batch_size),
-        epochs=_num_epochs(run, trial, kept.model),
+        epochs=_num_epochs(_records(run, trial), int(trial.best_step)),
         place=place,
         users_callbacks=[
             callback
@@ -211,24 +214,24 @@ def _records(run: Run, trial: Trial) -> list[FoldRecord]:
     return records
 
 
-def _num_epochs(run: Run, trial: Trial, model: keras.Model) -> int:
+def _num_epochs(records: Sequence[FoldRecord], epoch: int) -> int:
     """The mean over folds of the epochs that the scored weights were trained for."""
-    epoch, given = int(trial.best_step), run.subject.callbacks
-    counts = []
-    for record in _records(run, trial):
-        trained = record.epochs_trained or epoch + 1
-        restored = None
-        if given is not None and trained <= epoch:
-            logs = [_logs(record, number) for number in range(trained)]
-            restored = given.restored_epoch(model, logs)
-        counts.append(min(trained, epoch + 1) if restored is None else restored + 1)
+    counts = [_epochs_of_scored_weights(record, epoch) for record in records]
     return max(1, round(float(np.mean(counts))))
 
 
-def _logs(record: FoldRecord, epoch: int) -> dict[str, float]:
-    """What the callbacks of a fold got after an epoch."""
-    logs = {name: curve[epoch] for name, curve in record.training.items()}
-    return logs | {f"val_{name}": curve[epoch] for name, curve in record.validation.items()}
+def _epochs_of_scored_weights(record: FoldRecord, epoch: int) -> int:
+    trained = record.epochs_trained or epoch + 1
+    if trained > epoch:
+        return epoch + 1
+    # Later epochs have the figures of the model that `fit` left, perhaps with earlier weights.
+    for number in range(trained):
+        if all(
+            math.isclose(curve[number], curve[trained], rel_tol=_SAME, abs_tol=_SAME)
+            for curve in record.validation.values()
+        ):
+            return number + 1
+    return trained
 
 
 def _differs(record: FoldRecord, curves: dict[str, list[float]], epoch: int) -> bool:

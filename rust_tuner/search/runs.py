@@ -345,7 +345,7 @@ def _refuse_differences(
             )
         if any(name.startswith("subject.callbacks.") for name, _, _ in differences):
             mend += (
-                " If a value of a callback decides nothing, such as a time, begin the name of its "
+                " If a value of a callback does not affect training, begin the name of its "
                 "attribute with an underscore: such values are not compared."
             )
         raise ResumeError(f"{holds} that differs from this one:\n{table}\n{mend}")

@@ -127,10 +127,58 @@ def test_calls_of_several_steps_that_divide_an_epoch_are_one_pass(lengths: list[
     assert_same(weights, trained(built(), problem())[1])
 
 
+class Cutting(keras.callbacks.Callback):  # type: ignore[misc]
+    """Ends each epoch after its first batch."""
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self.model.stop_training = True
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.model.stop_training = False
+
+
+class Twice(keras.Sequential):  # type: ignore[misc]
+    """A model of which each call of the train function takes two batches."""
+
+    def make_train_function(self, force: bool = False) -> None:
+        """Let it train twice."""
+        super().make_train_function(force)
+        once: Any = vars(self)["train_function"]
+
+        def twice(iterator: Any) -> Any:
+            once(iterator)
+            return once(iterator)
+
+        self.train_function = twice
+
+
+# What Keras says where a call takes more batches than there are.
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+@pytest.mark.parametrize(
+    ("kind", "callbacks"), [(keras.Sequential, [Cutting()]), (Twice, [])], ids=["cut", "twice"]
+)
+def test_where_an_epoch_may_have_other_steps_the_next_begins_with_its_own_batches(
+    kind: type[keras.Model], callbacks: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def weights() -> list[Any]:
+        model = built(kind)
+        options: dict[str, Any] = {"sizes": SIZES, "epochs": EPOCHS, "place": PLACE}
+        options["users_callbacks"] = callbacks
+        train_fold(model, problem(), TRAINING, VALIDATION, **options)
+        return [as_numpy(variable) for variable in model.variables]
+
+    found = weights()
+    monkeypatch.setattr(fold_batches, "_counts_its_steps", lambda model, steps: False)
+    assert_same(found, weights())
+
+
 def test_where_keras_goes_on_from_a_backup_the_batches_are_those_of_its_epochs(
     tmp_path: Path,
 ) -> None:
-    """Keras begins with another epoch than it was asked for."""
+    """Keras begins with another epoch than it was asked for.
+
+    A search refuses this callback, but a model's own code may do the same.
+    """
 
     class Interrupting(keras.callbacks.Callback):  # type: ignore[misc]
         def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -31,7 +31,7 @@ def tuned(
         dense = keras.layers.Dense(units, activation="relu")
         output = keras.layers.Dense(1, activation="sigmoid")
         model = keras.Sequential([keras.Input((6,)), dense, output])
-        model.compile(optimizer(), "binary_crossentropy")
+        model.compile(optimizer(), "binary_crossentropy", metrics=["mae"])
         return model
 
     callbacks = options.pop("callbacks")
@@ -63,8 +63,11 @@ def test_averaged_weights_have_the_score_the_predictions_and_the_fold_models(
 
 
 @pytest.mark.slow
-def test_a_refit_trains_as_long_as_the_weights_that_were_put_back(tmp_path: Path) -> None:
-    stopping = keras.callbacks.EarlyStopping("val_loss", patience=6, restore_best_weights=True)
+@pytest.mark.parametrize("monitor", ["val_loss", "val_mae"])
+def test_a_refit_trains_as_long_as_the_weights_that_were_put_back(
+    monitor: str, tmp_path: Path
+) -> None:
+    stopping = keras.callbacks.EarlyStopping(monitor, patience=6, restore_best_weights=True)
     options: dict[str, Any] = {"callbacks": [stopping], "score_epoch": "last"}
     tuner = tuned(tmp_path, lambda: keras.optimizers.Adam(0.1), 40, **options)
     folds = tuner.project.trials[0].folds
@@ -72,7 +75,7 @@ def test_a_refit_trains_as_long_as_the_weights_that_were_put_back(tmp_path: Path
     for fold in folds:
         assert fold.epochs_trained is not None
         assert fold.epochs_trained < 40
-        curve = fold.validation["loss"][: fold.epochs_trained]
+        curve = fold.validation[monitor.removeprefix("val_")][: fold.epochs_trained]
         best.append(1 + int(np.argmin(curve)))
         # It was stopped `patience` epochs later.
         assert fold.epochs_trained == best[-1] + 6
