@@ -232,7 +232,7 @@ class _Drawn:
 
 
 def _counts_its_steps(model: keras.Model, steps: int) -> bool:
-    """Whether the model's `fit` takes exactly so many batches for an epoch where it is told to."""
+    """Whether `fit` of the model can be told to take this many batches for each epoch."""
     return (
         keras.backend.backend() == "tensorflow"
         and isinstance(model, keras.Model)

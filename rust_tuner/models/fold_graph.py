@@ -13,7 +13,7 @@ import numpy as np
 from rust_tuner.environment import memory_bytes
 from rust_tuner.files import sha256_of_json
 from rust_tuner.models.code_identity import is_of_library
-from rust_tuner.models.described import describe_model
+from rust_tuner.models.described import describe_model, lacks_configuration
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_batches import TrainingData
 from rust_tuner.models.fold_plan import MixedFolds, refuse_optimizer
@@ -118,6 +118,8 @@ def plan_model(model: keras.Model, data: TrainingData) -> ModelPlan:
     description = describe_model(model)
     if description["code"]:
         raise MixedFolds(f"{min(description['code'])} is code of your own")
+    if lacks_configuration(description):
+        raise MixedFolds("a part of the model shows no configuration")
     for name, described in description["model"].get("layers", {}).items():
         if len(described.get("inbound_nodes") or ()) > 1:
             raise MixedFolds(f"layer {name} is used more than once")
@@ -198,10 +200,7 @@ def _refuse_layer_kind(layer: keras.layers.Layer) -> None:
 
 def _refuse_options(layer: keras.layers.Layer) -> None:
     kind, named = type(layer).__name__, f"layer {layer.name}"
-    try:
-        config = layer.get_config()
-    except NotImplementedError as error:
-        raise MixedFolds(f"{named} has no configuration") from error
+    config = layer.get_config()
     for name in _ABSENT:
         if config.get(name):
             raise MixedFolds(f"{named} has {name}")

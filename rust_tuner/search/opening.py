@@ -1,19 +1,21 @@
 """Opens the search of a project folder: a new one, or the one there, if it is the same."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import keras_tuner
 
 from rust_tuner.errors import StorageError
-from rust_tuner.files import storage_cure
+from rust_tuner.files import empty_folder, storage_cure
+from rust_tuner.locks import hold_lock
 from rust_tuner.records.random_folds import write_random_folds
 from rust_tuner.records.rows import write_rows
 from rust_tuner.records.run import RUN_FILE
 from rust_tuner.search.built_once import ask_model
 from rust_tuner.search.code_changes import users_model
+from rust_tuner.search.executors.slurm_left import end_jobs
 from rust_tuner.search.manifest import describe_run, own_choices, together_of
 from rust_tuner.search.pruning import AnyRule
 from rust_tuner.search.reserved_names import epochs_name, warn_of_old_epochs
@@ -21,6 +23,7 @@ from rust_tuner.search.run_state import Run
 from rust_tuner.search.runs import (
     claim_folder,
     recover_trials,
+    require_a_search,
     run_key,
     with_begun_kernels,
     with_begun_weights,
@@ -43,6 +46,19 @@ def make_project_folder(folder: Path) -> None:
             f"{folder} cannot be made ({error.strerror or error}). {storage_cure(folder)}, or "
             "choose another folder"
         ) from error
+
+
+def remove_search(folder: Path, say: Callable[[str], None]) -> None:
+    """Empty the folder of a search, and end the jobs that still work on it.
+
+    Raises:
+        SearchError: if the folder contains something else.
+        LockedError: if another process works in it.
+    """
+    with hold_lock(folder, "overwriting the search"):
+        require_a_search(folder)
+        end_jobs(folder, say)
+        empty_folder(folder)
 
 
 def open_run(

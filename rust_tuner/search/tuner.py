@@ -16,7 +16,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from rust_tuner.analysis.stopped import rungs_note
 from rust_tuner.errors import SearchError
-from rust_tuner.files import empty_folder, write_json
+from rust_tuner.files import write_json
 from rust_tuner.locks import hold_lock
 from rust_tuner.models.fold_batches import FoldPlace
 from rust_tuner.models.keras_state import users_layers_kept
@@ -32,7 +32,6 @@ from rust_tuner.search.declaring import declare_space
 from rust_tuner.search.executors.ahead import trials_ahead, why_not_ahead
 from rust_tuner.search.executors.engines import Engine, engine_of
 from rust_tuner.search.executors.lag import choose_lag
-from rust_tuner.search.executors.slurm_left import end_jobs
 from rust_tuner.search.executors.workers import Workers
 from rust_tuner.search.fit_options import (
     SEARCH_ARGUMENTS,
@@ -46,10 +45,10 @@ from rust_tuner.search.fit_options import (
 from rust_tuner.search.given_subject import subject_of
 from rust_tuner.search.mean_curves import chosen_epoch
 from rust_tuner.search.objectives import objectives_of, require_validation, with_scores
-from rust_tuner.search.opening import make_project_folder, open_run
+from rust_tuner.search.opening import make_project_folder, open_run, remove_search
 from rust_tuner.search.own_tuner import HOOKS, refuse_workers
 from rust_tuner.search.pruning import AnyRule, compared_with, stop_rule_of
-from rust_tuner.search.runs import choose_steps, readable_trials, require_a_search
+from rust_tuner.search.runs import choose_steps, readable_trials
 from rust_tuner.search.scoring import Scoring
 from rust_tuner.search.stock_oracles import resumable
 from rust_tuner.search.subjects import Subject
@@ -157,10 +156,7 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
         given: keras_tuner.HyperModel = self.hypermodel
         self.hypermodel: keras_tuner.HyperModel = self._compile_arguments.of_hypermodel(given)
         if overwrite:
-            with hold_lock(self.project_folder, "overwriting the search"):
-                require_a_search(self.project_folder)
-                end_jobs(self.project_folder, self.progress.say)
-                empty_folder(self.project_folder)
+            remove_search(self.project_folder, self.progress.say)
         # What `build` makes once, and uses again, depends on the seed as well.
         with users_layers_kept(), seeded_weights(FoldPlace(self.seed, 0, 0)):
             declare_space(self.hypermodel, self.oracle)

@@ -127,6 +127,28 @@ def test_calls_of_several_steps_that_divide_an_epoch_are_one_pass(lengths: list[
     assert_same(weights, trained(built(), problem())[1])
 
 
+@pytest.mark.parametrize(
+    ("inputs", "is_held"),
+    [
+        (np.zeros((40, 5), np.float32), True),
+        # 14 validation rows of 2 MB.
+        (np.zeros((40, 1 << 19), np.float32), False),
+        # Of objects only the pointers could be counted.
+        (np.array(["text"] * 40, dtype=object), False),
+        (np.array(["text"] * 40), True),
+    ],
+    ids=["small", "large", "objects", "text of one width"],
+)
+def test_a_dataset_holds_rows_that_are_known_to_be_small(
+    inputs: Any, is_held: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fed: list[Any] = []
+    monkeypatch.setattr(fold_batches, "fed", fed.append)
+    data = dataclasses.replace(problem(), inputs=inputs)
+    fold_batches.ValidationSide(built(), data, VALIDATION, 12)
+    assert bool(fed) != is_held
+
+
 class Cutting(keras.callbacks.Callback):  # type: ignore[misc]
     """Ends each epoch after its first batch."""
 
