@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from fault_injection import Killed
 from fold_problem import PLACE, SIZES, TRAINING, VALIDATION, problem
 
 from rust_tuner.models import fold_batches
@@ -17,6 +18,7 @@ from rust_tuner.models.fold_curves import FoldCurves
 from rust_tuner.models.fold_state import as_numpy
 from rust_tuner.models.fold_training import train_all, train_fold
 from rust_tuner.models.seeding import seeded_weights
+from rust_tuner.records.folds import FoldStore
 
 EPOCHS = 3
 VALIDATION_BATCHES = 2
@@ -192,6 +194,30 @@ def test_where_an_epoch_may_have_other_steps_the_next_begins_with_its_own_batche
     found = weights()
     monkeypatch.setattr(fold_batches, "_counts_its_steps", lambda model, steps: False)
     assert_same(found, weights())
+
+
+def test_a_fold_that_goes_on_from_a_checkpoint_reads_the_batches_of_its_epoch(
+    tmp_path: Path, lengths: list[int]
+) -> None:
+    def weights(**options: Any) -> list[Any]:
+        checkpoint = FoldStore(tmp_path, {"trial": 3}).checkpoint(PLACE.fold)
+        checkpoint.seconds_between = 0
+        options |= {"sizes": SIZES, "epochs": EPOCHS, "place": PLACE, "checkpoint": checkpoint}
+        model = built()
+        train_fold(model, problem(), TRAINING, VALIDATION, **options)
+        return [as_numpy(variable) for variable in model.variables]
+
+    def dying() -> None:
+        raise Killed
+
+    with pytest.raises(Killed):
+        weights(on_epoch=dying)
+    restored: list[int] = []
+    resumed = weights(on_restored=restored.append)
+    assert restored == [1]
+    # All in one pass, so it is the position in it that is right.
+    assert len(SIZES) not in lengths
+    assert_same(resumed, trained(built(), problem())[1])
 
 
 def test_where_keras_goes_on_from_a_backup_the_batches_are_those_of_its_epochs(
