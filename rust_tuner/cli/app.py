@@ -320,7 +320,11 @@ def predict(
             )
         with lean_keras():
             predictions = predict_radiographs(
-                model, listed.images, pairs=pairs or listed.pairs, boxes=listed.boxes
+                model,
+                listed.images,
+                pairs=pairs or listed.pairs,
+                boxes=listed.boxes,
+                bits=listed.bits,
             )
         names = None if plain_ids else written_names(file, predictions["image"].tolist())
         written = predictions if names is None else predictions.assign(image=names)

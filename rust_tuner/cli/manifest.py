@@ -101,6 +101,13 @@ def manifest(
         for note in (*made.notes, *_counted(said)):
             say(Message(f"note: {marked(note)}"), style="yellow")
         say(f"{len(made.matching.pairs)} images with their scores -> {made.path}")
+        unscored = sum(not pair.scores.scores for pair in made.matching.pairs)
+        if unscored:
+            say(
+                f"note: the table has no score of {unscored} of these images, so they count as "
+                "showing no cortex; if nobody has scored them yet, delete their rows",
+                style="yellow",
+            )
         for what, items in (
             ("scores without an image", made.matching.scores),
             ("images without scores", made.matching.images),

@@ -27,7 +27,8 @@ class DeepImage:
         path: the file.
         highest: its largest value.
         stated: the bits that the file itself states; None if it states none.
-        patient: whose radiograph it is; empty if that is not known.
+        patient: whose radiograph it is; empty if that is not known, and then taken for one of
+            nobody else.
         site: where it is from; empty if that is not known.
     """
 
@@ -138,7 +139,7 @@ def _sources(images: Sequence[DeepImage]) -> list[Hashable]:
     patients: Mapping[tuple[str, Path], set[str]] = defaultdict(set)
     for image in images:
         for folder in image.path.parents:
-            patients[image.site, folder].add(image.patient)
+            patients[image.site, folder].add(image.patient or str(image.path))
     sources: list[Hashable] = []
     for image in images:
         shared = [f for f in image.path.parents if len(patients[image.site, f]) > 1]

@@ -90,6 +90,24 @@ def require_different_scores(radiographs: Radiographs) -> None:
         )
 
 
+def note_of_unscored(radiographs: Radiographs) -> str | None:
+    """Which radiographs have no score at all; None if each has one.
+
+    They count as showing no cortex, which is right only if somebody has looked.
+    """
+    unscored = np.flatnonzero(~radiographs.visible.any(axis=1))
+    if not len(unscored):
+        return None
+    have, count, them = (
+        ("has", "it counts", "it") if len(unscored) == 1 else ("have", "they count", "them")
+    )
+    return (
+        f"{len(unscored)} of {len(radiographs)} radiographs {have} no score, such as that of row "
+        f"{radiographs.rows[unscored[0]]}: {count} as showing no cortex; if nobody has scored "
+        f"{them} yet, leave {them} out"
+    )
+
+
 def split_warnings(development: Radiographs, holdout: Radiographs) -> tuple[str, ...]:
     """Labels that cannot be learned, or that the evaluation on the hold-out set cannot score.
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from rust_tuner.data.cells import PIXEL_COLUMNS
 from rust_tuner.data.faults import is_like_a_value, name_shown
 from rust_tuner.errors import ManifestError, Message, private
 from rust_tuner.labels import CORTICES, SCORES, VIEWS
@@ -56,6 +57,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
         *("imagen", "archivo", "nombre del archivo", "radiografia"),
     ),
 }
+# What such a table may say of images that have no scores yet.
+_OF_NEW_IMAGES = ("patient_id", "visit", "date", "view", *PIXEL_COLUMNS)
 _ALSO_VIEWS = {
     "ap": ("ap", "pa", "anteroposterior", "frontal", "face"),
     "lateral": ("lateral", "lat", "ll", "seitlich", "profil", "perfil"),
@@ -212,12 +215,21 @@ def understand_columns(
     return columns
 
 
-def names_images_alone(names: Sequence[str]) -> bool:
-    """Whether a table has a column `image`, and none of patients or scores."""
-    return "image" in names and not any(
-        " ".join(_words(name)) in FIELDS["patient_id"] or _score_of(name, _words(name))
-        for name in names
-    )
+def columns_of_images(names: Sequence[str]) -> dict[str, str] | None:
+    """The columns of a table of images without scores, by meaning; None for any other table.
+
+    A meaning that several columns may have is left out.
+    """
+    if any(_score_of(name, _words(name)) for name in names):
+        return None
+    words = {name: " ".join(_words(name)) for name in names}
+    found = {}
+    for meaning in ("image", *_OF_NEW_IMAGES):
+        usual = FIELDS.get(meaning, (meaning.replace("_", " "),))
+        meant = [name for name in names if words[name] in usual]
+        if len(meant) == 1 or meaning in meant:
+            found[meaning] = meaning if meaning in meant else meant[0]
+    return found if "image" in found else None
 
 
 def _as_given(

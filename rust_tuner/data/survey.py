@@ -105,7 +105,7 @@ def readings_of_new(
     paths: Sequence[Path],
     *,
     known: Sequence[int] | None = (),
-    patients: Sequence[str] | None = None,
+    given: Sequence[int | None] | None = None,
     framing: Framing = WHOLE,
 ) -> tuple[Reading, ...]:
     """How images are read that belong to no prepared study.
@@ -114,7 +114,8 @@ def readings_of_new(
         paths: n image files.
         known: the bits that the 16-bit files of a study were read with, whose model expects these;
             None for a model that read them as stored.
-        patients: of the n images; None if they are not known.
+        given: the bits of each image that a person has given, None for one without; used for 16-bit
+            files alone, unless `known` is None.
         framing: which part of them is used.
 
     Returns:
@@ -122,9 +123,11 @@ def readings_of_new(
     """
     bits = [ALL_BITS] * len(paths)
     if known is not None:
-        deep = deep_images(paths, patients=patients)
-        decided = grey_bits(list(deep.values()), known=known).bits
-        for position, count in zip(deep, decided, strict=True):
+        deep = deep_images(paths)
+        stated = {at: count for at, count in enumerate(given or ()) if at in deep and count}
+        undecided = {at: image for at, image in deep.items() if at not in stated}
+        decided = grey_bits(list(undecided.values()), known=known).bits
+        for position, count in (stated | dict(zip(undecided, decided, strict=True))).items():
             bits[position] = count
     return framed([Reading(count) for count in bits], framing)
 

@@ -2,21 +2,30 @@
 
 import contextlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from rust_tuner.data.cells import COLUMNS, CROP_COLUMNS, OPTIONAL_COLUMNS, normalise_cells
+from rust_tuner.data.cells import (
+    BITS_COLUMN,
+    COLUMNS,
+    CROP_COLUMNS,
+    OPTIONAL_COLUMNS,
+    PIXEL_COLUMNS,
+    normalise_cells,
+)
 from rust_tuner.data.csv_text import header_names, read_columns
 from rust_tuner.data.faults import Faults
 from rust_tuner.data.image_folder import FoundImage, find_images
 from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.reading import Box
-from rust_tuner.data.sheet_columns import names_images_alone
-from rust_tuner.data.sheets import Sheet, is_excel, read_sheet
-from rust_tuner.errors import ManifestError
+from rust_tuner.data.sheet_columns import columns_of_images
+from rust_tuner.data.sheet_scores import read_view
+from rust_tuner.data.sheets import is_excel, read_sheet
+from rust_tuner.errors import ManifestError, private
 from rust_tuner.files import is_utf8, require_utf8
 from rust_tuner.labels import VIEWS
 
@@ -31,6 +40,21 @@ Pair = tuple[int, int]
 
 
 @dataclass(frozen=True)
+class _Said:
+    """What a table or the tags of a file say of an image.
+
+    Attributes:
+        visit: patient, visit (or date and side) and view; None unless all are known.
+        box: the part of it that is used; None for the whole image.
+        bits: how many bits of a 16-bit file are used; None where nothing is said.
+    """
+
+    visit: tuple[str, ...] | None = None
+    box: Box | None = None
+    bits: int | None = None
+
+
+@dataclass(frozen=True)
 class ImageList:
     """Images, and the pairs of views among them.
 
@@ -39,12 +63,14 @@ class ImageList:
         pairs: positions of the AP and the lateral view of each visit.
         by_visit: how many of the pairs a manifest or DICOM tags tell; names tell the others.
         boxes: the part of each image that a manifest says is used; None for the whole image.
+        bits: how many bits of each 16-bit image a manifest says are used; None for another image.
     """
 
     images: tuple[Path, ...]
     pairs: tuple[Pair, ...]
     by_visit: int = 0
     boxes: tuple[Box | None, ...] = ()
+    bits: tuple[int | None, ...] = ()
 
 
 def list_images(given: Sequence[str | Path]) -> ImageList:
@@ -65,23 +91,22 @@ def list_images(given: Sequence[str | Path]) -> ImageList:
     """
     # A file that is named itself keeps its path as it was written.
     written: dict[Path, Path] = {}
-    keys: dict[Path, tuple[str, ...] | None] = {}
-    boxes: dict[Path, Box] = {}
+    said: dict[Path, _Said] = {}
     for item in map(Path, given):
         if item.is_dir():
-            keys |= {image.path: _by_tags(image) for image in find_images(item)}
+            said |= {image.path: _Said(_by_tags(image)) for image in find_images(item)}
         elif item.suffix.lower() == _MANIFEST_SUFFIX or is_excel(item):
-            of_manifest, cropped = _images_of(item)
-            keys |= of_manifest
-            boxes |= cropped
+            said |= _images_of(item)
         else:
             written[item.absolute()] = item
-            keys.setdefault(item.absolute(), None)
-    images = tuple(written.get(path, path) for path in keys)
+            said.setdefault(item.absolute(), _Said())
+    images = tuple(written.get(path, path) for path in said)
     for path in images:
         if not is_utf8(path):
             require_utf8(path)
-    visits = [None if key is None else (key[:-1], key[-1]) for key in keys.values()]
+    visits = [
+        None if this.visit is None else (this.visit[:-1], this.visit[-1]) for this in said.values()
+    ]
     by_visit = _pairs(visits)
     paired = {position for pair in by_visit for position in pair}
     others = [
@@ -89,8 +114,8 @@ def list_images(given: Sequence[str | Path]) -> ImageList:
         for position, path in enumerate(images)
     ]
     pairs = sorted([*by_visit, *_pairs(others)], key=min)
-    parts = tuple(boxes.get(path) for path in keys)
-    return ImageList(images, tuple(pairs), len(by_visit), parts)
+    boxes, bits = (tuple(getattr(this, name) for this in said.values()) for name in ("box", "bits"))
+    return ImageList(images, tuple(pairs), len(by_visit), boxes, bits)
 
 
 def _by_tags(image: FoundImage) -> tuple[str, ...] | None:
@@ -100,72 +125,98 @@ def _by_tags(image: FoundImage) -> tuple[str, ...] | None:
     return (image.patient_id, image.date.isoformat(), image.side or "", image.view)
 
 
-def _images_of(
-    manifest: Path,
-) -> tuple[dict[Path, tuple[str, ...] | None], dict[Path, Box]]:
-    """The images of a manifest, with patient, visit and view if it has all three; and crops."""
-    if "image" not in header_names(manifest):
-        return _images_of_table(manifest)
-    faults = Faults(manifest.name)
-    rows, cells = read_columns(
-        manifest,
-        required=["image"],
-        optional=(*COLUMNS[1:], *OPTIONAL_COLUMNS),
-        faults=faults,
-        ignored=[],
-    )
-    _require_paths(rows, cells.get("image", ()), faults)
-    crops = {name: cells[name] for name in CROP_COLUMNS if name in cells}
-    edges = normalise_cells(rows, crops, faults=faults)
-    faults.raise_any()
-    images = [(manifest.parent / image).absolute() for image in cells["image"]]
-    boxes: dict[Path, Box] = {}
-    if crops:
-        for path, box in zip(images, edges[list(CROP_COLUMNS)].to_numpy(), strict=True):
-            if not np.isnan(box).any():
-                boxes[path] = (int(box[0]), int(box[1]), int(box[2]), int(box[3]))
-    if not all(name in cells for name in _VISIT):
-        return dict.fromkeys(images), boxes
-    visits = zip(*(cells[name] for name in _VISIT), strict=True)
-    return {
-        image: visit if visit[-1] in VIEWS else None
-        for image, visit in zip(images, visits, strict=True)
-    }, boxes
-
-
-def _images_of_table(path: Path) -> tuple[dict[Path, tuple[str, ...] | None], dict[Path, Box]]:
-    """The same of a table of another form, whose columns are clear; or which only names images."""
+def _images_of(manifest: Path) -> dict[Path, _Said]:
+    """The images of a manifest, or of a table of another form, and what it says of each."""
+    if "image" in header_names(manifest):
+        faults = Faults(manifest.name)
+        rows, cells = read_columns(
+            manifest,
+            required=["image"],
+            optional=(*COLUMNS[1:], *OPTIONAL_COLUMNS),
+            faults=faults,
+            ignored=[],
+        )
+        return _said_of_images(manifest.parent, rows, cells, faults)
     # What is wrong with a table, a manifest's errors say best.
     sheet = None
     with contextlib.suppress(ManifestError):
-        sheet = read_sheet(path)
-    if sheet is not None and names_images_alone(sheet.columns):
-        return _images_of_sheet(path, sheet), {}
-    radiographs = load_manifest(path, distinct_patients=True)
-    texts = [radiographs.table[name].tolist() for name in _VISIT]
-    visits: dict[Path, tuple[str, ...] | None] = {}
-    boxes: dict[Path, Box] = {}
-    for image, reading, *visit in zip(
-        radiographs.images, radiographs.readings, *texts, strict=True
-    ):
-        visits[image] = tuple(map(str, visit))
-        if reading.box is not None:
-            boxes[image] = reading.box
-    return visits, boxes
+        sheet = read_sheet(manifest)
+    columns = None if sheet is None else columns_of_images(sheet.columns)
+    if sheet is not None and columns is not None:
+        rows = [row for row, _ in sheet.rows]
+        cells = {
+            meaning: [row_cells.get(name, "") for _, row_cells in sheet.rows]
+            for meaning, name in columns.items()
+        }
+        cells.setdefault("visit", cells.pop("date", [""] * len(rows)))
+        return _said_of_images(manifest.parent, rows, cells, Faults(manifest.name))
+    radiographs = load_manifest(manifest, distinct_patients=True)
+    table = radiographs.table
+    given = table[BITS_COLUMN].notna() if BITS_COLUMN in table else [False] * len(table)
+    visits = zip(*(table[name].astype(str) for name in _VISIT), strict=True)
+    return {
+        image: _Said(visit, reading.box, reading.bits if has_bits else None)
+        for image, reading, visit, has_bits in zip(
+            radiographs.images, radiographs.readings, visits, given, strict=True
+        )
+    }
 
 
-def _images_of_sheet(path: Path, sheet: Sheet) -> dict[Path, tuple[str, ...] | None]:
-    images = [cells["image"] for _, cells in sheet.rows]
-    faults = Faults(path.name)
-    _require_paths([row for row, _ in sheet.rows], images, faults)
-    faults.raise_any()
-    return dict.fromkeys((path.parent / image).absolute() for image in images)
+def _said_of_images(
+    folder: Path, rows: Sequence[int], cells: Mapping[str, Sequence[str]], faults: Faults
+) -> dict[Path, _Said]:
+    """What the rows of a table say of their images.
 
-
-def _require_paths(rows: Sequence[int], images: Iterable[str], faults: Faults) -> None:
-    for row, image in zip(rows, images, strict=False):
-        if not image:
+    Raises:
+        ManifestError: for cells that no image, crop or number of bits can have, and for an image in
+            two rows that differ.
+    """
+    pixels = {name: cells[name] for name in PIXEL_COLUMNS if name in cells}
+    numbers = normalise_cells(rows, pixels, faults=faults)
+    boxes: list[Box | None] = [None] * len(rows)
+    if all(name in numbers for name in CROP_COLUMNS):
+        edges = numbers[list(CROP_COLUMNS)].to_numpy()
+        boxes = [None if np.isnan(box).any() else _as_box(box) for box in edges]
+    bits: list[int | None] = [None] * len(rows)
+    if BITS_COLUMN in numbers:
+        bits = [None if np.isnan(count) else int(count) for count in numbers[BITS_COLUMN]]
+    visits: Iterable[tuple[str, ...] | None] = [None] * len(rows)
+    if all(name in cells for name in _VISIT):
+        visits = map(_as_visit, *(cells[name] for name in _VISIT))
+    said: dict[Path, _Said] = {}
+    first_rows: dict[Path, int] = {}
+    texts = cells.get("image", [""] * len(rows))
+    for row, text, visit, box, count in zip(rows, texts, visits, boxes, bits, strict=False):
+        if not text:
             faults.add("image is empty; give the path of the image", row=row)
+            continue
+        path, this = _located(folder, text), _Said(visit, box, count)
+        if said.setdefault(path, this) != this:
+            faults.add(
+                f"image={private(text)} is also in row {first_rows[path]}, of another visit, view "
+                "or part; keep one of them",
+                row=row,
+            )
+        first_rows.setdefault(path, row)
+    faults.raise_any()
+    return said
+
+
+def _as_box(edges: npt.NDArray[np.float64]) -> Box:
+    left, top, right, bottom = map(int, edges)
+    return left, top, right, bottom
+
+
+def _as_visit(patient_id: str, visit: str, view: str) -> tuple[str, ...] | None:
+    """None unless all three are given: two images of nobody in particular are no pair."""
+    known_view = read_view(view)
+    return (patient_id, visit, known_view) if patient_id and visit and known_view else None
+
+
+def _located(folder: Path, image: str) -> Path:
+    """The file, also if the table was written on Windows."""
+    path = (folder / image).absolute()
+    return path if path.exists() else (folder / image.replace("\\", "/")).absolute()
 
 
 def _name_and_view(path: Path) -> tuple[tuple[str, ...], str] | None:

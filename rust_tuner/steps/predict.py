@@ -42,6 +42,7 @@ def predict_radiographs(
     *,
     pairs: bool | Sequence[tuple[int, int]] = False,
     boxes: Sequence[Box | None] | None = None,
+    bits: Sequence[int | None] | None = None,
 ) -> pd.DataFrame:
     """Read RUST scores from radiographs.
 
@@ -53,6 +54,8 @@ def predict_radiographs(
             two consecutive images.
         boxes: left, top, right and bottom of the part of each image that is used, as the
             manifest's crop columns; whole images if None.
+        bits: how many bits of each 16-bit image are used, as the manifest's column `bits`; what the
+            images themselves tell if None.
 
     Returns:
         One row per image: `image`, `view` and `view_probability`; for each cortex its most likely
@@ -79,7 +82,9 @@ def predict_radiographs(
     card = read_card(file)
     _refuse_sealed(file, card.model_sha256, paths)
     novelty = read_novelty(file, card)
-    readings = readings_of_new(paths, known=card.input.grey_bits, framing=card.input.framing)
+    readings = readings_of_new(
+        paths, known=card.input.grey_bits, given=bits, framing=card.input.framing
+    )
     if boxes is not None:
         readings = tuple(replace(one, box=box) for one, box in zip(readings, boxes, strict=True))
     loaded = None

@@ -7,7 +7,11 @@ from pathlib import Path
 from rust_tuner.batch_range import BatchSizes
 from rust_tuner.data.folds import Folds, folds_asked_for, make_site_folds, rows_trained_on
 from rust_tuner.data.images import survey_content
-from rust_tuner.data.label_warnings import require_different_scores, split_warnings
+from rust_tuner.data.label_warnings import (
+    note_of_unscored,
+    require_different_scores,
+    split_warnings,
+)
 from rust_tuner.data.radiographs import Radiographs, check_views
 from rust_tuner.data.reading import Framing
 from rust_tuner.data.split_file import SPLIT_FILE, load_or_make_split
@@ -80,6 +84,8 @@ def write_study_file(
     say_warnings(progress, check_views(radiographs, protocol.view_cortices))
     for note in radiographs.notes:
         progress.say(Message(f"note: {marked(note)}"))
+    if unscored := note_of_unscored(radiographs):
+        progress.say(f"note: {unscored}")
     with progress.task("reading images", len(radiographs)) as task:
         surveyed = survey_content(
             radiographs,

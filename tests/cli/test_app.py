@@ -226,8 +226,9 @@ def test_predict_prints_its_table_also_with_a_file(
         *,
         pairs: Sequence[tuple[int, int]],
         boxes: Sequence[tuple[int, int, int, int] | None] | None,
+        bits: Sequence[int | None] | None,
     ) -> pd.DataFrame:
-        assert boxes == (None, None)
+        assert boxes == bits == (None, None)
         assert [path.name for path in images] == ["017_ap.png", "017_lat.png"]
         assert list(pairs) == [(0, 1)]
         answers = 0.05 + 0.9 * encode(["ap", "lateral"], [[1, 2, 3, 4]] * 2)

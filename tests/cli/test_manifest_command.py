@@ -45,6 +45,14 @@ def test_another_crop_is_refused(archive: Path) -> None:
     assert "crop='middle'; expected none, or centre:" in result.stderr
 
 
+def test_images_that_nobody_has_scored_are_counted(archive: Path) -> None:
+    assert "no score" not in run(*arguments(archive)).stderr
+    (archive / "s.csv").write_text("patient;visit;medial\n1;6w;2\n2;6w;\n")
+    result = run(*arguments(archive, "--overwrite"))
+    assert "2 images with their scores" in result.stderr
+    assert "note: the table has no score of 1 of these images" in " ".join(result.stderr.split())
+
+
 def test_what_all_images_lack_is_one_note(archive: Path) -> None:
     result = run(*arguments(archive, "--crop", "centre:150"))
     lines = [line for line in result.stderr.splitlines() if "spacing" in line or "millimet" in line]

@@ -8,6 +8,7 @@ import pytest
 
 from rust_tuner.data.label_warnings import (
     fold_warnings,
+    note_of_unscored,
     require_different_scores,
     split_warnings,
 )
@@ -29,6 +30,19 @@ def radiographs(*rows: Any) -> Radiographs:
 
 BOTH_VIEWS = [("ap", score) for score in (1, 2, 3, 4)] + [("lateral", 1)]
 COMPLETE = radiographs(*(("a", *row) for row in BOTH_VIEWS))
+
+
+def test_radiographs_without_any_score_are_counted_with_a_row_of_one() -> None:
+    assert note_of_unscored(COMPLETE) is None
+    table = COMPLETE.table.copy()
+    table.loc[table.index[[4, 9]], list(CORTICES)] = np.nan
+    note = note_of_unscored(Radiographs(table))
+    assert note is not None
+    assert note.startswith("2 of 20 radiographs have no score, such as that of row ")
+    assert "they count as showing no cortex" in note
+    # One cortex that is scored is enough.
+    table.loc[table.index[[4, 9]], "medial"] = 1.0
+    assert note_of_unscored(Radiographs(table)) is None
 
 
 def test_two_sides_with_every_label_have_no_warning() -> None:

@@ -78,6 +78,25 @@ def test_new_files_are_read_as_those_of_the_study(tmp_path: Path, name: str) -> 
     assert reading == Reading(10, framing=framing)
 
 
+def test_new_files_of_two_scanners_are_read_as_each_of_them_alone(tmp_path: Path) -> None:
+    paths = []
+    for folder, highest, count in (("a", 4095, 2), ("b", 65535, 8)):
+        (tmp_path / folder).mkdir()
+        paths += [deep(tmp_path / folder, highest, name=f"{i}.png") for i in range(count)]
+    together = readings_of_new(paths, known=[12, 16])
+    assert together == tuple(readings_of_new([path], known=[12, 16])[0] for path in paths)
+    assert [reading.bits for reading in together] == [12] * 2 + [16] * 8
+
+
+def test_bits_that_a_person_gives_new_files_are_used(tmp_path: Path) -> None:
+    paths = [deep(tmp_path, 900, name="x.png"), deep(tmp_path, 65535, name="y.png")]
+    paths.append(save(tmp_path, np.zeros((9, 9), np.uint8), name="z.png"))
+    found = readings_of_new(paths, known=[16], given=[10, None, 12])
+    assert [reading.bits for reading in found] == [10, 16, 16]
+    # This model reads all files as they are stored.
+    assert set(readings_of_new(paths, known=None, given=[10, None, 12])) == {AS_STORED}
+
+
 def test_white_as_zero_is_inverted_within_the_bits_that_are_used(tmp_path: Path) -> None:
     """A 12-bit TIFF whose largest value is black."""
     path = deep(tmp_path, 4095, name="x.tif")

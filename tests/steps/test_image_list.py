@@ -113,3 +113,61 @@ def test_a_table_with_scores_but_no_patient_is_asked_for_it(tmp_path: Path) -> N
     (tmp_path / "m.csv").write_text("image;medial\n1_ap.png;2\n")
     with pytest.raises(ManifestError, match="which column is the patient"):
         list_images([tmp_path / "m.csv"])
+
+
+def listed_by(folder: Path, content: str) -> ImageList:
+    (folder / "m.csv").write_text(content)
+    return list_images([folder / "m.csv"])
+
+
+@pytest.mark.parametrize(
+    "rows", ["a.png,,,ap\nb.png,,,lateral\n", "a.png,,1,ap\nb.png,,1,lateral\n"]
+)
+def test_images_of_nobody_in_particular_are_no_pair(rows: str, tmp_path: Path) -> None:
+    assert listed_by(tmp_path, f"image,patient_id,visit,view\n{rows}").pairs == ()
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize(
+    "header",
+    ["image,patient_id,visit,view", "Image,Patient,Visit,View", "File,Case No,Date,Ansicht"],
+)
+def test_a_table_of_new_images_names_pairs_without_any_score(
+    header: str, separator: str, tmp_path: Path
+) -> None:
+    table = f"{header}\nx.png,P1,2021-03-04,Lateral\ny.png,P1,2021-03-04,AP\n"
+    listed = listed_by(tmp_path, table.replace(",", separator))
+    assert paired(listed) == {("y.png", "x.png")}
+    assert listed.by_visit == 1
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_paths_as_windows_writes_them_are_found(separator: str, tmp_path: Path) -> None:
+    files(tmp_path, "sub/a.png")
+    listed = listed_by(tmp_path, f"image{separator}note\nsub\\a.png{separator}x\n")
+    assert [path.is_file() for path in listed.images] == [True]
+
+
+def test_an_image_in_two_rows_that_differ_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        ManifestError, match=r"row 3: image=a\.png is also in row 2, of another visit"
+    ):
+        listed_by(tmp_path, "image,patient_id,visit,view\na.png,P1,1,ap\na.png,P1,2,ap\n")
+    assert len(listed_by(tmp_path, "image\na.png\na.png\n").images) == 1
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_bits_and_crops_of_a_table_are_those_of_its_images(separator: str, tmp_path: Path) -> None:
+    table = "image,bits,crop_left,crop_top,crop_right,crop_bottom\na.png,12,1,2,30,40\nb.png,,,,,\n"
+    listed = listed_by(tmp_path, table.replace(",", separator))
+    assert listed.bits == (12, None)
+    assert listed.boxes == ((1, 2, 30, 40), None)
+    with pytest.raises(ManifestError, match=r"row 2, column bits: bits=17|bits=17"):
+        listed_by(tmp_path, table.replace("12", "17").replace(",", separator))
+
+
+def test_bits_of_a_manifest_with_scores_are_those_of_its_images(tmp_path: Path) -> None:
+    files(tmp_path, "a.png", "b.png")
+    header = "image;patient_id;visit;view;medial;lateral;anterior;posterior;bits"
+    listed = listed_by(tmp_path, f"{header}\na.png;P1;1;ap;1;2;;;12\nb.png;P1;1;lateral;;;3;4;\n")
+    assert listed.bits == (12, None)
