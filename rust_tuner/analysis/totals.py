@@ -3,31 +3,15 @@
 A total sums four cortices, of which a view shows two, so it needs both views of a visit.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from rust_tuner.data.visit_times import DAYS, number_of_visit, time_of_visit
 from rust_tuner.labels import CORTICES, LABELS, decode_probabilities
 from rust_tuner.metrics import paired_totals
-
-_UNITS = {"day": 1.0, "week": 7.0, "month": 30.4375, "year": 365.25}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(day|week|month|year|d|wk|w|mo|m|yr|y)s?")
-_SHORT_UNITS = {
-    "d": "day",
-    "w": "week",
-    "wk": "week",
-    "m": "month",
-    "mo": "month",
-    "y": "year",
-    "yr": "year",
-}
-_STARTS = ("baseline", "start", "injury", "surgery", "postoperative")
-_NUMBER = re.compile(r"(?:visit ?|v)?(\d+(?:\.\d+)?)")
-# REDCap names an event as `3_months_arm_1`.
-_ARM = re.compile(r" arm ?\d+$")
 
 
 @dataclass(frozen=True)
@@ -76,17 +60,15 @@ def visit_scale(visits: Iterable[str]) -> VisitScale:
         visits: names such as `baseline`, `6 weeks`, `3_months_arm_1`, or `1`, `2`.
     """
     names = list(dict.fromkeys(visits))
-    plain = {name: _ARM.sub("", name.strip().lower().replace("_", " ")) for name in names}
-    times = {name: _days(text) for name, text in plain.items()}
+    times = [time for name in names if (time := time_of_visit(name)) is not None]
     # A start alone gives no unit.
-    units = [time[1] for time in times.values() if time is not None and time[1] is not None]
-    if units and all(time is not None for time in times.values()):
-        unit = min(units, key=_UNITS.__getitem__)
-        places = {name: time[0] / _UNITS[unit] for name, time in times.items() if time is not None}
+    units = [time.unit for time in times if time.unit is not None]
+    if units and len(times) == len(names):
+        unit = min(units, key=DAYS.__getitem__)
+        places = {name: time.days / DAYS[unit] for name, time in zip(names, times, strict=True)}
         return VisitScale(places, f"{unit}s", False)
-    numbers = {name: _NUMBER.fullmatch(text) for name, text in plain.items()}
-    if all(numbers.values()):
-        places = {name: float(match[1]) for name, match in numbers.items() if match}
+    places = {name: number for name in names if (number := number_of_visit(name)) is not None}
+    if len(places) == len(names):
         return VisitScale(places, None, False)
     return VisitScale({name: float(rank) for rank, name in enumerate(names, 1)}, None, True)
 
@@ -119,14 +101,3 @@ def trajectory_table(visits: pd.DataFrame, *, count: int = 9) -> pd.DataFrame:
     chosen = chosen.reset_index(drop=True)
     chosen.attrs["patients"] = len(names)
     return chosen
-
-
-def _days(text: str) -> tuple[float, str | None] | None:
-    """Days since the start, and their unit in the text."""
-    if text in _STARTS:
-        return 0.0, None
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        return None
-    unit = _SHORT_UNITS.get(match[2], match[2])
-    return float(match[1]) * _UNITS[unit], unit

@@ -17,7 +17,13 @@ from rust_tuner.data.sheet_scores import read_date, read_side, read_view
 from rust_tuner.errors import ImageError, ManifestError, Message, marked, private
 from rust_tuner.files import is_utf8, require_utf8
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom")
+_DICOM_SUFFIXES = (".dcm", ".dicom")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", *_DICOM_SUFFIXES)
+# Archives write DICOM files without a suffix, or name them by their UID, which ends in digits.
+_NO_SUFFIX = re.compile(r"\.?[0-9]*")
+# The element MediaStorageSOPClassUID (0002,0002) of the table of contents of a CD.
+_DIRECTORY = b"\x02\x00\x02\x00UI\x14\x001.2.840.10008.1.3.10"
+_START_BYTES = 512
 _NOT_TEXT = "its name, or that of its folder, is not UTF-8; rename it (convmv renames whole trees)"
 _NAMES = ("patient_id", "visit", "date", "view", "side")
 
@@ -54,6 +60,9 @@ def find_images(
     on_progress: Callable[[int, int], None] | None = None,
 ) -> list[FoundImage]:
     """Find all PNG, JPEG, TIFF and DICOM files in a folder and its subfolders, ordered by path.
+
+    A DICOM file may have no suffix, or one of digits as UIDs do. The table of contents of a CD,
+    `DICOMDIR`, is left out.
 
     Args:
         folder: the folder.
@@ -139,19 +148,28 @@ def _files(folder: Path) -> Iterator[Path]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             path = Path(parent, name)
-            if name.startswith("."):
-                continue
-            if path.suffix.lower() in SUFFIXES or (not path.suffix and _has_dicom_start(path)):
+            if not name.startswith(".") and _may_be_image(path):
                 yield path
 
 
-def _has_dicom_start(path: Path) -> bool:
-    """Archives write DICOM files without a suffix."""
+def _may_be_image(path: Path) -> bool:
+    """Whether a file is an image by its suffix, or DICOM by its first bytes, but no DICOMDIR."""
+    if path.name.upper() == "DICOMDIR":
+        return False
+    if not _may_be_dicom(path):
+        return path.suffix.lower() in SUFFIXES
     try:
         with path.open("rb") as stream:
-            return is_dicom(stream.read(132), path)
+            start = stream.read(_START_BYTES)
     except OSError:
-        return False
+        start = b""
+    return is_dicom(start, path) and _DIRECTORY not in start
+
+
+def _may_be_dicom(path: Path) -> bool:
+    """Whether a file's name allows that it is DICOM."""
+    suffix = path.suffix.lower()
+    return suffix in _DICOM_SUFFIXES or _NO_SUFFIX.fullmatch(suffix) is not None
 
 
 def _by_name(path: Path, folder: Path, expression: re.Pattern[str], pattern: str) -> FoundImage:
@@ -182,7 +200,7 @@ def _by_name(path: Path, folder: Path, expression: re.Pattern[str], pattern: str
 
 
 def _by_tags(path: Path) -> FoundImage:
-    if path.suffix.lower() not in (".dcm", ".dicom", ""):
+    if not _may_be_dicom(path):
         return FoundImage(path, problem="no row names it, and it has no tags (give --pattern)")
     try:
         tags = read_tags(path)

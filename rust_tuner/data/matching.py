@@ -3,8 +3,6 @@
 Nothing is guessed: if two images, or two visits, may be meant, neither is taken.
 """
 
-import datetime
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -13,11 +11,9 @@ from pathlib import Path
 from rust_tuner.data.image_folder import FoundImage
 from rust_tuner.data.patient_ids import normal_form, plain_visit
 from rust_tuner.data.sheet_scores import ScoredView
+from rust_tuner.data.visit_times import in_order_of_time
 from rust_tuner.errors import Message, marked, private
 from rust_tuner.files import path_shown
-
-# A visit's name with one number, such as `6w` or `visit2`.
-_NUMBERED = re.compile(r"(\D*)(\d+)(\D*)")
 
 
 @dataclass(frozen=True)
@@ -27,7 +23,7 @@ class Pair:
     Attributes:
         scores: from the table.
         image: from the folder.
-        visit: the name of the visit.
+        visit: the name of the visit, with the side if both sides of the patient belong to it.
     """
 
     scores: ScoredView
@@ -72,7 +68,8 @@ def match(scored: Sequence[ScoredView], images: Sequence[FoundImage]) -> Matchin
 
     A row that names its image gets that one. Else patients are equal if their ids are, or read
     alike; visits are equal by name, else by date. If the table has only names and the images
-    only dates, the visits of a patient are taken in order, if there are as many of both.
+    only dates, the visits of a patient are taken in order, if their names say the order and the
+    patient's images, of all views, have as many dates.
     """
     return _Matcher(scored, images).match()
 
@@ -94,7 +91,8 @@ class _Matcher:
         self._views_of_patient: dict[str, list[ScoredView]] = defaultdict(list)
         for image in images:
             self._named[image.path.name.lower()].append(image)
-            if image.problem is None and image.patient_id is not None:
+            # Also one without a view, since its date may be that of a visit.
+            if image.patient_id is not None:
                 self._of_patient[normal_form(image.patient_id)].append(image)
         for entry in scored:
             self._views_of_patient[entry.patient_id].append(entry)
@@ -112,9 +110,10 @@ class _Matcher:
             except _NoMatchError as reason:
                 self._refuse(entry, str(reason))
             else:
-                chosen[image.path].append((entry, image))
+                # Two links may lead to one file.
+                chosen[image.path.resolve()].append((entry, image))
         pairs = []
-        for path, claims in chosen.items():
+        for claims in chosen.values():
             if len(claims) == 1:
                 entry, image = claims[0]
                 pairs.append(Pair(entry, image, _visit_name(entry)))
@@ -123,8 +122,9 @@ class _Matcher:
             first = replace(claims[0][0], row=0)
             is_repeated = all(replace(entry, row=0) == first for entry, _ in claims)
             mend = ", which say the same; keep one" if is_repeated else "; give visit or side"
-            for entry, _ in claims:
-                self._refuse(entry, f"{private(path.name)} would belong to rows {rows}{mend}")
+            for entry, image in claims:
+                self._refuse(entry, f"{private(image.path.name)} would belong to rows {rows}{mend}")
+        pairs = self._without_repeated_views(self._with_sides(pairs))
         order = {id(entry): index for index, entry in enumerate(self._scored)}
         pairs.sort(key=lambda pair: order[id(pair.scores)])
         return Matching(
@@ -166,18 +166,17 @@ class _Matcher:
 
     def _image_of(self, entry: ScoredView) -> FoundImage:
         """The only image of this patient, visit, view and side."""
-        images = self._images_of_patient(entry)
-        images = [image for image in images if image.view == entry.view]
-        if not images:
+        of_patient = self._images_of_patient(entry)
+        if all(image.view != entry.view for image in of_patient):
             raise _NoMatchError(f"no {entry.view} image of this patient")
-        sides = {image.side for image in images} - {None}
         if entry.side is not None:
-            images = [image for image in images if image.side in (entry.side, None)]
-            if not images:
-                raise _NoMatchError(f"no {entry.view} image of the {entry.side} side")
-        elif len(sides) > 1:
+            of_patient = [image for image in of_patient if image.side in (entry.side, None)]
+        elif len({image.side for image in of_patient} - {None}) > 1:
             raise _NoMatchError("images of both sides; add a column with the side that was scored")
-        images, reason = self._of_visit(entry, images)
+        images = [image for image in of_patient if image.view == entry.view]
+        if not images:
+            raise _NoMatchError(f"no {entry.view} image of the {entry.side} side")
+        images, reason = self._of_visit(entry, images, of_patient)
         if len(images) == 1:
             return images[0]
         if images:
@@ -214,9 +213,15 @@ class _Matcher:
         return alike
 
     def _of_visit(
-        self, entry: ScoredView, images: list[FoundImage]
+        self, entry: ScoredView, images: list[FoundImage], of_patient: list[FoundImage]
     ) -> tuple[list[FoundImage], str]:
-        """The images of the entry's visit, and why there are none."""
+        """The images of the entry's visit, and why there are none.
+
+        Args:
+            entry: of the table.
+            images: of its patient, view and side.
+            of_patient: of its patient and side, of all views.
+        """
         if entry.visit is not None and all(image.visit is not None for image in images):
             name = plain_visit(entry.visit)
             same = [image for image in images if plain_visit(image.visit or "") == name]
@@ -226,19 +231,70 @@ class _Matcher:
             same = [image for image in images if image.date == entry.date]
             others = ", ".join(sorted({str(image.date) for image in images}))
             return same, f"no image of {private(entry.date)}; there are {private(others)}"
-        entries = self._views_of_patient[entry.patient_id]
-        visits = list(dict.fromkeys(_visit_name(other) for other in _in_order(entries)))
-        dates = sorted({image.date for image in images if image.date is not None})
-        if len(visits) == 1 and len({(image.visit, image.date) for image in images}) == 1:
+        visits = self._visits(entry, of_patient)
+        dates = sorted({image.date for image in of_patient if image.date is not None})
+        if len(visits) == 1 and len(dates) <= 1 and len({image.visit for image in of_patient}) == 1:
             return images, ""
-        if dates and len(dates) == len(visits) and all(image.date for image in images):
-            self._note("visits were taken in the order of the images' dates; check one patient")
-            wanted = dates[visits.index(_visit_name(entry))]
-            return [image for image in images if image.date == wanted], "no image of this visit"
-        return [], (
-            f"{len(visits)} visits in the table, but images of {len(dates) or 'unknown'} dates; "
-            "give dates in both, or the visit in the images' names"
-        )
+        is_dated = all(image.date is not None for image in of_patient)
+        if not is_dated or len(dates) != len(visits):
+            return [], (
+                f"visits in the table: {len(visits)}, dates of this patient's images: "
+                f"{len(dates) if is_dated else 'unknown'}; give dates in both, or the visit in the "
+                "images' names"
+            )
+        ordered = in_order_of_time(visits)
+        if ordered is None:
+            return [], (
+                f"the names of the visits ({private(', '.join(visits))}) do not say their order; "
+                "add a column with the date of each visit to the table"
+            )
+        self._note("visits were taken in the order of the images' dates; check one patient")
+        wanted = dates[ordered.index(_visit_name(entry))]
+        return [image for image in images if image.date == wanted], "no image of this visit"
+
+    def _visits(self, entry: ScoredView, of_patient: list[FoundImage]) -> list[str]:
+        """The visits of the entry's patient, only of its side where the images tell the sides."""
+        entries = self._views_of_patient[entry.patient_id]
+        if entry.side is not None and all(image.side is not None for image in of_patient):
+            entries = [other for other in entries if other.side in (entry.side, None)]
+        return list(dict.fromkeys(_visit_name(other) for other in entries))
+
+    def _with_sides(self, pairs: Sequence[Pair]) -> list[Pair]:
+        """Add the side to the names of visits at which radiographs of both sides were scored."""
+        sides: dict[tuple[str, str], set[str]] = defaultdict(set)
+        for pair in pairs:
+            sides[pair.scores.patient_id, pair.visit].update(_side(pair))
+        both = {visit for visit, of_visit in sides.items() if len(of_visit) > 1}
+        for _ in both:
+            self._note(
+                "radiographs of both sides of a patient at one visit; its name was given the side, "
+                "so that each side has its own pair of views"
+            )
+        return [
+            replace(pair, visit=" ".join((pair.visit, *_side(pair))))
+            if (pair.scores.patient_id, pair.visit) in both
+            else pair
+            for pair in pairs
+        ]
+
+    def _without_repeated_views(self, pairs: Sequence[Pair]) -> list[Pair]:
+        """Refuse radiographs of one patient, visit and view, of which a manifest takes one."""
+        alike: dict[tuple[str, str, str], list[Pair]] = defaultdict(list)
+        for pair in pairs:
+            alike[pair.scores.patient_id, pair.visit, pair.scores.view].append(pair)
+        single = []
+        for same in alike.values():
+            if len(same) == 1:
+                single += same
+                continue
+            rows = ", ".join(str(pair.scores.row) for pair in same)
+            for pair in same:
+                self._refuse(
+                    pair.scores,
+                    f"rows {rows} are of one patient, visit and view; keep one radiograph, or give "
+                    "the visits different names, or the side of each",
+                )
+        return single
 
     def _unused_images(self, used: set[Path]) -> Iterable[Unmatched]:
         patients = set(self._spellings)
@@ -265,20 +321,10 @@ class _Matcher:
         self._notes[note] = self._notes.get(note, 0) + 1
 
 
-def _in_order(entries: Sequence[ScoredView]) -> list[ScoredView]:
-    """By date if all have one, else by number (`6w` before `12w`), else as in the table."""
-    dates = [entry.date for entry in entries]
-    if all(date is not None for date in dates):
-        return sorted(entries, key=lambda entry: entry.date or datetime.date.min)
-    numbered = [
-        (entry, match)
-        for entry in entries
-        if (match := _NUMBERED.fullmatch(plain_visit(entry.visit or ""))) is not None
-    ]
-    units = {(match[1], match[3]) for _, match in numbered}
-    if len(numbered) == len(entries) and len(units) == 1:
-        return [entry for entry, _ in sorted(numbered, key=lambda pair: int(pair[1][2]))]
-    return list(entries)
+def _side(pair: Pair) -> tuple[str, ...]:
+    """The side of a radiograph; empty if nothing says it."""
+    side = pair.scores.side or pair.image.side
+    return () if side is None else (side,)
 
 
 def _visit_name(entry: ScoredView) -> str:

@@ -18,7 +18,7 @@ _WORDS = frozenset(
     "pre post day days week weeks wk wks month months mo mos mth mths year years yr yrs visit "
     "visits arm event follow up followup fu control check after before at first second third "
     "fourth last final end initial admission discharge enrolment enrollment screening timepoint "
-    "time point exposure repeat no nr number th st nd rd "
+    "time point exposure repeat no nr number th st nd rd left right "
     # German, French, Spanish, Portuguese, Italian, Dutch.
     "tag tage tagen woche wochen monat monate monaten jahr jahre besuch kontrolle unfall "
     "aufnahme entlassung nach vor "

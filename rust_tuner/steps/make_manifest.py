@@ -4,22 +4,24 @@ Reading, understanding and joining belong to `data`; this step writes the files.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from rust_tuner.data.csv_output import csv_text
+from rust_tuner.data.faults import Faults
 from rust_tuner.data.image_folder import find_images
 from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.matching import Matching, match
 from rust_tuner.data.patient_ids import two_spellings, visibly
+from rust_tuner.data.radiographs import FIRST_ROW
 from rust_tuner.data.sheet_columns import Columns, understand_columns
 from rust_tuner.data.sheet_scores import read_scored_views
-from rust_tuner.data.sheets import read_sheet
+from rust_tuner.data.sheets import is_excel, read_sheet
 from rust_tuner.errors import ManifestError, Message, marked, private
-from rust_tuner.files import require_utf8, write_text
+from rust_tuner.files import atomic_path, require_utf8, write_text
 from rust_tuner.labels import CORTICES
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import ANATOMICAL_VIEWS
@@ -58,8 +60,10 @@ def make_manifest(
 ) -> MadeManifest:
     """Join images with scores, and write a manifest that `rust-tuner prepare` takes.
 
-    Beside the manifest, `NAME_unmatched.csv` lists what was not joined and why. Show the pairs to a
-    person before training: `report.contact_sheet.write_contact_sheet`.
+    Beside the manifest, `NAME_unmatched.csv` lists what was not joined and why. Where both legs of
+    a patient were scored at one visit, the manifest has two, such as `6w left` and `6w right`. A
+    manifest with faults is not written. Show the pairs to a person before training:
+    `report.contact_sheet.write_contact_sheet`.
 
     Args:
         images: folder of PNG, JPEG or DICOM files.
@@ -75,8 +79,8 @@ def make_manifest(
         progress: where to report; nowhere by default.
 
     Raises:
-        ManifestError: for a table or folder that cannot be understood, if nothing matches, and for
-            a manifest that is there already.
+        ManifestError: for a table or folder that cannot be understood, if nothing matches, for a
+            manifest that is there already, and for one with faults, by the rows of the table.
         ExtraError: if openpyxl or pydicom is needed and missing.
         StorageError: if a file cannot be written, or its path is not UTF-8.
     """
@@ -86,6 +90,10 @@ def make_manifest(
     if not path.name or path.is_dir():
         raise ManifestError(
             f"{private(path)} is a folder; give the manifest a file name, such as --out m.csv"
+        )
+    if is_excel(path):
+        raise ManifestError(
+            f"{private(path)}: a manifest is a CSV file; give a name such as --out m.csv"
         )
     for written in (path, _unmatched_path(path)):
         if written.resolve() == Path(scores).resolve():
@@ -122,11 +130,13 @@ def make_manifest(
         for pair in matching.pairs
     ]
     manifest = pd.DataFrame(rows).astype(dict.fromkeys(CORTICES, "Int64"))
-    # Not as `csv_text`, which changes ids that a spreadsheet would run: this file is read again.
-    write_text(path, manifest.to_csv(index=False, lineterminator="\n"))
-    unmatched = _write_unmatched(path, matching)
-    # What `prepare` would refuse is said now.
-    load_manifest(path, distinct_patients=True)
+    with atomic_path(path) as aside:
+        # Not as `csv_text`, which changes ids that a spreadsheet would run: this file is read
+        # again.
+        aside.write_bytes(manifest.to_csv(index=False, lineterminator="\n").encode())
+        # Before it gets its name, since `prepare` would refuse a manifest with faults.
+        _check(aside, [pair.scores.row for pair in matching.pairs], table.source)
+        unmatched = _write_unmatched(path, matching)
     return MadeManifest(
         path,
         unmatched,
@@ -134,6 +144,19 @@ def make_manifest(
         matching,
         (*table.notes, *notes, *matching.notes, *_alike(matching)),
     )
+
+
+def _check(manifest: Path, rows: Sequence[int], source: str) -> None:
+    """Load a manifest, and name its faults by the rows of the table that it was made from."""
+    try:
+        load_manifest(manifest, distinct_patients=True)
+    except ManifestError as error:
+        faults = Faults(source)
+        for fault in error.faults:
+            row = None if fault.row is None else rows[fault.row - FIRST_ROW]
+            faults.add(marked(fault.message), row=row, column=fault.column)
+        faults.raise_any()
+        raise
 
 
 def _write_unmatched(path: Path, matching: Matching) -> Path | None:
