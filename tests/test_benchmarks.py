@@ -57,7 +57,7 @@ def printed(
         ),
         (
             "extraction",
-            ["--images", "2", "--image-size", "75"],
+            ["--images", "2", "--image-size", "75", "--weights", "phantoms"],
             {},
             ["float32", "bfloat16", "bfloat16 features differ"],
         ),

@@ -32,8 +32,6 @@ TELLING = [
     "tests/figures/test_style.py",
     "tests/figures/test_regimes_figures.py",
     "tests/figures/test_search_figures.py",
-    "tests/search/test_failed_trials.py",
-    "tests/search/test_resuming.py",
     "tests/search/test_tuner.py",
     "tests/cli/test_app.py",
     "tests/cli/test_status_command.py",

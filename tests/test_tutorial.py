@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import re
 import struct
 from collections.abc import Iterator
@@ -12,11 +11,12 @@ from typing import Any
 import nbformat
 import pytest
 
-from rust_tuner.models.weights import WEIGHTS_VARIABLE
 from rust_tuner.records.project import read_project
 
 NOTEBOOK = Path(__file__).parent.parent / "experiments" / "tutorial.ipynb"
 LESS = {
+    # The bundled network, which is small.
+    "weights": "phantoms",
     "image_size": 75,
     "epochs": 2,
     "trials": 2,
@@ -99,9 +99,8 @@ def test_the_notebook_runs_in_small_and_again_computing_nothing(
 ) -> None:
     from nbclient import NotebookClient
 
-    weights = {} if os.environ.get(WEIGHTS_VARIABLE) else {"weights": "random"}
     monkeypatch.setenv("TUTORIAL_PATIENTS", "12")
-    monkeypatch.setenv("TUTORIAL_LESS", json.dumps(LESS | weights))
+    monkeypatch.setenv("TUTORIAL_LESS", json.dumps(LESS))
     monkeypatch.setenv("RUST_TUNER_CACHE", str(tmp_path / "cache"))
     place = {"metadata": {"path": str(tmp_path)}}
     study = tmp_path / "tutorial" / "study"

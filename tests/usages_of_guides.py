@@ -167,11 +167,10 @@ def _(folder: Path) -> None:
 def _(folder: Path) -> None:
     images = np.random.default_rng(0).random((8, 32, 32, 3), dtype=np.float32)
     classes = np.eye(2, dtype=np.float32)[np.arange(8) % 2]
-    hypermodel = keras_tuner.applications.HyperResNet(input_shape=(32, 32, 3), classes=2)
+    hypermodel = keras_tuner.applications.HyperXception(input_shape=(32, 32, 3), classes=2)
     # The least deep that it may build; the trial draws the rest.
     hp = keras_tuner.HyperParameters()
-    hp.Fixed("conv3_depth", 4)
-    hp.Fixed("conv4_depth", 6)
+    hp.Fixed("num_residual_blocks", 2)
     objective = keras_tuner.Objective("val_accuracy", "max")
     oracle = RandomSearchOracle(objective, max_trials=1, seed=1, hyperparameters=hp)
     tune(folder, hypermodel, images, classes, oracle=oracle, batch_size=4)

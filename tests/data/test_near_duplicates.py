@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 from PIL import Image
+from studies import first_patients
 
 from experiments.near_duplicates import CHANGES, MOVED, as_image, framed, grey, only, together
 from rust_tuner.data.manifest import load_manifest
@@ -18,7 +19,6 @@ from rust_tuner.data.near_duplicates import (
     fingerprint,
     similar_pairs,
 )
-from rust_tuner.data.phantoms import write_phantoms
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.errors import ManifestError
 
@@ -217,8 +217,8 @@ def test_one_picture_and_none_have_no_pairs(prints: Fingerprints) -> None:
 
 
 @pytest.mark.slow
-def test_hundreds_of_legs_that_look_alike_raise_no_alarm(tmp_path: Path) -> None:
-    radiographs = load_manifest(write_phantoms(tmp_path, patients=90, seed=11))
+def test_hundreds_of_legs_that_look_alike_raise_no_alarm(many_phantoms: Path) -> None:
+    radiographs = first_patients(load_manifest(many_phantoms), 90)
     prints = fingerprint(radiographs)
     assert len(prints) > 200
     assert similar_pairs(prints, owners=radiographs.patient_ids) == ()

@@ -17,8 +17,6 @@ from rust_tuner.models.fold_training import train_fold
 from rust_tuner.models.schedules import batch_sizes
 from rust_tuner.models.seeding import seeded_weights
 
-pytestmark = pytest.mark.numerical
-
 ROWS, EPOCHS = 40, 2
 
 
@@ -84,6 +82,7 @@ def assert_bitwise(one: FoldCurves, other: FoldCurves) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.numerical
 def test_a_fold_on_compiled_functions_is_bitwise_the_fold_of_a_fresh_model() -> None:
     compiled = CompiledOnce()
     _, first = train(model, 0, compiled)
@@ -100,6 +99,7 @@ def test_a_fold_on_compiled_functions_is_bitwise_the_fold_of_a_fresh_model() -> 
 
 
 @pytest.mark.slow
+@pytest.mark.numerical
 def test_a_scaled_loss_trains_alike_on_compiled_functions() -> None:
     def build() -> keras.Model:
         return model(optimizer=keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(name="a")))

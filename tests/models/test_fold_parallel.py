@@ -29,11 +29,10 @@ from rust_tuner.models.fold_rows import FoldRows
 from rust_tuner.models.schedules import batch_sizes
 from rust_tuner.models.seeding import seeded_weights
 
-pytestmark = pytest.mark.numerical
-
 
 # In many steps, in one, and in schedules of unequal length; and with a kernel of many columns.
 @pytest.mark.slow
+@pytest.mark.numerical
 @pytest.mark.parametrize(("batch_size", "units"), [(5, 8), (16, 8), (45, 8), (64, 8), (16, 512)])
 def test_without_dropout_the_numbers_are_those_of_one_fold_after_another(
     batch_size: int, units: int
@@ -43,6 +42,7 @@ def test_without_dropout_the_numbers_are_those_of_one_fold_after_another(
 
 
 @pytest.mark.slow
+@pytest.mark.numerical
 @pytest.mark.parametrize("batch_size", [16, 23])
 def test_rows_that_no_fold_uses_may_hold_anything(batch_size: int) -> None:
     data, build = problem(), dense_head()
@@ -60,6 +60,7 @@ def test_rows_that_no_fold_uses_may_hold_anything(batch_size: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.numerical
 def test_each_fold_trains_as_plain_keras_fit_does() -> None:
     # No schedule or loop of the package on this side: arrays, `fit`, `batch_size`.
     data, build = problem(num_variants=1), dense_head()
@@ -88,6 +89,7 @@ def test_each_fold_trains_as_plain_keras_fit_does() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.numerical
 def test_with_dropout_the_folds_draw_the_masks_that_they_would_draw_alone() -> None:
     data, rows, build = problem(), fold_rows(16), dense_head(dropout=0.4)
     curves = together(data, build, rows)
@@ -97,6 +99,7 @@ def test_with_dropout_the_folds_draw_the_masks_that_they_would_draw_alone() -> N
 
 
 @pytest.mark.slow
+@pytest.mark.numerical
 @pytest.mark.parametrize(
     "optimizer",
     [
@@ -113,6 +116,7 @@ def test_other_optimizers_and_settings_give_the_same_numbers(
 
 
 @pytest.mark.slow
+@pytest.mark.numerical
 def test_a_fold_does_not_depend_on_the_folds_beside_it() -> None:
     data, build = problem(), dense_head(dropout=0.3)
     rows = fold_rows(16)
@@ -124,6 +128,7 @@ def test_a_fold_does_not_depend_on_the_folds_beside_it() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.numerical
 def test_the_same_trial_twice_is_bitwise_the_same_also_on_a_used_trainer() -> None:
     data, rows = problem(), fold_rows(16)
     trainer = FoldParallelTrainer(data)
@@ -165,6 +170,7 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> list[keras.Layer]:
 
 @needs_all_instructions
 @pytest.mark.slow
+@pytest.mark.numerical
 @pytest.mark.parametrize(("last", "atol"), [("float32", 0.006), ("mixed_bfloat16", 0.02)])
 def test_in_bfloat16_the_numbers_are_those_of_one_fold_after_another(
     last: str, atol: float, traced: list[keras.Layer]

@@ -48,12 +48,12 @@ def test_memory_does_not_grow_with_the_folds(
 def test_frozen_pretrained_features_beat_lenet_and_end_to_end_at_equal_data(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    manifest = write_phantoms(tmp_path / "phantoms", patients=60, seed=0)
+    manifest = write_phantoms(tmp_path / "phantoms", patients=40, seed=0)
     development, _ = split_holdout(load_manifest(manifest), seed=0)
     protocol = Protocol.clinical(
-        image_size=100,
+        image_size=75,
         baseline_folds=2,
-        baseline_epochs=5,
+        baseline_epochs=4,
         baseline_batch_size=16,
         baseline_dropout_rate=0.2,
     )

@@ -338,20 +338,19 @@ def by_hand(
 
 
 @pytest.mark.slow
-@pytest.mark.numerical
 @pytest.mark.parametrize(
     ("name", "cv", "objective"),
     [
-        ("iris", sk.StratifiedKFold(3, shuffle=True, random_state=0), "val_accuracy"),
-        pytest.param("digits", sk.GroupKFold(3), "val_accuracy", marks=pytest.mark.slow),
         pytest.param(
-            "text",
-            sk.RepeatedStratifiedKFold(n_splits=2, n_repeats=2, random_state=0),
-            "val_loss",
-            marks=pytest.mark.slow,
+            "iris",
+            sk.StratifiedKFold(3, shuffle=True, random_state=0),
+            "val_accuracy",
+            marks=pytest.mark.numerical,
         ),
-        pytest.param("diabetes", sk.LeaveOneGroupOut(), "val_loss", marks=pytest.mark.slow),
-        pytest.param("diabetes", sk.TimeSeriesSplit(3), "val_mae", marks=pytest.mark.slow),
+        ("digits", sk.GroupKFold(3), "val_accuracy"),
+        ("text", sk.RepeatedStratifiedKFold(n_splits=2, n_repeats=2, random_state=0), "val_loss"),
+        ("diabetes", sk.LeaveOneGroupOut(), "val_loss"),
+        pytest.param("diabetes", sk.TimeSeriesSplit(3), "val_mae", marks=pytest.mark.numerical),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )

@@ -19,7 +19,7 @@ Numbers = npt.NDArray[np.float32]
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(36, 5)).astype("float32")
 Y = (X[:, :1] + 0.5 * RNG.normal(size=(36, 1)) > 0).astype("float32")
-FOLDS = [(np.flatnonzero(np.arange(36) % 3 != f), np.arange(f, 36, 3)) for f in range(3)]
+FOLDS = [(np.flatnonzero(np.arange(36) % 2 != f), np.arange(f, 36, 2)) for f in range(2)]
 START = RNG.normal(size=(5, 4)).astype("float32")
 
 
@@ -69,7 +69,7 @@ def search_on(layer: keras.Layer, folder: Path, *, one_by_one: bool = False) -> 
         RandomSearchOracle("val_auroc", max_trials=2, seed=0),
         directory=folder,
         project_name="search",
-        cv=3,
+        cv=2,
     )
     tuner.search(X, Y, epochs=2, batch_size=8, verbose=0)
     return [trial.score for trial in tuner.oracle.trials.values()]
@@ -180,7 +180,7 @@ def searched(build: Callable[[], keras.Model], folder: Path, **options: Any) -> 
         RandomSearchOracle("val_auroc", max_trials=2, seed=0),
         directory=folder,
         project_name="search",
-        cv=3,
+        cv=2,
         seed=1,
         **options,
     )

@@ -39,13 +39,13 @@ class Head(keras_tuner.HyperModel):
 for middle in (keras.layers.ReLU, keras.layers.BatchNormalization):
     tuner = CrossValidationTuner(
         Head(middle),
-        RandomSearchOracle(keras_tuner.Objective("val_accuracy", "max"), 3, seed=0),
+        RandomSearchOracle(keras_tuner.Objective("val_accuracy", "max"), 2, seed=0),
         directory=sys.argv[1],
         project_name=middle.__name__,
-        cv=3,
+        cv=2,
     )
-    tuner.search(x, y, epochs=8, batch_size=16, verbose=0)
-    assert len(tuner.results()) == 3
+    tuner.search(x, y, epochs=6, batch_size=16, verbose=0)
+    assert len(tuner.results()) == 2
     assert tuner.results()["val_accuracy"].max() > 0.7
     answers = tuner.refit().predict(x, verbose=0).ravel()
     assert ((answers > 0.5) == y).mean() > 0.7

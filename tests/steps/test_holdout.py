@@ -49,7 +49,6 @@ def test_the_hold_out_set_is_looked_at_once_and_shown_again(
     assert found["date"]
 
 
-@pytest.mark.numerical
 def test_the_figures_are_those_of_the_predictions(
     final_study: tuple[Study, Holdout | None],
 ) -> None:
@@ -107,7 +106,6 @@ def test_what_a_small_hold_out_set_cannot_tell_is_none(phantom_manifest: Path) -
     assert shown.getvalue().count("undefined") >= 4
 
 
-@pytest.mark.numerical
 def test_every_figure_is_written_with_its_interval(
     final_study: tuple[Study, Holdout | None],
 ) -> None:
