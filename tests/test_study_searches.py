@@ -178,7 +178,8 @@ def test_warnings_about_split_and_folds_come_once_and_many_in_one_line(
     protocol = dataclasses.replace(tiny_protocol, seed=2)
     study = Study(tmp_path / "study", phantom_manifest, protocol, progress=notes)
     study.regime_1()
-    *sealed, holdout, resolved, names, folds = notes.said
+    unscored, *sealed, holdout, resolved, names, folds = notes.said
+    assert unscored.startswith("note: 1 of 28 radiographs has no score, such as that of row 6: ")
     training, _ = zip(*make_folds(study.prepare(), 3, 0), strict=True)
     rows = max(map(len, training))
     sizes = protocol.batch_sizes(rows)
@@ -197,9 +198,9 @@ def test_warnings_about_split_and_folds_come_once_and_many_in_one_line(
     assert re.search(r" \(\d+ more notes of this kind\)$", folds)
     study.regime_1()
     Study(tmp_path / "study", progress=notes).regime_1()
-    assert notes.said[: len(sealed) + 4] == [*sealed, holdout, resolved, names, folds]
+    assert notes.said[: len(sealed) + 5] == [unscored, *sealed, holdout, resolved, names, folds]
     # A search of another day, which has not begun, says again what the data allow.
-    assert notes.said[len(sealed) + 4 :] == [holdout, resolved]
+    assert notes.said[len(sealed) + 5 :] == [holdout, resolved]
 
 
 @pytest.mark.parametrize("step", ["regime_1", "regime_2", "final", "nested"])
