@@ -31,6 +31,8 @@ from rust_tuner.labels import VIEWS
 
 _MANIFEST_SUFFIX = ".csv"
 _VISIT = ("patient_id", "visit", "view")
+# Tells the visits of a table that has no names of them.
+_DATE = "date"
 # The first line of a table of predictions.
 PREDICTED = re.compile("image,view,view_probability,")
 # The name of a view as a word of a file's name, such as in 017_ap.png, 017-LAT.jpg or ap017.png.
@@ -132,7 +134,7 @@ def _images_of(manifest: Path) -> dict[Path, _Said]:
         rows, cells = read_columns(
             manifest,
             required=["image"],
-            optional=(*COLUMNS[1:], *OPTIONAL_COLUMNS),
+            optional=(*COLUMNS[1:], *OPTIONAL_COLUMNS, _DATE),
             faults=faults,
             ignored=[],
         )
@@ -148,7 +150,6 @@ def _images_of(manifest: Path) -> dict[Path, _Said]:
             meaning: [row_cells.get(name, "") for _, row_cells in sheet.rows]
             for meaning, name in columns.items()
         }
-        cells.setdefault("visit", cells.pop("date", [""] * len(rows)))
         return _said_of_images(manifest.parent, rows, cells, Faults(manifest.name))
     radiographs = load_manifest(manifest, distinct_patients=True)
     table = radiographs.table
@@ -181,16 +182,18 @@ def _said_of_images(
     if BITS_COLUMN in numbers:
         bits = [None if np.isnan(count) else int(count) for count in numbers[BITS_COLUMN]]
     visits: Iterable[tuple[str, ...] | None] = [None] * len(rows)
-    if all(name in cells for name in _VISIT):
-        visits = map(_as_visit, *(cells[name] for name in _VISIT))
+    patient_id, visit, view = _VISIT
+    of_visit = [patient_id, visit if visit in cells else _DATE, view]
+    if all(name in cells for name in of_visit):
+        visits = map(_as_visit, *(cells[name] for name in of_visit))
     said: dict[Path, _Said] = {}
     first_rows: dict[Path, int] = {}
     texts = cells.get("image", [""] * len(rows))
-    for row, text, visit, box, count in zip(rows, texts, visits, boxes, bits, strict=False):
+    for row, text, known, box, count in zip(rows, texts, visits, boxes, bits, strict=False):
         if not text:
             faults.add("image is empty; give the path of the image", row=row)
             continue
-        path, this = _located(folder, text), _Said(visit, box, count)
+        path, this = _located(folder, text), _Said(known, box, count)
         if said.setdefault(path, this) != this:
             faults.add(
                 f"image={private(text)} is also in row {first_rows[path]}, of another visit, view "

@@ -130,7 +130,12 @@ def test_images_of_nobody_in_particular_are_no_pair(rows: str, tmp_path: Path) -
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 @pytest.mark.parametrize(
     "header",
-    ["image,patient_id,visit,view", "Image,Patient,Visit,View", "File,Case No,Date,Ansicht"],
+    [
+        "image,patient_id,visit,view",
+        "image,patient_id,date,view",
+        "Image,Patient,Visit,View",
+        "File,Case No,Date,Ansicht",
+    ],
 )
 def test_a_table_of_new_images_names_pairs_without_any_score(
     header: str, separator: str, tmp_path: Path
