@@ -47,8 +47,10 @@ def requirements() -> list[str]:
 
 
 def call(*command: object, cwd: Path = ROOT) -> str:
-    # Packages that are installed without bytecode are compiled once, not in every process.
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    # Packages that are installed without bytecode are compiled once, not in every process, and the
+    # oldest versions are asked about each property a few times.
+    left_out = ("PYTHONDONTWRITEBYTECODE", "HYPOTHESIS_PROFILE")
+    environment = {k: v for k, v in os.environ.items() if k not in left_out}
     done = subprocess.run(
         list(map(str, command)), cwd=cwd, env=environment, capture_output=True, text=True
     )

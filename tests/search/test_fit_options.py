@@ -221,7 +221,8 @@ def test_a_fold_that_is_cut_short_ends_with_its_callbacks_as_if_untouched(
     assert not_none(whole.project.trials[0].folds[0].epochs_trained) < 12
     begin = EpochFeed.begin
     saved = {True: FoldStore.save, False: EpochCheckpoint.save}[own]
-    for strike in (1, 4):
+    # One that begins again does so wherever it was cut.
+    for strike in (1,) if own else (1, 4):
         epochs: list[int]
         saves: list[Any]
         epochs, saves = [], []

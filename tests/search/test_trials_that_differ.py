@@ -82,7 +82,6 @@ def test_trials_train_whatever_their_layers_are_called(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.numerical
 @pytest.mark.parametrize(
     "build",
     [
