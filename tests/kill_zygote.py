@@ -21,10 +21,10 @@ def study(folder: str, manifest: str, cache: str) -> None:
         image_size=75,
         num_folds=3,
         epochs=2,
-        trials=11,
+        trials=16,
         batch_size_range=(4, 16),
         learning_rates=(1e-2, 1e-3),
-        epsilons=(1e-1, 1e-3, 1e-5, 1e-7, 1e-8),
+        epsilons=(1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8),
     )
     opened = Study(folder, manifest, protocol, cache=cache)
     opened.regime_1()

@@ -7,6 +7,7 @@ cortex from the protocol.
 
 import re
 import unicodedata
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -58,7 +59,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     ),
 }
 # What such a table may say of images that have no scores yet.
-_OF_NEW_IMAGES = ("patient_id", "visit", "date", "view", *PIXEL_COLUMNS)
+_OF_NEW_IMAGES = ("image", "patient_id", "visit", "date", "view", *PIXEL_COLUMNS)
 _ALSO_VIEWS = {
     "ap": ("ap", "pa", "anteroposterior", "frontal", "face"),
     "lateral": ("lateral", "lat", "ll", "seitlich", "profil", "perfil"),
@@ -191,7 +192,7 @@ def understand_columns(
         if name in taken:
             continue
         words = _words(name)
-        field = next((key for key, usual in FIELDS.items() if " ".join(words) in usual), None)
+        field = _field_of(words)
         image = _image_of(name, words)
         score = _score_of(name, words)
         if field is not None:
@@ -220,16 +221,23 @@ def columns_of_images(names: Sequence[str]) -> dict[str, str] | None:
 
     A meaning that several columns may have is left out.
     """
-    if any(_score_of(name, _words(name)) for name in names):
-        return None
-    words = {name: " ".join(_words(name)) for name in names}
-    found = {}
-    for meaning in ("image", *_OF_NEW_IMAGES):
-        usual = FIELDS.get(meaning, (meaning.replace("_", " "),))
-        meant = [name for name in names if words[name] in usual]
-        if len(meant) == 1 or meaning in meant:
-            found[meaning] = meaning if meaning in meant else meant[0]
+    meant: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        words = _words(name)
+        if _score_of(name, words) is not None:
+            return None
+        meant[_field_of(words) or "_".join(words)].append(name)
+    found = {
+        meaning: same[0] if len(same) == 1 else meaning
+        for meaning, same in meant.items()
+        if meaning in _OF_NEW_IMAGES and (len(same) == 1 or meaning in same)
+    }
     return found if "image" in found else None
+
+
+def _field_of(words: Sequence[str]) -> str | None:
+    """What a column with a usual name holds besides scores; None for another name."""
+    return next((field for field, usual in FIELDS.items() if " ".join(words) in usual), None)
 
 
 def _as_given(

@@ -116,7 +116,8 @@ def list_images(given: Sequence[str | Path]) -> ImageList:
         for position, path in enumerate(images)
     ]
     pairs = sorted([*by_visit, *_pairs(others)], key=min)
-    boxes, bits = (tuple(getattr(this, name) for this in said.values()) for name in ("box", "bits"))
+    boxes = tuple(this.box for this in said.values())
+    bits = tuple(this.bits for this in said.values())
     return ImageList(images, tuple(pairs), len(by_visit), boxes, bits)
 
 

@@ -282,7 +282,7 @@ def test_a_labels_interval_covers_in_the_bad_corner(
     radiographs: tuple[int, int], patients: int, prevalence: float, area: float
 ) -> None:
     setting = Setting(patients, radiographs, area, (prevalence,))
-    found = label_coverage(setting, "score", seed=1, num_datasets=2000)
+    found = label_coverage(setting, "score", seed=1, num_datasets=4000)
     print(f"\n{setting}: {found}")
     # Three standard errors of the share beside the 93 to 98 % that longer runs measure.
     error = 3 * np.sqrt(0.05 * 0.95 / found.count)

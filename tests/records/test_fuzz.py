@@ -176,7 +176,7 @@ def look_at_a_hostile_value(study: Path, name: str, data: st.DataObject) -> None
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", JSON_FILES)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_many_hostile_values_anywhere_in_a_file_are_read_or_named(
     name: str, study: Path, data: st.DataObject
@@ -193,7 +193,7 @@ def look_at_flipped_and_cut_bytes(study: Path, name: str, data: st.DataObject) -
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_many_flipped_and_cut_bytes_are_read_or_named(
     name: str, study: Path, data: st.DataObject
