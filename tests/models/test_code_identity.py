@@ -1,6 +1,7 @@
 """The code of a user's functions and classes: what changes its hash, and what does not."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -74,6 +75,26 @@ def test_code_is_found_in_lists_partials_and_regularizers() -> None:
     layer = keras.layers.Dense(2, kernel_regularizer=function)
     for holder in ([function], {"a": [function]}, functools.partial(function, scale=1), layer):
         assert set(own_code(holder)) == {"f"}
+
+
+GIVEN = """
+class Applied(keras.Operation):
+    def call(self, x, given=None):
+        return x
+    def compute_output_spec(self, x, given=None):
+        return keras.KerasTensor(x.shape, x.dtype)
+"""
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+@pytest.mark.parametrize("hold", [lambda f: f, lambda f: [1, (f,)], lambda f: {"a": [f]}])
+def test_functions_that_an_operation_is_called_with_count(
+    hold: Callable[[Any], Any], by_name: bool
+) -> None:
+    given, operation = hold(compiled(BASE)), compiled(GIVEN, "Applied")()
+    inputs = keras.Input((2,))
+    outputs = operation(inputs, given=given) if by_name else operation(inputs, given)
+    assert "f" in own_code(keras.Model(inputs, outputs))
 
 
 def test_two_lambdas_of_one_place_both_count() -> None:

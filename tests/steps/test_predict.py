@@ -9,9 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
+from PIL import Image
 from report_searches import write_json
 from report_studies import study_record
 
+from rust_tuner.data.images import load_image
+from rust_tuner.data.reading import Reading
 from rust_tuner.errors import ImageError, RecordError, ResumeError, SplitError
 from rust_tuner.files import sha256_of_file
 from rust_tuner.labels import CORTICES, LABELS, encode
@@ -119,6 +122,21 @@ def test_each_image_gets_its_view_and_its_four_scores(
     np.testing.assert_allclose(found[list(LABELS[2:])], answers[:, 2:], rtol=1e-6)
     assert found["medial_shown"].tolist() == [True, False]
     assert "rust_total" not in found
+
+
+def test_16_bit_images_are_read_with_the_bits_that_are_given(
+    answering: Callable[..., list[npt.NDArray[np.float32]]], tmp_path: Path
+) -> None:
+    pixels = np.linspace(0, 4095, 40 * 30).astype(np.uint16).reshape(40, 30)
+    paths = [tmp_path / name for name in ("a.png", "b.png")]
+    for path in paths:
+        Image.fromarray(pixels).save(path)
+    seen = answering(probabilities(["ap", "ap"], SCORES), input=CARD["input"] | {"grey_bits": [16]})
+    predict_radiographs("model.keras", paths, bits=[12, 16])
+    for picture, bits in zip(seen[0], (12, 16), strict=True):
+        expected = load_image(paths[0], size=75, reading=Reading(bits))
+        np.testing.assert_array_equal(picture, expected)
+    assert seen[0][0].mean() > seen[0][1].mean() + 0.5
 
 
 @pytest.mark.parametrize(
