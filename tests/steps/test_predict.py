@@ -131,7 +131,8 @@ def test_16_bit_images_are_read_with_the_bits_that_are_given(
     paths = [tmp_path / name for name in ("a.png", "b.png")]
     for path in paths:
         Image.fromarray(pixels).save(path)
-    seen = answering(probabilities(["ap", "ap"], SCORES), input=CARD["input"] | {"grey_bits": [16]})
+    read_as = {"shape": [75, 75, 3], "resize": "squash", "grey_bits": [16]}
+    seen = answering(probabilities(["ap", "ap"], SCORES), input=read_as)
     predict_radiographs("model.keras", paths, bits=[12, 16])
     for picture, bits in zip(seen[0], (12, 16), strict=True):
         expected = load_image(paths[0], size=75, reading=Reading(bits))
