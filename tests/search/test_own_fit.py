@@ -188,23 +188,15 @@ def test_a_changed_fit_is_refused_at_resume(tmp_path: Path) -> None:
 def test_a_search_with_its_own_fit_killed_at_any_write_ends_as_if_untouched(tmp_path: Path) -> None:
     x, y = iris(60)
 
-    class Eager(Plain):
-        """Its functions are not compiled, which takes longer than all else here."""
-
-        def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-            model = super().build(hp)
-            model.run_eagerly = True
-            return model
-
     def run(folder: Path) -> CrossValidationTuner:
-        return searched(folder, Eager(), x, y, cv=2, trials=2, epochs=2)
+        return searched(folder, Plain(), x, y, cv=2, trials=2, epochs=2)
 
     (tmp_path / "whole").mkdir()
     snapshots = Snapshots(tmp_path / "whole", tmp_path / "snapshots")
     with snapshots.taken():
         expected = outcome_of(run(tmp_path / "whole"))
-    for strike in range(len(snapshots.writes)):
-        place = snapshots.restore(strike, "during", tmp_path / str(strike))
+    for strike, moment in snapshots.one_moment_each():
+        place = snapshots.restore(strike, moment, tmp_path / str(strike))
         assert outcome_of(run(place)) == expected
 
 
