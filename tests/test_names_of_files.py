@@ -88,6 +88,7 @@ def test_a_folder_whose_name_is_not_text_is_refused_and_nothing_is_written(
     assert sorted(folder.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_a_study_in_such_a_folder_is_refused_and_elsewhere_prepared(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,6 +36,7 @@ def test_every_cell_comes_back_as_it_was(cells: list[str]) -> None:
     assert original_text(back["patient_id"]).tolist() == cells
 
 
+@pytest.mark.slow
 @given(st.text(), st.sampled_from(BEGINNINGS))
 def test_no_written_cell_begins_as_a_formula_unless_it_is_a_number(rest: str, first: str) -> None:
     written = safe_text(first + rest)

@@ -32,6 +32,7 @@ def columns_of(
 CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=8).map(str.strip)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     table=st.lists(st.lists(CELLS, min_size=1, max_size=4), min_size=1, max_size=5).filter(

@@ -76,6 +76,7 @@ def difference(of: npt.NDArray[Any], reference: npt.NDArray[Any]) -> float:
     return float(np.linalg.norm(of - reference) / np.linalg.norm(reference))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("photometric", "bits", "kind", "syntax"), FORMS)
 def test_a_phantom_as_dicom_has_the_features_of_its_png(
     tmp_path: Path, pngs: list[Path], photometric: str, bits: int, kind: str, syntax: Any

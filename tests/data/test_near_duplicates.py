@@ -96,6 +96,7 @@ def of_moved(
     return pairs_of_copies(tmp_path_factory.mktemp("moved"), radiographs, prints, MOVED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES)
 def test_an_altered_copy_is_found_and_nothing_else(
     of_altered: tuple[SimilarPair, ...], prints: Fingerprints, change: str

@@ -88,6 +88,7 @@ def test_the_simulated_table_has_the_published_counts(published: Radiographs) ->
     assert [counts[f"posterior_{n}"] for n in (1, 2, 3, 4)] == [115, 376, 551, 285]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 1234567))]
 )
@@ -99,6 +100,7 @@ def test_prevalences_of_six_folds_are_near_the_whole(published: Radiographs, see
     assert folds.warnings == ()
 
 
+@pytest.mark.slow
 def test_folds_that_ignore_labels_are_far_from_the_whole() -> None:
     deviations = []
     for table in map(published_table, range(4)):

@@ -41,6 +41,7 @@ def cohort(
     return [f"p{owner}" for owner in owners], labels.astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shares", [(0.85, 0.15), (0.5, 0.3, 0.2), (0.25,) * 4])
 @pytest.mark.parametrize("seed", range(3))
 def test_each_group_has_its_share_of_the_rows_and_of_every_label(

@@ -85,10 +85,12 @@ def alike() -> Any:
     return axes.figure
 
 
+@pytest.mark.slow
 def test_what_it_remembers_of_one_text_does_not_serve_one_that_looks_different() -> None:
     assert saved(alike, with_canvas=True) == saved(alike, with_canvas=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "style",
     [

@@ -137,6 +137,7 @@ def test_random_weights_are_the_same_twice_and_not_those_that_keras_drew(
     assert not any(map(np.array_equal, drawn, kernels_of(again)))
 
 
+@pytest.mark.slow
 def test_random_weights_are_those_that_their_hash_stands_for(random_backbone: keras.Model) -> None:
     # Other draws need another version in the description that is hashed: caches go by it.
     expected = "ffd835c2cbe6549d10ac8c8d06f823012cc0071e073f59737961a0eee5e85c89"
@@ -148,6 +149,7 @@ def test_random_weights_are_those_that_their_hash_stands_for(random_backbone: ke
     assert total == pytest.approx(722345.794, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_random_features_tell_images_apart(random_backbone: keras.Model) -> None:
     images = np.random.default_rng(2).uniform(-1, 1, (3, SIZE, SIZE, 3)).astype(np.float32)
     features = np.asarray(random_backbone(images)).max(axis=(1, 2))
@@ -188,6 +190,7 @@ def test_a_backbone_trains_only_where_it_is_asked_to(kept_backbone: keras.Model)
     assert len(trained.trainable_weights) == 2 * 94
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_a_truncated_file_is_refused_by_name(
     form: str, files: Files, tmp_path: Path, kept_backbone: keras.Model
@@ -230,6 +233,7 @@ def test_another_architecture_is_refused_by_name(
         build_backbone(find_weights(path), image_size=SIZE)
 
 
+@pytest.mark.slow
 def test_weights_that_are_not_finite_are_refused(
     files: Files, tmp_path: Path, kept_backbone: keras.Model
 ) -> None:

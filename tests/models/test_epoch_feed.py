@@ -104,6 +104,7 @@ def test_one_pass_has_the_batches_of_a_pass_for_each_epoch(
     assert lengths.count(len(SIZES)) == 2 * EPOCHS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "options"),
     [(OwnFit, {}), (keras.Sequential, {"steps_per_execution": 2})],
@@ -121,6 +122,7 @@ def test_where_fit_would_read_on_each_epoch_is_a_pass(
     assert_same(weights, trained(built(), problem())[1])
 
 
+@pytest.mark.slow
 def test_calls_of_several_steps_that_divide_an_epoch_are_one_pass(lengths: list[int]) -> None:
     model = built(steps_per_execution=3)
     _, weights = trained(model, problem())
@@ -176,6 +178,7 @@ class Twice(keras.Sequential):  # type: ignore[misc]
         self.train_function = twice
 
 
+@pytest.mark.slow
 # What Keras says where a call takes more batches than there are.
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")
 @pytest.mark.parametrize(
@@ -196,6 +199,7 @@ def test_where_an_epoch_may_have_other_steps_the_next_begins_with_its_own_batche
     assert_same(found, weights())
 
 
+@pytest.mark.slow
 def test_a_fold_that_goes_on_from_a_checkpoint_reads_the_batches_of_its_epoch(
     tmp_path: Path, lengths: list[int]
 ) -> None:
@@ -220,6 +224,7 @@ def test_a_fold_that_goes_on_from_a_checkpoint_reads_the_batches_of_its_epoch(
     assert_same(resumed, trained(built(), problem())[1])
 
 
+@pytest.mark.slow
 def test_where_keras_goes_on_from_a_backup_the_batches_are_those_of_its_epochs(
     tmp_path: Path,
 ) -> None:

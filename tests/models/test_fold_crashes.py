@@ -135,6 +135,7 @@ def test_a_fold_goes_on_after_its_last_epoch_bitwise_as_if_untouched(
     assert_same_training(curves, model, whole)
 
 
+@pytest.mark.slow
 def test_a_crash_inside_an_epoch_costs_that_epoch_alone(
     whole: tuple[FoldCurves, list[bytes]], tmp_path: Path
 ) -> None:

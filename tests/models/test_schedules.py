@@ -32,6 +32,7 @@ class SizesSeen(keras.layers.Layer):  # type: ignore[misc]
         return inputs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("num_rows", "batch_size"), [(10, 3), (10, 5), (10, 10), (10, 64), (7, 1), (1, 1), (33, 16)]
 )

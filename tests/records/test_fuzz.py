@@ -130,6 +130,7 @@ def look_at_hostile_bytes(study: Path, name: str, contents: tuple[bytes, ...]) -
         assert all(len(problem) < 1000 for problem in records.problems)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_hostile_bytes_in_a_file_are_a_problem_that_is_named(name: str, study: Path) -> None:
     # Each file has a few, and all of them have all.
@@ -201,6 +202,7 @@ def test_many_flipped_and_cut_bytes_are_read_or_named(
     look_at_flipped_and_cut_bytes(study, name, data)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX's")
 @pytest.mark.parametrize("name", FILES)
 def test_a_pipe_in_a_files_place_is_named_and_not_waited_for(
@@ -214,6 +216,7 @@ def test_a_pipe_in_a_files_place_is_named_and_not_waited_for(
     assert any("is not a file" in problem for problem in records.problems)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_a_folder_or_a_link_in_a_circle_in_a_files_place_is_named(
     name: str, study: Path, tmp_path: Path

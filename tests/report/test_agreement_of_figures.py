@@ -132,6 +132,7 @@ def told_of(
     return read
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "seed", [*range(2), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 24))]
 )

@@ -71,6 +71,7 @@ def twice(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return study
 
 
+@pytest.mark.slow
 def test_page_and_checklists_tell_the_number_and_the_reason(twice: Path) -> None:
     expected = "looked at 2 times; reason for looking again: the &lt;first&gt; file was lost"
     # Terms are linked.
@@ -84,6 +85,7 @@ def test_page_and_checklists_tell_the_number_and_the_reason(twice: Path) -> None
     assert f"hold-out set {expected}" in claim
 
 
+@pytest.mark.slow
 def test_every_table_and_figures_file_of_the_hold_out_set_tells_it(twice: Path) -> None:
     files = sorted((twice / "report").rglob("holdout_*.csv"))
     assert len(files) > 10

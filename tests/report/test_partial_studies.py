@@ -183,6 +183,7 @@ def test_a_single_trial_of_two_folds_and_one_epoch_is_drawn(tmp_path: Path) -> N
     assert "could not be made" not in page.text
 
 
+@pytest.mark.slow
 def test_a_damaged_part_is_named_and_the_rest_is_drawn(small: Path) -> None:
     write_regime_1(small / "regime_1", count=2)
     (small / "regime_1" / "search.json").write_text('{"format": 1')

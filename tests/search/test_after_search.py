@@ -75,6 +75,7 @@ def test_cv_results_have_scikit_learns_keys_and_the_scores_of_each_fold(
     )
 
 
+@pytest.mark.slow
 def test_a_refitted_model_is_that_of_a_loop_on_all_rows(searched: CrossValidationTuner) -> None:
     x, y, _ = arrays()
     results = searched.results()
@@ -94,6 +95,7 @@ def test_a_refitted_model_is_that_of_a_loop_on_all_rows(searched: CrossValidatio
     assert int(model.optimizer.iterations.numpy()) == 3 * epochs
 
 
+@pytest.mark.slow
 def test_the_best_model_is_the_best_trial_refitted(searched: CrossValidationTuner) -> None:
     model = searched.refit()
     assert int(model.optimizer.iterations.numpy()) == 3 * (searched.best_epoch + 1)

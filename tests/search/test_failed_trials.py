@@ -122,6 +122,7 @@ def test_an_exhausted_backend_fails_the_trial(tmp_path: Path) -> None:
     assert tuner.results()["message"].iloc[2] == "ResourceExhaustedError: OOM when allocating"
 
 
+@pytest.mark.slow
 def test_a_programming_error_stops_at_once_and_leaves_the_trial_to_be_run(tmp_path: Path) -> None:
     tuner = make_tuner(tmp_path, "grid", None, hypermodel=FailingHyperModel(KeyError("typo")))
     with pytest.raises(KeyError, match="typo"):

@@ -38,6 +38,7 @@ from rust_tuner.search.oracles import ResumableOracle
 from rust_tuner.search.random_search import RandomSearchOracle
 
 
+@pytest.mark.slow
 @with_marks(STOCK_THREADS)
 @settings(max_examples=60, deadline=None)
 @given(space=spaces())

@@ -175,6 +175,7 @@ def test_a_search_with_stopped_trials_killed_at_many_writes_ends_as_if_untouched
             assert one.tobytes() == other.tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "executor",
     [
@@ -247,6 +248,7 @@ def assert_resumed(
         assert one.tobytes() == other.tobytes()
 
 
+@pytest.mark.slow
 def test_a_kill_as_a_stopped_trial_is_recorded_ends_in_the_same_search(
     snapshots: Snapshots, stopped: CrossValidationTuner, tmp_path: Path
 ) -> None:

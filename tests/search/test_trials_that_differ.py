@@ -76,6 +76,7 @@ def without_configuration(hp: keras_tuner.HyperParameters) -> keras.Model:
     return compiled(keras.layers.Dense(8), keras.layers.ELU(activity_regularizer=penalty))
 
 
+@pytest.mark.slow
 def test_trials_train_whatever_their_layers_are_called(tmp_path: Path) -> None:
     results = tuned(tmp_path, named_by_rate).results()
     assert results["status"].tolist() == ["COMPLETED"] * 3, results["message"]

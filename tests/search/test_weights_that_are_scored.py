@@ -83,6 +83,7 @@ def test_a_refit_trains_as_long_as_the_weights_that_were_put_back(
     assert int(tuner.refit().optimizer.iterations) == round(float(np.mean(best))) * steps
 
 
+@pytest.mark.slow
 def test_what_callbacks_wrote_stays_when_the_folds_are_trained_again(tmp_path: Path) -> None:
     log, last = tmp_path / "log.csv", tmp_path / "last.keras"
 

@@ -43,6 +43,7 @@ def state(
     return found
 
 
+@pytest.mark.slow
 def test_every_repeat_has_the_best_configuration_of_regime_2(
     repeated_study: StudyFolder, floor: NoiseFloor
 ) -> None:
@@ -61,6 +62,7 @@ def test_every_repeat_has_the_best_configuration_of_regime_2(
         assert values == not_none(best).values
 
 
+@pytest.mark.slow
 def test_no_two_repeats_are_the_same_and_none_is_the_searchs_own_trial(
     repeated_study: StudyFolder,
 ) -> None:
@@ -70,6 +72,7 @@ def test_no_two_repeats_are_the_same_and_none_is_the_searchs_own_trial(
     assert len(set(predictions)) == len(predictions) == 6
 
 
+@pytest.mark.slow
 def test_other_seeds_keep_the_folds_and_other_assignments_do_not(
     repeated_study: StudyFolder,
 ) -> None:
@@ -105,6 +108,7 @@ def test_running_again_adds_nothing_and_more_repeats_keep_those_that_are_there(
         repeated_copy.open().noise(repeats=2)
 
 
+@pytest.mark.slow
 def test_another_best_is_refused_with_what_was_and_is(repeated_copy: StudyFolder) -> None:
     best = read_project(repeated_copy.directory / "regime_2").best
     path = repeated_copy.directory / "regime_2" / f"trial_{not_none(best).trial}" / "trial.json"

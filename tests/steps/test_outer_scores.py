@@ -105,6 +105,7 @@ def test_the_inner_estimate_is_the_mean_of_the_inner_models_on_the_outer_patient
     assert record.inner_estimate["cortex_auroc"] == pytest.approx(np.mean(areas), abs=1e-12)
 
 
+@pytest.mark.slow
 def test_the_estimate_is_of_a_refit_for_the_chosen_epochs_on_the_outer_training_patients(
     repeated_study: StudyFolder, protocol: Protocol, cut: tuple[OuterFold, OuterRecord, Folds]
 ) -> None:
@@ -125,6 +126,7 @@ def test_the_estimate_is_of_a_refit_for_the_chosen_epochs_on_the_outer_training_
     np.testing.assert_array_equal(np.asarray(head(asked)), table.to_numpy(np.float32))
 
 
+@pytest.mark.slow
 def test_the_view_alone_reaches_chance_on_visible_cortices(
     cut: tuple[OuterFold, OuterRecord, Folds], phantom_manifest: Path
 ) -> None:

@@ -99,6 +99,7 @@ def test_the_plan_counts_the_sites(study: Study, manifest: Path, by_site: Protoc
     assert Study(study.directory / "other", manifest, plain).count_sites() is None
 
 
+@pytest.mark.slow
 def test_nested_leaves_a_site_out_outside_and_another_one_inside(
     manifest: Path,
     by_site: Protocol,
@@ -124,6 +125,7 @@ def test_nested_leaves_a_site_out_outside_and_another_one_inside(
             assert site_of[patient] == others[fold]
 
 
+@pytest.mark.slow
 def test_two_sites_are_too_few_to_nest(
     by_site: Protocol, phantom_manifest: Path, feature_cache: Path, tmp_path: Path
 ) -> None:

@@ -195,6 +195,7 @@ def checked(
     return study, study.check(permutations=2)
 
 
+@pytest.mark.slow
 def test_a_finished_study_gets_every_verdict(checked: tuple[Study, CheckRecord]) -> None:
     _study, record = checked
     assert tuple(statuses(record)) == (*OF_DATA, OF_PERSONS, *OF_MODELS)
@@ -234,6 +235,7 @@ def test_what_was_trained_is_not_trained_again_and_more_may_be_asked_for(
     assert of(third, "shuffled_labels").figures["permutations"] == 3
 
 
+@pytest.mark.slow
 def test_the_trainings_keep_patients_folds_and_values_of_the_search(
     checked: tuple[Study, CheckRecord],
 ) -> None:
