@@ -7,8 +7,9 @@ meaning of its columns to `sheet_columns`.
 import datetime
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from rust_tuner.data.faults import Faults, name_shown, value_shown
 from rust_tuner.data.sheet_columns import Columns
@@ -16,6 +17,7 @@ from rust_tuner.data.sheets import Sheet
 from rust_tuner.errors import private
 from rust_tuner.labels import CORTICES, SCORES, VIEWS
 
+_Value = TypeVar("_Value")
 # What a cell holds where a cortex could not be scored.
 _NOT_SCORED = (
     *("", "-", "--", ".", "na", "n/a", "nan", "none", "nv", "not visible", "x", "missing"),
@@ -108,7 +110,7 @@ def read_scored_views(
                 column=missing[0],
             )
             continue
-        entries += _entries_of_row(row, cells, columns, view_cortices, empties, faults)
+        entries += _entries_of_row(_Row(row, cells, columns, faults), view_cortices, empties)
     faults.raise_any()
     notes = [
         f"row {row} has one cell only and was left out, as a remark" for row in alone[:_ROWS_SHOWN]
@@ -129,84 +131,100 @@ def _is_remark(cells: Mapping[str, str], columns: Columns) -> bool:
     return len(filled) == 1 and filled[0] not in {column.name for column in columns.scores}
 
 
+@dataclass(frozen=True)
+class _Row:
+    """A row of a table, and where its faults are noted."""
+
+    number: int
+    cells: Mapping[str, str]
+    columns: Columns
+    faults: Faults
+
+    def text(self, field_name: str) -> str:
+        """The cell of a field; empty if the table has no such column."""
+        return self.cells.get(self.columns.fields.get(field_name, ""), "")
+
+    def value(
+        self,
+        field_name: str,
+        read: Callable[[str], _Value | None],
+        *,
+        expected: str,
+        shown: Callable[[str], str] = value_shown,
+    ) -> _Value | None:
+        """What the cell of a field means; None if it is empty or, as a fault, means nothing."""
+        text = self.text(field_name)
+        value = read(text) if text else None
+        if text and value is None:
+            self.faults.add(
+                f"{field_name}={shown(text)}; {expected}",
+                row=self.number,
+                column=self.columns.fields[field_name],
+            )
+        return value
+
+
 def _entries_of_row(
-    row: int,
-    cells: Mapping[str, str],
-    columns: Columns,
-    view_cortices: Mapping[str, tuple[str, ...]],
-    empties: Counter[str],
-    faults: Faults,
+    row: _Row, view_cortices: Mapping[str, tuple[str, ...]], empties: Counter[str]
 ) -> list[ScoredView]:
-    given = {name: cells.get(column, "") for name, column in columns.fields.items()}
-    patient = given.get("patient_id", "")
+    columns, patient = row.columns, row.text("patient_id")
     if not patient:
-        if any(cells.get(column.name) for column in columns.scores):
-            faults.add(
+        if any(row.cells.get(column.name) for column in columns.scores):
+            row.faults.add(
                 "scores without a patient; name it in every row, since of merged cells only the "
                 "first one has a value",
-                row=row,
+                row=row.number,
                 column=columns.fields["patient_id"],
             )
         return []
-    date = read_date(given["date"]) if given.get("date") else None
-    if given.get("date") and date is None:
-        why = ", since day and month cannot be told apart" if "/" in given["date"] else ""
-        faults.add(
-            f"date={private(given['date'])}; write it as 2021-03-04{why}",
-            row=row,
-            column=columns.fields["date"],
-        )
-    own_view = read_view(given["view"]) if given.get("view") else None
-    if given.get("view") and own_view is None:
-        faults.add(
-            f"view={value_shown(given['view'])}; expected {' or '.join(VIEWS)}",
-            row=row,
-            column=columns.fields["view"],
-        )
+    why = ", since day and month cannot be told apart" if "/" in row.text("date") else ""
+    date = row.value("date", read_date, expected=f"write it as 2021-03-04{why}", shown=private)
+    own_view = row.value("view", read_view, expected=f"expected {' or '.join(VIEWS)}")
+    if row.text("view") and own_view is None:
         return []
-    side = read_side(given.get("side", ""))
-    if given.get("side") and side is None:
-        faults.add(
-            f"side={value_shown(given['side'])}; expected left or right",
-            row=row,
-            column=columns.fields["side"],
-        )
+    side = row.value("side", read_side, expected="expected left or right")
     by_visit: dict[tuple[str | None, str], dict[str, int]] = {}
     for column in columns.scores:
         view = column.view or own_view or _view_of(column.cortex, view_cortices)
-        text = cells.get(column.name, "")
         scores = by_visit.setdefault((column.visit, view), {})
-        if text.lower() in _NOT_SCORED:
-            empties[text] += 1
-            continue
-        whole = _WHOLE.fullmatch(text)
-        if whole is None or int(whole[1]) not in SCORES:
-            faults.add(
-                f"{column.name}={value_shown(text)}; a score is {SCORES[0]} to {SCORES[-1]}, or "
-                "empty if the "
-                "cortex cannot be seen",
-                row=row,
-                column=column.name,
-            )
-            continue
-        scores[column.cortex] = int(whole[1])
+        score = _read_score(row, column.name, empties)
+        if score is not None:
+            scores[column.cortex] = score
     # A table of one row per patient has columns for visits that a patient never made.
     made = {visit for (visit, _), scores in by_visit.items() if scores or visit is None}
     return [
         ScoredView(
-            row=row,
+            row=row.number,
             patient_id=patient,
-            visit=visit or given.get("visit") or None,
-            date=date or read_date(visit or given.get("visit") or ""),
+            visit=visit or row.text("visit") or None,
+            date=date or read_date(visit or row.text("visit")),
             view=view,
             side=side,
             scores={cortex: scores[cortex] for cortex in CORTICES if cortex in scores},
-            image=cells.get(columns.image_of(view, visit) or "") or given.get("image") or None,
-            site=given.get("site") or None,
+            image=row.cells.get(columns.image_of(view, visit) or "") or row.text("image") or None,
+            site=row.text("site") or None,
         )
         for (visit, view), scores in by_visit.items()
         if visit in made
     ]
+
+
+def _read_score(row: _Row, column: str, empties: Counter[str]) -> int | None:
+    """The score in a cell; None where the cortex was not scored, or the cell is a fault."""
+    text = row.cells.get(column, "")
+    if text.lower() in _NOT_SCORED:
+        empties[text] += 1
+        return None
+    whole = _WHOLE.fullmatch(text)
+    if whole is None or int(whole[1]) not in SCORES:
+        row.faults.add(
+            f"{column}={value_shown(text)}; a score is {SCORES[0]} to {SCORES[-1]}, or empty if "
+            "the cortex cannot be seen",
+            row=row.number,
+            column=column,
+        )
+        return None
+    return int(whole[1])
 
 
 def read_date(text: str) -> datetime.date | None:
