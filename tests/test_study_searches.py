@@ -110,6 +110,7 @@ def test_running_again_adds_nothing_and_changes_no_byte(
     assert {name for name in before if before[name] != after[name]} <= {
         "regime_1/oracle.json",
         "regime_2/oracle.json",
+        "private/images.csv",
         "regime_1/tuner0.json",
         "regime_2/tuner0.json",
     }

@@ -40,6 +40,12 @@ class BareImage:
     inverted: bool = False
 
 
+CHANGED = (
+    "changed while it was in use, or since the study was prepared; restore it, wait until nothing "
+    "writes to it any more, and run the same command again"
+)
+
+
 @dataclass(frozen=True)
 class FileErrors:
     """Makes the errors of one image file.

@@ -28,6 +28,8 @@ OPTIONAL_COLUMNS = ("site", *PIXEL_COLUMNS)
 
 # The bits that a study decided on; no column of a manifest.
 DECIDED_BITS = "decided_bits"
+# The SHA-256 that the file had when the study was prepared; no column of a manifest.
+CHECKED_SHA256 = "checked_sha256"
 
 
 _SCORE = re.compile(r"[1-4](\.0*)?")
@@ -67,7 +69,7 @@ def normalise_cells(
     """
     columns: dict[str, pd.Series] = {}
     index = pd.Index(rows, name="row", dtype=np.int64)
-    for name in (*COLUMNS, *OPTIONAL_COLUMNS, DECIDED_BITS):
+    for name in (*COLUMNS, *OPTIONAL_COLUMNS, DECIDED_BITS, CHECKED_SHA256):
         if name not in cells:
             continue
         values = list(cells[name])

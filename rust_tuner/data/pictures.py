@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from rust_tuner.data.bare_image import SAVE_AGAIN, BareImage, FileErrors
+from rust_tuner.data.bare_image import CHANGED, SAVE_AGAIN, BareImage, FileErrors
 from rust_tuner.data.decoding_memory import (
     MEMORY,
     PIXELS_AT_ONCE,
@@ -90,6 +90,8 @@ def _whole_picture(errors: FileErrors, reading: Reading) -> Iterator[Picture]:
             stack.enter_context(MEMORY.hold(PIXELS_AT_ONCE))
         content = _read_bytes(errors)
         file_sha256 = hashlib.sha256(content).hexdigest()
+        if reading.sha256 not in (None, file_sha256):
+            raise errors.error(CHANGED)
         if is_dicom(content, errors.path):
             dicom = open_dicom(content, errors=errors)
             del content

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from rust_tuner.data.content import hash_images
 from rust_tuner.data.images import load_image
 from rust_tuner.data.pictures import DECODING_THREADS
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.reading import WHOLE, Framing, Reading, framed
-from rust_tuner.errors import ImageError, SplitError, StorageError, private
-from rust_tuner.files import atomic_write, cache_note, sha256_of_file, sha256_of_json
+from rust_tuner.errors import SplitError, StorageError
+from rust_tuner.files import atomic_write, cache_note, sha256_of_json
 from rust_tuner.locks import take_turns
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Resize
@@ -73,7 +74,8 @@ def decode_images(
     if cache is None:
         return _in_memory(radiographs, image_size, resize, framing, report)
     shape = (len(radiographs), image_size, image_size, 3)
-    path = cache / f"{_identity(radiographs, image_size, resize, framing)[:32]}.images"
+    keys, held = hash_images(radiographs.images, radiographs.rows, radiographs.readings)
+    path = cache / f"{_identity(keys, image_size, resize, framing)[:32]}.images"
     entry = read_entry(path, shape)
     if entry is None:
         with take_turns(cache, "decoding images", say=report.say):
@@ -81,7 +83,7 @@ def decode_images(
             entry = read_entry(path, shape)
             if entry is None:
                 try:
-                    made = _decoded(radiographs, image_size, resize, framing, report)
+                    made = _decoded(radiographs, held, image_size, resize, framing, report)
                     _write_entry(path, made)
                     entry = read_entry(path, shape)
                     if entry is None:
@@ -223,14 +225,20 @@ def _in_memory(
     radiographs: Radiographs, image_size: int, resize: Resize, framing: Framing, report: Progress
 ) -> FloatArray:
     values = np.empty((len(radiographs), image_size, image_size, 3), dtype=np.float32)
-    for index, image in enumerate(_decoded(radiographs, image_size, resize, framing, report)):
+    decoded = _decoded(radiographs, radiographs.readings, image_size, resize, framing, report)
+    for index, image in enumerate(decoded):
         values[index] = image
     values.flags.writeable = False
     return values
 
 
 def _decoded(
-    radiographs: Radiographs, image_size: int, resize: Resize, framing: Framing, report: Progress
+    radiographs: Radiographs,
+    readings: Sequence[Reading],
+    image_size: int,
+    resize: Resize,
+    framing: Framing,
+    report: Progress,
 ) -> Iterator[FloatArray]:
     """The images in order, decoded by threads, never more than a few ahead of the reader."""
 
@@ -238,8 +246,8 @@ def _decoded(
         path, row, reading = item
         return load_image(path, size=image_size, resize=resize, row=row, reading=reading)
 
-    readings = framed(radiographs.readings, framing)
-    items = iter(list(zip(radiographs.images, radiographs.rows, readings, strict=True)))
+    of_images = framed(readings, framing)
+    items = iter(list(zip(radiographs.images, radiographs.rows, of_images, strict=True)))
     with (
         ThreadPoolExecutor(DECODING_THREADS) as pool,
         report.task("images", len(radiographs)) as task,
@@ -250,22 +258,10 @@ def _decoded(
                 task.advance()
 
 
-def _identity(radiographs: Radiographs, image_size: int, resize: Resize, framing: Framing) -> str:
+def _identity(keys: list[str], image_size: int, resize: Resize, framing: Framing) -> str:
     """The SHA-256 of everything that decides the decoded images."""
-    hashes = []
-    for path, row, reading in zip(
-        radiographs.images, radiographs.rows, radiographs.readings, strict=True
-    ):
-        try:
-            hashes.append(reading.key(sha256_of_file(path)))
-        except OSError as error:
-            raise ImageError(
-                f"{private(path)} row {row}: cannot be read ({error.strerror}); check the path in "
-                "the "
-                "manifest"
-            ) from error
     about = {"format": _FORMAT_VERSION, "image_size": image_size, "resize": resize}
-    return sha256_of_json(about | {"images": hashes} | framing.to_json())
+    return sha256_of_json(about | {"images": keys} | framing.to_json())
 
 
 def _write_entry(path: Path, images: Iterator[FloatArray]) -> None:

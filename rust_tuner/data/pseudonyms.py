@@ -39,12 +39,20 @@ class Pseudonyms:
     images: Mapping[tuple[str, str, str], str]
 
     @classmethod
-    def of(cls, table: pd.DataFrame, key: bytes) -> Self:
+    def of(
+        cls,
+        table: pd.DataFrame,
+        key: bytes,
+        *,
+        visits: Mapping[tuple[str, str], str] = MappingProxyType({}),
+    ) -> Self:
         """The names of all rows of a manifest.
 
         Args:
             table: `patient_id, visit, view`.
             key: of the study.
+            visits: id and visit -> written visit, as a study has them already. Visits that are not
+                dates are numbered in the order of the manifest, which may have changed since.
         """
         rows = list(_rows(table))
         patients = list(dict.fromkeys(row[0] for row in rows))
@@ -58,7 +66,7 @@ class Pseudonyms:
                     for patient, digest in zip(patients, hashes, strict=True)
                 }
             ),
-            MappingProxyType(_written_visits(rows)),
+            MappingProxyType({**_written_visits(rows), **_known_visits(rows, visits)}),
             MappingProxyType(dict(zip(images, pictures, strict=True))),
         )
 
@@ -133,6 +141,15 @@ def _distinct(key: bytes, kind: str, items: Sequence[tuple[str, ...]]) -> list[s
     while len({digest[:digits] for digest in whole}) < len(whole):
         digits += _MORE_DIGITS
     return [digest[:digits] for digest in whole]
+
+
+def _known_visits(
+    rows: list[tuple[str, str, str]], known: Mapping[tuple[str, str], str]
+) -> dict[tuple[str, str], str]:
+    """The known names of the visits of patients all of whose visits are known."""
+    pairs = list(dict.fromkeys(row[:2] for row in rows))
+    new = {patient for patient, visit in pairs if (patient, visit) not in known}
+    return {pair: known[pair] for pair in pairs if pair[0] not in new}
 
 
 def _written_visits(rows: list[tuple[str, str, str]]) -> dict[tuple[str, str], str]:

@@ -15,6 +15,7 @@ import pandas as pd
 
 from rust_tuner.data.cells import (
     BITS_COLUMN,
+    CHECKED_SHA256,
     COLUMNS,
     CROP_COLUMNS,
     DECIDED_BITS,
@@ -49,10 +50,11 @@ class Radiographs:
             if the table has them `site`, `crop_left, crop_top, crop_right, crop_bottom` (the part
             of the upright picture that is used, in pixels) and `bits` (that a 16-bit file uses),
             float64 or NaN where not given; in a prepared study also `decided_bits`, those that
-            `prepare` decided on. Its index, named `row`, holds the row numbers as a
-            spreadsheet shows them: the header is row 1, the first radiograph row 2. Any table with
-            these columns is accepted: it is copied and converted to this form, other columns are
-            left out, and an index not named `row` is replaced.
+            `prepare` decided on, and `checked_sha256`, of the files that it checked. Its index,
+            named `row`, holds the row numbers as a spreadsheet shows them: the header is row 1, the
+            first radiograph row 2. Any table with these columns is accepted: it is copied and
+            converted to this form, other columns are left out, and an index not named `row` is
+            replaced.
         source: the name of the table in messages, such as the manifest's file name.
 
         distinct_patients: whether ids that read alike, such as `P1` and `p-001`, are known to
@@ -94,7 +96,7 @@ class Radiographs:
             rows = list(range(FIRST_ROW, FIRST_ROW + len(self.table)))
         cells = {
             name: self.table[name].tolist()
-            for name in (*COLUMNS, *OPTIONAL_COLUMNS, DECIDED_BITS)
+            for name in (*COLUMNS, *OPTIONAL_COLUMNS, DECIDED_BITS, CHECKED_SHA256)
             if name in self.table.columns
         }
         table = normalise_cells(rows, cells, faults=faults)
@@ -181,8 +183,10 @@ class Radiographs:
                 else (int(box[0]), int(box[1]), int(box[2]), int(box[3]))
                 for box in table[list(CROP_COLUMNS)].to_numpy()
             ]
+        checked = self.table.get(CHECKED_SHA256, pd.Series("", index=table.index))
         return tuple(
-            Reading(int(count), box) for count, box in zip(bits.tolist(), boxes, strict=True)
+            Reading(int(count), box, sha256=sha256 or None)
+            for count, box, sha256 in zip(bits.tolist(), boxes, checked.tolist(), strict=True)
         )
 
     @property
@@ -200,6 +204,15 @@ class Radiographs:
         """
         numbers = pd.Series(list(bits), index=self.table.index, dtype="float64")
         return replace(self, table=self.table.assign(**{DECIDED_BITS: numbers}))
+
+    def with_hashes(self, hashes: Sequence[str | None]) -> Self:
+        """The same radiographs, whose files are refused if their content is another one.
+
+        Args:
+            hashes: the SHA-256 of each of the n files; None where it is not known.
+        """
+        texts = pd.Series([digest or "" for digest in hashes], index=self.table.index, dtype="str")
+        return replace(self, table=self.table.assign(**{CHECKED_SHA256: texts}))
 
     @cached_property
     def images(self) -> tuple[Path, ...]:
@@ -230,6 +243,17 @@ class Radiographs:
                 "integer positions, for a mask numpy.flatnonzero(mask)"
             )
         return replace(self, table=self.table.iloc[positions])
+
+    def in_order(self, positions: Sequence[int], rows: Sequence[int]) -> Self:
+        """The same radiographs in another order, with other row numbers.
+
+        Args:
+            positions: n positions, each once.
+            rows: the n row numbers, in the new order.
+        """
+        table = self.table.iloc[list(positions)]
+        table.index = pd.Index(rows, name="row", dtype=np.int64)
+        return replace(self, table=table)
 
     @property
     def sealed_patients(self) -> frozenset[str]:

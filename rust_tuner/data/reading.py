@@ -78,11 +78,14 @@ class Reading:
         box: left, top, right and bottom of the part that is used, in pixels of the upright
             picture; right and bottom are the first column and row after it. None for all of it.
         framing: the rule for all images; a `box` replaces its crop.
+        sha256: of the file when it was checked or hashed; another content is refused. None to
+            accept any.
     """
 
     bits: int = ALL_BITS
     box: Box | None = None
     framing: Framing = WHOLE
+    sha256: str | None = None
 
     def key(self, file_sha256: str) -> str:
         """What identifies a file as it is read; the file's own SHA-256 if it is read as stored.

@@ -63,6 +63,48 @@ def row_values(radiographs: Radiographs) -> list[list[Any]]:
     ]
 
 
+def prepared_order(
+    radiographs: Radiographs, record: Mapping[str, Any]
+) -> tuple[list[int], list[int]] | None:
+    """How to bring a manifest's rows into the order that they were prepared in.
+
+    Folds, features and predictions follow the order of the rows.
+
+    Args:
+        radiographs: of the manifest as it is now.
+        record: what `row_record` returned; empty for a study that has none.
+
+    Returns:
+        Positions in the prepared order, and the row numbers of that time; None if the rows are not
+        the prepared ones, or the record is not readable.
+    """
+    if not _is_readable(record):
+        return None
+    positions: dict[str, list[int]] = {}
+    for position, digest in reversed(list(enumerate(row_digests(radiographs)))):
+        positions.setdefault(digest, []).append(position)
+    if Counter({digest: len(found) for digest, found in positions.items()}) != Counter(
+        record["digest"]
+    ):
+        return None
+    # Rows that are alike in all of this keep their order.
+    return [positions[digest].pop() for digest in record["digest"]], list(record["row"])
+
+
+def prepared_hashes(radiographs: Radiographs, record: Mapping[str, Any]) -> list[str | None]:
+    """The SHA-256 that each image file had when it was prepared; None where that is not known.
+
+    Args:
+        radiographs: n radiographs.
+        record: what `row_record` returned; empty for a study that has none.
+    """
+    if not _is_readable(record):
+        return [None] * len(radiographs)
+    count = Counter(record["digest"])
+    of_row = dict(zip(record["digest"], record["image_sha256"], strict=True))
+    return [of_row[digest] if count[digest] == 1 else None for digest in row_digests(radiographs)]
+
+
 def changed_rows(radiographs: Radiographs, record: Mapping[str, Any]) -> list[str]:
     """The rows that differ from the prepared ones, one line each; empty if unknown.
 

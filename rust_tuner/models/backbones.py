@@ -11,9 +11,10 @@ import keras
 import numpy as np
 
 from rust_tuner.errors import WeightsError, private
+from rust_tuner.files import sha256_of_file
 from rust_tuner.models.demonstration_backbone import build_layers
 from rust_tuner.models.description import DEMONSTRATION_BACKBONE
-from rust_tuner.models.runtime import find_devices
+from rust_tuner.models.runtime import start_backend
 from rust_tuner.models.weights import (
     IMAGENET,
     IMAGENET_FILE,
@@ -73,9 +74,9 @@ def build_backbone(
         A model from float32 (n, image_size, image_size, 3) in [-1, 1] to (n, h, w, 2048).
 
     Raises:
-        WeightsError: where the file does not hold weights of this architecture.
+        WeightsError: where the file does not hold weights of this architecture, or has changed.
     """
-    find_devices()
+    start_backend()
     # Keras's application uses only the global dtype policy.
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(DTYPE_POLICIES[precision])
@@ -92,6 +93,11 @@ def build_backbone(
         _randomise(model)
     else:
         _load(model, weights.path)
+        if sha256_of_file(weights.path) != weights.sha256:
+            raise WeightsError(
+                f"{private(weights.path)} changed while it was in use; restore it, and run the "
+                "same command again"
+            )
     model.trainable = trainable
     return model
 

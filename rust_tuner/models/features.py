@@ -20,11 +20,12 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from rust_tuner.data.content import hash_images
 from rust_tuner.data.images import load_image
 from rust_tuner.data.radiographs import Radiographs
-from rust_tuner.data.reading import AS_STORED, Reading, framed
-from rust_tuner.errors import ImageError, StorageError, private
-from rust_tuner.files import atomic_write, cache_folder, cache_note, sha256_of_file, sha256_of_json
+from rust_tuner.data.reading import Reading, framed
+from rust_tuner.errors import StorageError
+from rust_tuner.files import atomic_write, cache_folder, cache_note, sha256_of_json
 from rust_tuner.interrupts import end_if_time_is_up, note_recorded_work
 from rust_tuner.locks import take_turns
 from rust_tuner.models.architectures import feature_extractor
@@ -106,7 +107,7 @@ def extract_features(
     report = progress or Silent()
     base = cache_folder(cache)
     folder = base / _folder_name(recipe)
-    hashes = _keys_of_images(images, rows, readings)
+    hashes, held = hash_images(images, rows, readings)
     entries = [folder / digest[:2] / f"{digest}.f32" for digest in hashes]
     shape = (len(images), len(FLIP_VARIANTS[recipe.flips]), NUM_FEATURES)
     values = empty_aligned(shape)
@@ -123,7 +124,7 @@ def extract_features(
                     values,
                     recipe,
                     rows=rows,
-                    readings=readings,
+                    readings=held,
                     report=report,
                 )
     note_use(folder, {**recipe.described, **_kernels(recipe)})
@@ -181,7 +182,7 @@ def features_sha256(
     Raises:
         ImageError: naming the first file that cannot be read.
     """
-    return _identity(recipe, _keys_of_images(images, rows, readings))
+    return _identity(recipe, hash_images(images, rows, readings)[0])
 
 
 def _folder_name(recipe: FeatureRecipe) -> str:
@@ -219,7 +220,7 @@ def _extract(
     recipe: FeatureRecipe,
     *,
     rows: Sequence[int] | None,
-    readings: Sequence[Reading] | None,
+    readings: Sequence[Reading],
     report: Progress,
 ) -> None:
     """Compute the missing entries into `values` and the cache, decoding ahead in threads.
@@ -234,7 +235,7 @@ def _extract(
     forward = forward_pass(backbone, recipe.extractor)
     keep = _Keeper(report)
 
-    of_images = framed(readings or [AS_STORED] * len(images), recipe.framing)
+    of_images = framed(readings, recipe.framing)
 
     def batch_of(picture: FloatArray) -> FloatArray:
         return np.stack([_flip(picture, *flips) for flips in variants])
@@ -321,24 +322,6 @@ def _row(rows: Sequence[int] | None, index: int) -> int | None:
 
 def _identity(recipe: FeatureRecipe, hashes: list[str]) -> str:
     return sha256_of_json([recipe.sha256, hashes])
-
-
-def _keys_of_images(
-    images: Sequence[Path], rows: Sequence[int] | None, readings: Sequence[Reading] | None
-) -> list[str]:
-    """What identifies each image as it is read: its SHA-256, where it is read as stored."""
-    hashes = [_hash_of_image(path, _row(rows, index)) for index, path in enumerate(images)]
-    if readings is None:
-        return hashes
-    return [reading.key(digest) for reading, digest in zip(readings, hashes, strict=True)]
-
-
-def _hash_of_image(path: Path, row: int | None) -> str:
-    try:
-        return sha256_of_file(path)
-    except OSError as error:
-        where = f"row {row}: " if row is not None else ""
-        raise ImageError(f"{where}{private(path)} cannot be read ({error.strerror})") from error
 
 
 def _write_entry(path: Path, feature: FloatArray) -> None:

@@ -33,6 +33,8 @@ RANDOM_SEED = 0
 NUM_CONVOLUTIONS = 94
 NUM_KERNEL_WEIGHTS = 21_751_136
 
+# Of the files that `save_weights` of Keras 3 writes.
+_NEW_SUFFIX = ".weights.h5"
 _SUFFIXES = (".h5", ".hdf5", ".keras")
 _WEIGHTS_IN_KERAS_FILE = "model.weights.h5"
 
@@ -184,11 +186,29 @@ def _downloaded() -> Path | None:
 
 
 def _shapes(path: Path) -> list[tuple[int, ...]]:
-    """The shapes of all arrays of a model's weights, in no particular order."""
+    """The shapes of all arrays of a model's weights, in no particular order.
+
+    Raises:
+        WeightsError: for a file of a kind that Keras recognises by another name only.
+    """
     if path.suffix != ".keras":
+        _refuse_misnamed(path)
         return _shapes_in(path)
     with zipfile.ZipFile(path) as archive:
         return _shapes_in(io.BytesIO(archive.read(_WEIGHTS_IN_KERAS_FILE)))
+
+
+def _refuse_misnamed(path: Path) -> None:
+    """Refuse what Keras 3's `save_weights` wrote under a name that Keras reads as an older kind."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        is_new = "layers" in file and "layer_names" not in file.attrs
+    if is_new and not path.name.endswith(_NEW_SUFFIX):
+        raise WeightsError(
+            f"{private(path)} was written by save_weights of Keras 3, which reads it only if its "
+            f"name ends in {_NEW_SUFFIX}; rename it to {path.stem}{_NEW_SUFFIX}"
+        )
 
 
 def _shapes_in(source: Path | IO[bytes]) -> list[tuple[int, ...]]:

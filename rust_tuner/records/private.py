@@ -9,14 +9,15 @@ patient is, so a study can be shared without this folder. How names are made bel
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
+from types import MappingProxyType
 from typing import Annotated, ClassVar, Literal
 
 import pandas as pd
 from pydantic import Field
 
-from rust_tuner.data.csv_output import csv_text
+from rust_tuner.data.csv_output import csv_text, original_text
 from rust_tuner.data.pseudonyms import Pseudonyms, image_name, keyed_hash
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.splits import Development
@@ -159,11 +160,33 @@ def key_of(directory: Path, study: StudyRecord) -> StudyKey | None:
     return key
 
 
-def named(radiographs: Radiographs, key: StudyKey | None) -> Radiographs:
-    """Radiographs that are written under the names that a key gives; unchanged without a key."""
+def named(
+    radiographs: Radiographs,
+    key: StudyKey | None,
+    *,
+    visits: Mapping[tuple[str, str], str] = MappingProxyType({}),
+) -> Radiographs:
+    """Radiographs that are written under the names that a key gives; unchanged without a key.
+
+    Args:
+        radiographs: of a manifest.
+        key: of the study.
+        visits: as `Pseudonyms.of`.
+    """
     if key is None or radiographs.pseudonyms is not None:
         return radiographs
-    return radiographs.written_as(Pseudonyms.of(radiographs.table, key.secret))
+    return radiographs.written_as(Pseudonyms.of(radiographs.table, key.secret, visits=visits))
+
+
+def written_visits(directory: Path) -> dict[tuple[str, str], str]:
+    """Id and visit -> written visit, as `private/images.csv` has them; empty without the file."""
+    try:
+        table = pd.read_csv(directory / PRIVATE / IMAGES_FILE, dtype="str", keep_default_na=False)
+        columns = (original_text(table[name]) for name in ("patient_id", "visit", "written_visit"))
+        pairs = zip(*columns, strict=True)
+        return {(patient, visit): written for patient, visit, written in pairs}
+    except (OSError, ValueError, KeyError):
+        return {}
 
 
 def named_within_study(development: Development, folder: Path) -> Development:
@@ -210,8 +233,10 @@ def write_name_tables(directory: Path, radiographs: Radiographs) -> None:
         }
     )
     patients = names[["written_patient", "patient_id"]].drop_duplicates()
-    _write(directory, PATIENTS_FILE, csv_text(patients))
-    _write(directory, IMAGES_FILE, csv_text(names))
+    for name, table_of_names in ((PATIENTS_FILE, patients), (IMAGES_FILE, names)):
+        text, path = csv_text(table_of_names), directory / PRIVATE / name
+        if not path.is_file() or path.read_bytes() != text.encode():
+            _write(directory, name, text)
 
 
 def predicted_names(directory: Path, images: list[str]) -> list[str] | None:

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from rust_tuner.data.images import images_sha256
 from rust_tuner.data.radiographs import Radiographs
-from rust_tuner.data.row_record import row_record
+from rust_tuner.data.row_record import prepared_hashes, prepared_order, row_record
 from rust_tuner.data.split_file import radiographs_sha256
 from rust_tuner.environment import describe_machine
 from rust_tuner.errors import (
@@ -45,6 +45,7 @@ from rust_tuner.records.private import (
     StudyKey,
     key_of,
     named,
+    written_visits,
 )
 from rust_tuner.records.study_record import STUDY_FILE, StepNote, StudyRecord
 from rust_tuner.records.weights_path import (
@@ -109,12 +110,18 @@ class StudyFile:
             raise ResumeError(str(error)) from error
 
     def named(self, radiographs: Radiographs) -> Radiographs:
-        """Radiographs with the names under which this study writes them.
+        """Radiographs with the names under which this study writes them, in its order of rows.
 
         Raises:
             ResumeError: as `key`.
         """
-        return named(radiographs, self.key)
+        key = self.key
+        as_now = named(radiographs, key)
+        for found in (as_now, named(radiographs, key, visits=written_visits(self.directory))):
+            order = prepared_order(found, self.rows)
+            if order is not None:
+                return found.in_order(*order)
+        return as_now
 
     @property
     def protocol(self) -> Protocol:
@@ -337,15 +344,16 @@ class StudyFile:
         return rows if isinstance(rows, dict) else {}
 
     def read_as_recorded(self, radiographs: Radiographs) -> Radiographs:
-        """The radiographs, each read as when the study was prepared.
+        """The radiographs, each read as when the study was prepared, or refused if it changed.
 
         Raises:
             ResumeError: if `pixels.json` is missing or is not that of the study.
         """
+        held = radiographs.with_hashes(prepared_hashes(radiographs, self.rows))
         sha256 = self.record.pixels_sha256
         if sha256 is None:
-            return radiographs
-        return read_as_recorded(radiographs, read_pixels(self.directory, sha256))
+            return held
+        return read_as_recorded(held, read_pixels(self.directory, sha256))
 
     def _unreadable(self, step: str) -> ResumeError:
         return ResumeError(

@@ -97,13 +97,14 @@ def refuse_other_radiographs(file: StudyFile, radiographs: Radiographs, manifest
             + ("\n" if file.rows else "; ")
             + "restore them, or use a new study folder"
         )
+    key = file.key
     if manifest != file.manifest:
-        key = file.key
         if key is None:
             file.update(manifest=file.relative(manifest))
         else:
             record_manifest(file.directory, key, file.relative(manifest))
-            write_name_tables(file.directory, radiographs)
+    if key is not None:
+        write_name_tables(file.directory, radiographs)
 
 
 def refuse_other_development(file: StudyFile, development: Radiographs, split: Path) -> None:

@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from rust_tuner.data.content import hash_images
 from rust_tuner.data.images import PREPROCESSING
 from rust_tuner.data.pipeline import decode_images
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.splits import Development, HoldOut
-from rust_tuner.files import cache_folder, sha256_of_file, sha256_of_json
+from rust_tuner.files import cache_folder, sha256_of_json
 from rust_tuner.labels import NUM_VIEWS
 from rust_tuner.metrics import macro_aurocs
 from rust_tuner.models.code_identity import is_of_library
@@ -348,10 +349,7 @@ def _radiograph_metrics(radiographs: Radiographs, targets: npt.NDArray[np.float3
 
 def _sha256_of_images(radiographs: Radiographs, recipe: ImageRecipe) -> str:
     """The SHA-256 of the images, in order, and of everything that decides how they are decoded."""
-    keys = [
-        reading.key(sha256_of_file(image))
-        for image, reading in zip(radiographs.images, radiographs.readings, strict=True)
-    ]
+    keys, _ = hash_images(radiographs.images, radiographs.rows, radiographs.readings)
     content = [keys, recipe.image_size, recipe.resize, recipe.preprocessing]
     framing = recipe.framing.to_json()
     return sha256_of_json([*content, framing] if framing else content)

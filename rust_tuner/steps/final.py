@@ -46,11 +46,12 @@ from rust_tuner.records.project import Project, read_project
 from rust_tuner.records.study import StudyFile
 from rust_tuner.steps.novelty import fit_novelty
 from rust_tuner.steps.refit import HYPERPARAMETERS, fit_head, tuned_hypermodel
+from rust_tuner.steps.study_weights import refuse_other_weights
 
 if TYPE_CHECKING:
     import keras
 
-    from rust_tuner.models.hypermodels import TransferLearningHyperModel
+    from rust_tuner.models.features import FeatureRecipe
 
 CROSS_VALIDATION = "cross_validation"
 
@@ -165,6 +166,7 @@ def fit_final_model(
     run_first_operation()
     hypermodel = tuned_hypermodel(protocol, values)
     recipe = hypermodel.feature_recipe()
+    refuse_other_weights(StudyFile(Path(directory)), recipe.weights)
     folder = Path(directory) / FINAL
     key = sha256_of_json(
         {
@@ -193,7 +195,7 @@ def fit_final_model(
         )
     union = chosen_union_cutoff(Path(directory), protocol)
     with atomic_path(folder / MODEL_FILE) as path:
-        assemble(hypermodel, head).save(path)
+        assemble(recipe, head).save(path)
     card = ModelCard(
         format=1,
         key=key,
@@ -258,14 +260,13 @@ def _read_otherwise(radiographs: Radiographs) -> dict[str, list[str]]:
     return {"readings": sorted(keys)} if any(keys) else {}
 
 
-def assemble(hypermodel: "TransferLearningHyperModel", head: "keras.Model") -> "keras.Model":
+def assemble(recipe: "FeatureRecipe", head: "keras.Model") -> "keras.Model":
     """The frozen backbone with its pooling and a trained head, as one uncompiled model."""
     import keras
 
     from rust_tuner.models.architectures import feature_extractor
     from rust_tuner.models.backbones import build_backbone
 
-    recipe = hypermodel.feature_recipe()
     backbone = build_backbone(
         recipe.weights, image_size=recipe.image_size, precision=recipe.precision
     )

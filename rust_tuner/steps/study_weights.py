@@ -39,6 +39,22 @@ def find_study_weights(
     if weights is None:
         return None
     check_architecture(weights)
+    refuse_other_weights(file, weights)
+    return weights
+
+
+def refuse_other_weights(file: StudyFile, weights: BackboneWeights) -> None:
+    """Refuse weights that are not those of a study and its searches.
+
+    Args:
+        file: `study.json`; nothing is refused without one.
+        weights: as they are now.
+
+    Raises:
+        ResumeError: if they are others.
+    """
+    if not file.is_there:
+        return
     runs = {name: run_if_whole(file.directory / name) for name in (REGIME_1, REGIME_2)}
     recorded = {STUDY_FILE: file.record.weights}
     recorded |= {name: run.subject.weights for name, run in runs.items() if run is not None}
@@ -51,7 +67,6 @@ def find_study_weights(
                 f"({weights.sha256[:12]}); a study has one backbone: "
                 "restore its weights, or use a new study folder"
             )
-    return weights
 
 
 def find_radimagenet(file: StudyFile, asked: str | Path | None) -> BackboneWeights | None:

@@ -217,8 +217,8 @@ def test_the_bits_of_a_feature_do_not_depend_on_the_other_images_or_on_the_cache
 def test_a_file_that_is_not_there_is_named_with_its_row(
     rows: list[int] | None, images: list[Path], quick: Decoded, tmp_path: Path
 ) -> None:
-    place = "row 17: " if rows else ""
-    with pytest.raises(ImageError, match=rf"^{place}.*not_there\.png cannot be read"):
+    place = " row 17" if rows else ""
+    with pytest.raises(ImageError, match=rf"not_there\.png{place}: cannot be read"):
         extract_features(
             [*images[:2], tmp_path / "not_there.png"], ALL_FLIPS, cache=tmp_path, rows=rows
         )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
+import keras
 import numpy as np
 import pytest
 
@@ -25,7 +26,7 @@ def write(path: Path, shapes: Sequence[tuple[int, ...]]) -> BackboneWeights:
     with h5py.File(path, "w") as file:
         for number, shape in enumerate(shapes):
             # No chunk is written, so that the file is small.
-            file.create_dataset(f"layers/layer_{number}/vars/0", shape=shape, chunks=True)
+            file.create_dataset(f"layer_{number}/vars/0", shape=shape, chunks=True)
     return describe_file(str(path), path)
 
 
@@ -43,6 +44,19 @@ def test_a_file_with_the_kernels_of_inceptionv3_is_taken(tmp_path: Path) -> None
     random = find_local_weights("random")
     assert random is not None
     check_architecture(random)
+
+
+def test_a_file_that_keras_reads_under_another_name_only_is_refused_with_that_name(
+    tmp_path: Path,
+) -> None:
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 3)])
+    model.save_weights(tmp_path / "mine.weights.h5")
+    (tmp_path / "mine.weights.h5").rename(tmp_path / "mine.h5")
+    with pytest.raises(WeightsError, match=r"Keras 3.*rename it to mine\.weights\.h5"):
+        check_architecture(describe_file("mine", tmp_path / "mine.h5"))
+    (tmp_path / "mine.h5").rename(tmp_path / "mine.weights.h5")
+    with pytest.raises(WeightsError, match="convolution"):
+        check_architecture(describe_file("mine", tmp_path / "mine.weights.h5"))
 
 
 def test_the_kernels_of_an_optimizer_are_not_counted(tmp_path: Path) -> None:

@@ -102,7 +102,8 @@ def test_the_number_of_looks_and_every_reason_are_told() -> None:
     assert count_text([FIRST, SECOND]) == (
         "looked at 2 times, 1 not finished; reason for looking again: reviewer 2"
     )
-    third = Look(date=None, model_sha256=None, reason="the disk", state="finished")
+    # A sentence goes on after it.
+    third = Look(date=None, model_sha256=None, reason="the disk.", state="finished")
     assert count_text([FIRST, third, third]).endswith(
         "reasons for looking again: the disk; the disk"
     )

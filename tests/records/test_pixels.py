@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,8 @@ def test_a_study_of_an_earlier_version_reads_files_as_stored(tmp_path: Path, mak
     path.write_text(json.dumps(content))
     (study.directory / PIXELS_FILE).unlink()
     old = Study(study.directory).prepare().radiographs
-    assert set(old.readings) == {AS_STORED} and old.known_bits is None
+    assert {replace(one, sha256=None) for one in old.readings} == {AS_STORED}
+    assert old.known_bits is None
     weights = BackboneWeights("random", None, "0" * 64)
     recipe = FeatureRecipe(weights, 75, "squash", "none")
     as_stored = features_sha256(old.images, recipe)

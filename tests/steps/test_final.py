@@ -117,7 +117,7 @@ def test_the_model_of_every_protocol_is_loaded_without_code_of_its_own(
     protocol = preset(weights="random", image_size=75)
     hypermodel = tuned_hypermodel(protocol, VALUES)
     head = hypermodel.build_head(declared_values(hypermodel))
-    whole = assemble(hypermodel, head)
+    whole = assemble(hypermodel.feature_recipe(), head)
     whole.save(tmp_path / "model.keras")
     assert head.compiled
     loaded = keras.models.load_model(tmp_path / "model.keras")

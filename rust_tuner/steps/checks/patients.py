@@ -126,7 +126,10 @@ def check_split(
             split,
         )
     sides = f"{len(split.development)} development and {len(split.holdout)} hold-out patients"
-    folds = ", ".join(map(str, sorted(split.folds))) or "no"
+    folds = ", ".join(map(str, sorted(split.folds)))
+    if split.site_folds:
+        folds = " and ".join(filter(None, [folds, "site"]))
+    folds = folds or "no"
     searched = f"; {len(projects)} searches use these sides" if projects else ""
     return (
         Verdict(
