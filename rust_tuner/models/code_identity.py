@@ -88,6 +88,39 @@ def own_values(part: Any) -> dict[str, Scalar]:
     }
 
 
+def values_in_code(*roots: Any) -> list[Any]:
+    """What the user's functions and methods that are reached from some objects refer to.
+
+    Args:
+        *roots: a model, and what it was compiled with.
+
+    Returns:
+        The values of their global names and of what they have closed over, each once, those of the
+        user's functions and classes that they call included.
+    """
+    waiting, seen, values = list(_reached(roots)), set(), {}
+    while waiting:
+        part = waiting.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        if not isinstance(part, types.FunctionType):
+            kind = part if isinstance(part, type) else type(part)
+            for owner in kind.__mro__:
+                if not is_of_library(owner):
+                    members = (getattr(m, "__func__", m) for m in vars(owner).values())
+                    waiting += [m for m in members if isinstance(m, types.FunctionType)]
+            continue
+        if is_of_library(part):
+            continue
+        named = (part.__globals__.get(name) for name in _names(part.__code__))
+        for value in (*named, *map(_content, part.__closure__ or ())):
+            values[id(value)] = value
+            if isinstance(value, (type, types.FunctionType)) and not is_of_library(value):
+                waiting.append(value)
+    return list(values.values())
+
+
 def is_of_library(part: Any) -> bool:
     """Whether a class or function comes from a library whose version is recorded."""
     return str(getattr(part, "__module__", None) or "").partition(".")[0] in _LIBRARIES

@@ -16,6 +16,7 @@ from rust_tuner.files import sha256_of_json
 from rust_tuner.models.code_identity import is_of_library
 from rust_tuner.models.described import describe_model, every_layer, lacks_configuration
 from rust_tuner.models.fold_state import build_optimizer
+from rust_tuner.models.hidden_state import hidden_variables, is_stateful
 from rust_tuner.models.keras_state import clear_session, starting_values
 from rust_tuner.models.runtime import MemoryOf, collect_all_garbage, variables_of
 
@@ -100,6 +101,9 @@ def shared_key(model: keras.Model) -> str | None:
         return None
     layers = list(every_layer(model))
     if any(hasattr(layer, "adapt") for layer in layers):
+        return None
+    # Nobody would reset what one fold leaves in them.
+    if is_stateful(model) or hidden_variables(model):
         return None
     # Their names decide, and are not part of a configuration.
     excluded = (name for name in vars(model.optimizer) if name.startswith(_EXCLUDED))

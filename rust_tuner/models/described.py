@@ -15,6 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 import numpy.typing as npt
+from keras.src.backend import compute_output_spec
 
 from rust_tuner.data.structures import Tree, map_leaves
 from rust_tuner.files import sha256_of_json
@@ -56,13 +57,15 @@ def ensure_built(model: keras.Model, inputs: Tree) -> None:
     if isinstance(model, keras.Sequential) and not model.built and is_numeric:
         # With any number of rows, as `keras.Input` would.
         model.build((None, *inputs.shape[1:]))
-    if model.built and all(layer.built for layer in model.layers):
+    # Those within layers, too: an activation may be a layer with weights.
+    if all(layer.built for layer in every_layer(model)):
         return
     # A model that only trains has no outputs, and so no weights but those of its layers.
     if type(model).call is keras.Model.call and all(layer.built for layer in model.layers):
         return
-    # As `fit` does, so that no value of the data can matter.
-    model(map_leaves(_symbol, inputs))
+    # As `fit` does, so that no value of the data can matter. Calling the model with symbols would
+    # ask some layers for their shape only, and build nothing that is within them.
+    compute_output_spec(model, map_leaves(_symbol, inputs))
 
 
 def _symbol(array: npt.NDArray[Any]) -> keras.KerasTensor:
@@ -73,7 +76,7 @@ def _symbol(array: npt.NDArray[Any]) -> keras.KerasTensor:
 def describe_model(model: keras.Model) -> Description:
     """A built and compiled model as JSON values, without the names of its layers."""
     names = normal_names(model)
-    compiled = _compile_arguments(model)
+    compiled = compile_arguments(model)
     config = _config(model)
     # One layer that has no configuration leaves its whole model without one.
     is_listed = _lists_layers(model) and "layers" in config
@@ -158,7 +161,7 @@ def _config(part: Any) -> dict[str, Any]:
     return shown
 
 
-def _compile_arguments(model: keras.Model) -> dict[str, Any]:
+def compile_arguments(model: keras.Model) -> dict[str, Any]:
     """What the model was compiled with, and optimizers and losses that it keeps beside that."""
     arguments = getattr(getattr(model, "_compile_config", None), "config", None)
     if not isinstance(arguments, dict):

@@ -19,6 +19,7 @@ from rust_tuner.models.class_weights import ClassWeights
 from rust_tuner.models.code_identity import is_of_library
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_steps import fed
+from rust_tuner.models.hidden_state import state_kept
 from rust_tuner.seeds import generator
 
 # Validation rows of at most so many bytes are copied into their dataset, which saves the time that
@@ -310,7 +311,8 @@ class ValidationSide:
         """What the model predicts for the rows, in order; several outputs side by side."""
         if not self._predicts:
             return np.zeros((len(self.rows), 0), np.float32)
-        answers, self.outputs = side_by_side(self._model.predict(self.dataset, verbose=0))
+        with state_kept(self._model):
+            answers, self.outputs = side_by_side(self._model.predict(self.dataset, verbose=0))
         if self._counted is None:
             return answers
         counted: npt.NDArray[Any] = answers[self._counted]

@@ -16,7 +16,7 @@ from rust_tuner.models.code_identity import is_of_library
 from rust_tuner.models.described import describe_model, lacks_configuration
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_batches import TrainingData
-from rust_tuner.models.fold_plan import MixedFolds, refuse_optimizer
+from rust_tuner.models.fold_plan import MixedFolds, refuse_activation, refuse_optimizer
 
 # Layers without weights that treat each row by itself.
 _BY_ROW = {
@@ -213,8 +213,11 @@ def _refuse_options(layer: keras.layers.Layer) -> None:
     lasts = (-1, rank - 1, [-1], [rank - 1], (-1,), (rank - 1,))
     if kind in ("LayerNormalization", "BatchNormalization") and axis not in lasts:
         raise MixedFolds(f"{named} normalizes over axis {axis}")
-    if kind in ("Concatenate", "Softmax") and axis in (0, -rank, None):
+    axes = axis if isinstance(axis, list | tuple) else [axis]
+    over_rows = any(one in (0, -rank, None) for one in axes)
+    if kind in ("Concatenate", "Softmax", "UnitNormalization") and over_rows:
         raise MixedFolds(f"{named} works over axis {axis}")
+    refuse_activation(layer)
 
 
 def _final_activation(
@@ -258,7 +261,7 @@ def _loss(model: keras.Model) -> keras.losses.Loss:
     name, config = type(loss).__name__, loss.get_config()
     if name not in _LOSSES or not is_of_library(type(loss)):
         raise MixedFolds(f"loss {name} is not known to treat each row separately")
-    if config.get("reduction") not in (None, "sum_over_batch_size", "mean"):
+    if config.get("reduction", "mean") not in ("sum_over_batch_size", "mean"):
         raise MixedFolds(f"loss {name} has reduction={config['reduction']!r}")
     if getattr(loss, "ignore_class", None) is not None or config.get("ignore_class") is not None:
         raise MixedFolds(f"loss {name} has ignore_class")

@@ -59,6 +59,8 @@ class HeadPlan:
 
 
 LAYER_KINDS = ("Dense", "Dropout", "Activation")
+# Without weights, random numbers or an axis.
+_ELEMENTWISE_LAYERS = (keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.ELU)
 
 
 def plan_head(head: keras.Model) -> HeadPlan:
@@ -78,9 +80,7 @@ def plan_head(head: keras.Model) -> HeadPlan:
         if layer.input is not end:
             raise MixedFolds(f"layer {layer.name} is not part of a single chain")
         end = layer.output
-        activation = getattr(layer, "activation", None)
-        if activation is not None and not activation.__module__.startswith("keras."):
-            raise MixedFolds(f"layer {layer.name} has an activation that is not Keras's own")
+        refuse_activation(layer)
         config = layer.get_config()
         present = [name for name in _ABSENT if config.get(name) is not None]
         if present:
@@ -126,6 +126,25 @@ def plan_head(head: keras.Model) -> HeadPlan:
         default=str,
     )
     return HeadPlan(layers, optimizer, float(settings["learning_rate"]), loss, signature)
+
+
+def refuse_activation(layer: keras.layers.Layer) -> None:
+    """Refuse an activation that is not a function of Keras's, which treats each row by itself.
+
+    A layer as activation may have weights, draw random numbers or normalise over all rows, and one
+    without any of this works on an axis that may be that of the folds.
+
+    Raises:
+        MixedFolds: with the reason.
+    """
+    activation = getattr(layer, "activation", None)
+    name = getattr(activation, "__name__", None)
+    known = getattr(keras.activations, name, None) if isinstance(name, str) else None
+    if activation is None or known is activation or type(activation) in _ELEMENTWISE_LAYERS:
+        return
+    if isinstance(activation, keras.layers.Layer):
+        raise MixedFolds(f"layer {layer.name} has a {type(activation).__name__} as its activation")
+    raise MixedFolds(f"layer {layer.name} has an activation that is not Keras's own")
 
 
 def refuse_optimizer(optimizer: keras.optimizers.Optimizer) -> None:

@@ -6,9 +6,11 @@ from typing import Any
 import keras
 import numpy as np
 import numpy.typing as npt
+from keras.src.random.seed_generator import global_seed_generator
 
 from rust_tuner.models.code_identity import is_of_library
 from rust_tuner.models.fold_batches import FoldPlace
+from rust_tuner.models.hidden_state import hidden_variables, is_stateful
 from rust_tuner.seeds import derive_seed
 
 
@@ -30,7 +32,12 @@ def shows_its_state(model: keras.Model) -> bool:
         for value in vars(model).values()
         if isinstance(value, keras.Optimizer) and value is not model.optimizer
     ]
-    return is_of_library(type(model).fit) and not others
+    return (
+        is_of_library(type(model).fit)
+        and not others
+        and not is_stateful(model)
+        and not hidden_variables(model)
+    )
 
 
 def state_of_model(model: keras.Model) -> dict[str, npt.NDArray[Any]]:
@@ -54,12 +61,21 @@ def _stateful(model: keras.Model) -> tuple[tuple[str, list[Any]], ...]:
 
 
 def reseed(model: keras.Model, place: FoldPlace, epoch: int) -> None:
-    """Give every random layer the seed of this epoch, so that its state needs no saving."""
+    """Give every random layer the seed of this epoch, so that its state needs no saving.
+
+    The generator of operations without a seed, as `keras.random.normal` in a layer, a loss or a
+    training step of the user's, is seeded, too.
+    """
+    _assign_seed(global_seed_generator().state, place, epoch, "global")
     states = [v for v in model.variables if v.path.endswith("seed_generator_state")]
     for position, state in enumerate(states):
-        seeds = derive_seed(place.seed, place.trial, place.fold, epoch, "layers", position)
-        words = seeds.generate_state(int(np.prod(state.shape))).astype(state.dtype)
-        state.assign(words.reshape(tuple(state.shape)))
+        _assign_seed(state, place, epoch, "layers", position)
+
+
+def _assign_seed(state: keras.Variable, place: FoldPlace, epoch: int, *purpose: str | int) -> None:
+    seeds = derive_seed(place.seed, place.trial, place.fold, epoch, *purpose)
+    words = seeds.generate_state(int(np.prod(state.shape))).astype(state.dtype)
+    state.assign(words.reshape(tuple(state.shape)))
 
 
 def as_numpy(variable: keras.Variable) -> npt.NDArray[Any]:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from rust_tuner.errors import SearchError
 from rust_tuner.models.described import every_layer
 from rust_tuner.models.fold_state import as_numpy
+from rust_tuner.models.hidden_state import hidden_variables
 
 Values = npt.NDArray[np.generic]
 
@@ -173,9 +174,10 @@ class StartingValues:
 
 
 def _variables_of(model: keras.Model) -> Iterator[keras.Variable]:
-    """The variables of a model and of its optimizer, each once."""
+    """The variables of a model, of its optimizer and of its losses and code, each once."""
     optimizer = getattr(model, "optimizer", None)
-    every = [*model.variables, *(() if optimizer is None else optimizer.variables)]
+    hidden = hidden_variables(model) if isinstance(model, keras.Model) else []
+    every = [*model.variables, *(() if optimizer is None else optimizer.variables), *hidden]
     yield from {id(variable): variable for variable in every}.values()
 
 

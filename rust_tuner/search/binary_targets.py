@@ -120,7 +120,7 @@ def _auc_of_each_label(model: keras.Model, name: str) -> bool | None:
     compiled = getattr(model, "_compile_metrics", None)
     for metric in keras.tree.flatten(getattr(compiled, "_user_metrics", None)):
         if metric in ("AUC", "auc"):
-            metric = keras.metrics.AUC(name="auc")
+            metric = keras.metrics.AUC(name=metric)
         # Without the number that Keras gives to unnamed metrics.
         if type(metric) is keras.metrics.AUC and _base(metric.name) == _base(name):
             return bool(metric.multi_label)

@@ -93,7 +93,7 @@ def search(
     ("y", "metric", "objective", "message"),
     [
         (targets(0, 7, 13), keras.metrics.AUC(name="auc"), "val_auc", "fold 3: .* y is 0 in all 6"),
-        (targets(0, 7, 13), "AUC", "val_auc", "fold 3: val_auc is undefined"),
+        (targets(0, 7, 13), "AUC", "val_AUC", "fold 3: val_AUC is undefined"),
         (1 - targets(0, 13), keras.metrics.AUC(), "val_auc", "fold 1: .* y is 1 in all 6"),
         (
             targets(*range(6), num_labels=1),

@@ -92,6 +92,14 @@ def test_weights_of_rows_and_of_classes_are_multiplied(tmp_path: Path) -> None:
         ({"sample_weight": np.ones(9)}, "sample_weight has 9 rows"),
         ({"sample_weight": np.full(60, np.nan)}, "sample_weight has values that are not numbers"),
         ({"sample_weight": -np.ones(60)}, "not numbers from 0"),
+        (
+            {"sample_weight": np.arange(60) >= 30, "cv": KFold(2)},
+            "fold 0: sample_weight is 0 in all 30 validation rows",
+        ),
+        (
+            {"sample_weight": np.arange(60) < 30, "cv": KFold(2)},
+            "fold 0: sample_weight is 0 in all 30 training rows",
+        ),
         ({"class_weight": {3: 1.0}}, r"class_weight has the class 3; the targets have 0 to 2"),
         ({"class_weight": {"setosa": 1.0}}, "class 'setosa'"),
         ({"class_weight": "balance"}, "'balance'; give a dict"),
