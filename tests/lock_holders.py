@@ -7,13 +7,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _HOLDER = """
+import select
 import sys
 from pathlib import Path
 from rust_tuner.interrupts import remembering_interrupts
 from rust_tuner.locks import hold_lock
 with remembering_interrupts(), hold_lock(Path(sys.argv[1]), sys.argv[2], noted=bool(sys.argv[3])):
     print("held", flush=True)
-    sys.stdin.read()
+    # In short waits: a signal that comes just before a long one is not handled within it.
+    while not select.select([sys.stdin], [], [], 0.05)[0]:
+        pass
 """
 
 
