@@ -24,6 +24,14 @@ METRICS = {
     "loss": "Loss",
 }
 
+
+def metric_name(metric: str, *, is_study: bool) -> str:
+    """The name of a search's metric; only a study's AUROC is that of its 18 labels."""
+    if metric == "auroc" and not is_study:
+        return "AUROC"
+    return METRICS.get(metric, metric)
+
+
 # Figures of predictions, by their names in tables.
 FIGURES = {
     "accuracy": "accuracy",
@@ -60,6 +68,11 @@ def short_number(value: object) -> str:
     if _is_missing(value):
         return ""
     return _bare(f"{value:.3g}") if isinstance(value, float | np.floating) else str(value)
+
+
+def p_value(value: float) -> str:
+    """Format a p-value; one that three digits would round to 0 is `< 0.001`."""
+    return "< 0.001" if value < 0.0005 else f"{value:.3f}"
 
 
 def power_number(value: float) -> str:
@@ -115,6 +128,16 @@ def label_list(labels: Iterable[str], *, join: str = "and") -> str:
         else name
         for name, scores in parts.items()
     )
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things.
+
+    Examples:
+        >>> counted(1, "patient"), counted(2, "patient")
+        ('1 patient', '2 patients')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def listed(items: Iterable[str], *, join: str = "and") -> str:

@@ -32,6 +32,7 @@ from rust_tuner.records.predictions import read_predictions
 from rust_tuner.records.project import REGIME_1, REGIME_2, Project
 from rust_tuner.records.rows import out_of_fold_predictions, problems_of, read_rows
 from rust_tuner.scope import AUROCS
+from rust_tuner.words import counted
 
 METRICS_JUDGED = AUROCS
 NO_PREDICTIONS = "no predictions by patient"
@@ -82,9 +83,9 @@ class Standing:
             return f"cannot be decided: {self.reason}"
         gain = self.gain
         ends = (
-            f"too few of {gain.num_patients} patients for an interval"
+            f"no interval: {gain.gain.reason}"
             if math.isnan(gain.gain.low)
-            else f"95 % over {gain.num_patients} patients {gain.gain.low:+.3f} to "
+            else f"95 % over {counted(gain.num_patients, 'patient')} {gain.gain.low:+.3f} to "
             f"{gain.gain.high:+.3f}"
         )
         return (

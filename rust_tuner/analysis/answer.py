@@ -4,9 +4,9 @@ It is the content of the report's first screen and of the live page. The figures
 to `study_figures`, the full list of warnings to `verdict`.
 """
 
-import math
 from dataclasses import dataclass
 
+from rust_tuner.analysis.first_models import best_first_model, finished_first_models
 from rust_tuner.analysis.main_figures import (
     MainFigures,
     figures_text,
@@ -19,8 +19,7 @@ from rust_tuner.analysis.reliance import Reliance, development_patients, relianc
 from rust_tuner.analysis.verdict import MODEL_NAMES, SEARCH_NAMES
 from rust_tuner.records.folder import StudyRecords
 from rust_tuner.records.project import REGIME_1, REGIME_2, Project
-from rust_tuner.scope import CORTEX_SCOPE
-from rust_tuner.words import short_number, words
+from rust_tuner.words import METRICS, counted, short_number, words
 
 _REASONS_SHOWN = 4
 _TITLES: dict[Reliance, str] = {
@@ -118,7 +117,7 @@ def _said(records: StudyRecords) -> tuple[str, str, MainFigures | None, int]:
     if records.holdout is not None:
         main = holdout_figures_of(records)
         number = records.holdout.patients
-        start = f"On {number} patients that no training and no choice used"
+        start = f"On {counted(number, 'patient')} that no training and no choice used"
         return "Final model evaluated", f"{start}, {figures_text(main)}.", main, number
     last = last_search(records)
     if last is None:
@@ -134,40 +133,44 @@ def _said(records: StudyRecords) -> tuple[str, str, MainFigures | None, int]:
     main = search_figures_of(records, project, best)
     scored = sum(trial.score is not None for trial in project.trials)
     patients = development_patients(records)
-    of = f" of {patients} development patients" if patients else ""
+    of = f" of {counted(patients, 'development patient')}" if patients else ""
     what = (
         "the tuned model was tested on patients that it was tuned on: "
         if project is records.cross_validation
         else f"the best of {scored} trials was chosen by its score: "
+        if scored > 1
+        else "the only trial with a score: "
     )
     start = f"In {project.run.subject.num_folds}-fold cross-validation{of}, {what}"
     return done, f"{start}{figures_text(main)}.", main, patients
 
 
 def _before_searches(records: StudyRecords) -> tuple[str, str, MainFigures | None, int]:
-    done = {name: item for name, item in records.baselines.items() if item.best is not None}
-    if done:
-
-        def score(name: str) -> float:
-            best = done[name].best
-            assert best is not None
-            return best.metrics.get(CORTEX_SCOPE.objective, -math.inf)
-
-        name = max(done, key=score)
+    name = best_first_model(records)
+    if name is not None:
+        done = finished_first_models(records)
         best = done[name].best
         assert best is not None
         main = search_figures_of(records, done[name], best)
-        start = f"The best of {len(done)} first models is {MODEL_NAMES[name]}: "
+        by = METRICS[done[name].objective.removeprefix("val_")]
+        start = f"The best of {len(done)} first models by {by} is {MODEL_NAMES[name]}: "
+        if len(done) == 1:
+            start = f"The only first model with a score is {MODEL_NAMES[name]}: "
         return "First models", f"{start}{figures_text(main)}.", main, 0
     study = records.study
     if study is None:
         sentence = "No part of this study can be read, so there is no result."
         return "Nothing to read", sentence, None, 0
     sealed = (
-        "" if records.split is None else f"; {len(records.split.holdout)} patients are set aside"
+        ""
+        if records.split is None
+        else "; one patient is set aside"
+        if len(records.split.holdout) == 1
+        else f"; {len(records.split.holdout)} patients are set aside"
     )
     sentence = (
-        f"**{study.radiographs} radiographs of {study.patients} patients** are prepared{sealed}. "
+        f"**{counted(study.radiographs, 'radiograph')} of {counted(study.patients, 'patient')}** "
+        f"are prepared{sealed}. "
         "Nothing has been trained yet, so there is no result."
     )
     return "Prepared", sentence, None, study.patients

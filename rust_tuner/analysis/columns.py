@@ -14,7 +14,7 @@ from rust_tuner.records.nested import SPREADS
 from rust_tuner.scope import AUROCS, SCOPES, Scope
 from rust_tuner.words import METRICS, words
 
-Kind = Literal["text", "id", "whole", "number", "value", "yes_or_no", "interval"]
+Kind = Literal["text", "id", "whole", "number", "p_value", "value", "yes_or_no", "interval"]
 
 # The column that marks a batch that contains the whole fold.
 ONE_STEP = "one_step"
@@ -28,7 +28,7 @@ class Column:
         name: of the values, in the rows.
         header: on the page.
         kind: `text`, a trial's `id`, a `whole` number, a `number` of three digits, a
-            hyperparameter's `value`, `yes_or_no`, or an `interval` that begins there.
+            `p_value`, a hyperparameter's `value`, `yes_or_no`, or an `interval` that begins there.
         narrow: its header on the terminal, in short lines; None if it is only on the page.
         beside: the column of a number's standard deviation, or of an interval's other end.
         plus: what the page adds, since it counts from 1 and records count from 0.
@@ -86,7 +86,7 @@ def trial_columns(
             for name, column in values.items()
         ),
         Column("tied_with_best", "tied", "yes_or_no", narrow="tied"),
-        Column("p_against_best", "p", "number"),
+        Column("p_against_best", "p", "p_value"),
         *(
             _score(scope, scope.objective, " *" if scope.objective == objective else "")
             for scope in SCOPES

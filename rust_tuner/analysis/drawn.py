@@ -3,6 +3,7 @@
 Both the figures and the CSV files beside them use these columns, so a file has every drawn number.
 """
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +16,14 @@ FloatArray = npt.NDArray[np.float64]
 
 INTERVAL = ("mean", "low", "high")
 BOX = ("mean", "median", "lower_quartile", "upper_quartile", "lower_whisker", "upper_whisker")
+# In the names of Keras's metrics and of usual ones.
+_LOW_IS_BEST = re.compile(
+    r"loss|err|entropy|divergence|deviation|hinge|poisson|perplexity|brier|mae|mse|mape|msle"
+)
+_HIGH_IS_BEST = re.compile(
+    r"auc|auroc|acc|precision|recall|f1|score|sensitivity|specificity|kappa|iou|dice|similarity"
+    r"|positives_rate|r2"
+)
 # A whisker ends at the last value within this many times the box's height.
 _REACH = 1.5
 
@@ -40,9 +49,16 @@ def mean_curve(curves: pd.DataFrame, metric: str) -> pd.Series:
     )
 
 
-def best_epoch(mean: pd.Series, metric: str) -> int:
-    """The epoch of the best value of a mean curve that has one, the first of equals."""
-    return int(mean.index.to_numpy()[mean.argmin() if metric == "loss" else mean.argmax()])
+def best_epoch(mean: pd.Series, metric: str) -> int | None:
+    """The epoch of the best value of a mean curve that has one, the first of equals.
+
+    None for a metric whose name does not say whether low or high values are best.
+    """
+    if _LOW_IS_BEST.search(metric.lower()):
+        return int(mean.index.to_numpy()[mean.argmin()])
+    if _HIGH_IS_BEST.search(metric.lower()):
+        return int(mean.index.to_numpy()[mean.argmax()])
+    return None
 
 
 def precision_steps(recall: FloatArray, precision: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -32,9 +32,10 @@ def noise_spread(values: pd.DataFrame) -> pd.DataFrame:
     Returns:
         `kind, metric, repeats, mean, std` (n - 1), `std_low` and `std_high` (the 95 % confidence
         interval of the standard deviation, from chi-squared), `low` and `high` (the 95 %
-        prediction interval of one more repeat, from Student's t, within [0, 1]), `difference`
-        (exceeded by two repeats in no more than 5 % of cases). All but `mean` are NaN if there are
-        fewer than two repeats; the last five assume that the scores are normally distributed.
+        prediction interval of one more repeat, from Student's t), `difference` (exceeded by two
+        repeats in no more than 5 % of cases), all within what scores in [0, 1] allow. All but
+        `mean` are NaN if there are fewer than two repeats; the last five assume that the scores
+        are normally distributed.
     """
     rows = []
     for kind in KINDS:
@@ -62,11 +63,13 @@ def _spread(std: float, number: int, mean: float) -> dict[str, float]:
     low, high = (
         std * math.sqrt(freedom / chi_square_quantile(tail, freedom)) for tail in TAILS[::-1]
     )
+    # The standard deviation of scores in [0, 1] is at most that of a coin, half their width.
+    width = UNIT[1] - UNIT[0]
     return {
         "std": std,
-        "std_low": low,
-        "std_high": high,
+        "std_low": min(low, width / 2),
+        "std_high": max(min(high, width / 2), std),
         "low": max(mean - reach, UNIT[0]),
         "high": min(mean + reach, UNIT[1]),
-        "difference": quantile * std * math.sqrt(2),
+        "difference": min(quantile * std * math.sqrt(2), width),
     }

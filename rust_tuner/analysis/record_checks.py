@@ -14,6 +14,7 @@ from rust_tuner.records.folder import DAMAGED, StudyRecords
 from rust_tuner.records.looks import count_text
 from rust_tuner.records.project import REGIME_1, REGIME_2, Project
 from rust_tuner.scope import CORTEX_SCOPE
+from rust_tuner.words import counted
 
 PASSED: Status = "passed"
 FAILED: Status = "failed"
@@ -61,7 +62,8 @@ def _holdout_is_apart(records: StudyRecords) -> tuple[Status, str]:
     both = development & holdout
     if both:
         return FAILED, f"{len(both)} patients are on both sides"
-    return PASSED, f"{len(development)} and {len(holdout)} patients, none in common"
+    both_sides = f"{len(development)} and {counted(len(holdout), 'patient')}"
+    return PASSED, f"{both_sides}, none in common"
 
 
 @_asks("Is each patient in one fold only?")

@@ -12,6 +12,7 @@ from rust_tuner.analysis.verdict import FEW_POSITIVES
 from rust_tuner.models.weights import UNTRAINED
 from rust_tuner.records.folder import StudyRecords
 from rust_tuner.scope import CORTEX_SCOPE
+from rust_tuner.words import counted
 
 Reliance = Literal["nothing yet", "no", "not yet", "with caution", "yes"]
 
@@ -118,12 +119,14 @@ def _wide(main: MainFigures, number: int) -> list[str]:
         return []
     low, high, value = (main.auroc.get(name) for name in ("low", "high", "value"))
     if pd.isna(low) or pd.isna(high):
-        return [f"{number} patients are too few for an interval of the AUROC."]
+        reason = main.auroc.get("reason")
+        return [f"The AUROC has no interval{f': {reason}' if reason else ''}."]
     assert low is not None and high is not None and value is not None
     if number >= FEW_PATIENTS and max(high - value, value - low) <= _WIDE:
         return []
-    few = "are few" if number < FEW_PATIENTS else "leave much open"
-    return [f"{number} patients {few}: the AUROC may be anywhere from {low:.2f} to {high:.2f}."]
+    patients = counted(number, "patient")
+    start = f"Only {patients}" if number < FEW_PATIENTS else f"{patients} leave much open"
+    return [f"{start}: the AUROC may be anywhere from {low:.2f} to {high:.2f}."]
 
 
 def _few(records: StudyRecords) -> list[str]:
@@ -139,7 +142,8 @@ def _few_prepared(records: StudyRecords) -> list[str]:
     number = 0 if records.split is None else len(records.split.holdout)
     if records.split is None or number >= FEW_PATIENTS:
         return []
-    return [f"Only {number} patients are set aside, so their figures will have wide intervals."]
+    patients = counted(number, "patient")
+    return [f"Only {patients} set aside, so the figures will have wide intervals, or none."]
 
 
 def _small(records: StudyRecords) -> list[str]:

@@ -1,14 +1,14 @@
 """The results of a study as one table: the score of each part, its interval, the view alone."""
 
-import numpy as np
 import pandas as pd
 
+from rust_tuner.analysis.first_models import best_first_model, finished_first_models
 from rust_tuner.analysis.study_figures import find_figure, holdout_figures
 from rust_tuner.analysis.verdict import SEARCH_NAMES, view_only_of
 from rust_tuner.records.folder import StudyRecords
-from rust_tuner.records.looks import count_text
 from rust_tuner.records.project import REGIME_1, REGIME_2, Project
 from rust_tuner.scope import AUROCS, SCOPES
+from rust_tuner.words import counted
 
 # A choice was made by it, so chance helped; or it is of patients that no choice used.
 SELECTION, ESTIMATE = "selection score", "estimate"
@@ -36,15 +36,13 @@ def summary_scores(records: StudyRecords) -> pd.DataFrame:
                 figure = (interval.value, interval.low, interval.high)
                 rows.append((title, SELECTION, metric, *figure, baseline.get(metric)))
 
-    done = {name: item for name, item in records.baselines.items() if item.best is not None}
-    if done:
-        objective = next(iter(done.values())).objective
-        name = max(done, key=lambda name: _objective_of(done[name], objective))
-        add(f"best of {len(done)} first models", done[name])
+    done, model = finished_first_models(records), best_first_model(records)
+    if model is not None:
+        add(f"best of {counted(len(done), 'first model')}", done[model])
     for name, project in ((REGIME_1, records.regime_1), (REGIME_2, records.regime_2)):
         if project is not None and project.best is not None:
             number = sum(trial.score is not None for trial in project.trials)
-            add(f"{SEARCH_NAMES[name]}: best of {number} trials", project)
+            add(f"{SEARCH_NAMES[name]}: best of {counted(number, 'trial')}", project)
     if records.cross_validation is not None:
         add("tuned model, cross-validated", records.cross_validation)
     nested = records.nested
@@ -58,9 +56,10 @@ def summary_scores(records: StudyRecords) -> pd.DataFrame:
             )
     if records.holdout is not None:
         figures = holdout_figures(records)
-        part_title = f"tuned model, hold-out set of {records.holdout.patients} patients"
+        patients = counted(records.holdout.patients, "patient")
+        part_title = f"tuned model, hold-out set of {patients}"
         if len(records.looks) > 1:
-            part_title += f", {count_text(records.looks)}"
+            part_title += f", looked at {len(records.looks)} times"
         for scope in SCOPES:
             row = find_figure(figures, "auroc", scope.key) or {}
             figure = (row.get(name) for name in ("value", "low", "high"))
@@ -68,8 +67,3 @@ def summary_scores(records: StudyRecords) -> pd.DataFrame:
             rows.append((part_title, ESTIMATE, scope.metric, *figure, baseline_value))
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
     return table.astype(dict.fromkeys(_COLUMNS[3:], "float64"))
-
-
-def _objective_of(project: Project, objective: str) -> float:
-    best = project.best
-    return -np.inf if best is None else best.metrics.get(objective, -np.inf)

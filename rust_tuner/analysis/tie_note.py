@@ -2,6 +2,8 @@
 
 import pandas as pd
 
+from rust_tuner.words import p_value
+
 
 def tie_note(table: pd.DataFrame, *, name: str = "trial", score: str = "score") -> str:
     """The explanation, with the numbers of one such pair; empty if ties follow the ranks.
@@ -29,5 +31,5 @@ def tie_note(table: pd.DataFrame, *, name: str = "trial", score: str = "score") 
         f"{one[name]} (rank {later + 1}) is tied and {other[name]} (rank {first_untied + 1}) is "
         "not: the difference of the former from the best varies more from fold to fold, so it may "
         "be worse by chance alone (tested against the best by itself, "
-        f"p = {one['p_against_best']:.3f}, {other['p_against_best']:.3f})."
+        f"p = {p_value(one['p_against_best'])}, {p_value(other['p_against_best'])})."
     )

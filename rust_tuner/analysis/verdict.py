@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rust_tuner.analysis.against_view import PARTS, study_standings
+from rust_tuner.analysis.first_models import best_first_model, finished_first_models
 from rust_tuner.analysis.next_step import command
 from rust_tuner.analysis.reproduction import preset_of
 from rust_tuner.models.weights import UNTRAINED
@@ -19,7 +20,7 @@ from rust_tuner.records.project import REGIME_1, REGIME_2, Project
 from rust_tuner.records.run import RunManifest
 from rust_tuner.records.trials import TrialRecord
 from rust_tuner.scope import AUROCS
-from rust_tuner.words import METRICS, short_number, words
+from rust_tuner.words import METRICS, counted, short_number, words
 
 SEARCH_NAMES = {REGIME_1: "Regime I", REGIME_2: "Regime II"}
 MODEL_NAMES = {
@@ -70,11 +71,15 @@ def summary(records: StudyRecords) -> Summary:
     if view_only:
         worth = "a baseline without images, which a model has to beat"
         rows.append(SummaryRow("View only", *_pair(view_only), worth))
-    done = {name: item.best for name, item in records.baselines.items() if item.best is not None}
-    if done:
-        objective = next(iter(records.baselines.values())).objective
-        name, best = max(done.items(), key=lambda item: item[1].metrics.get(objective, 0.0))
-        worth = f"selection score: cross-validation, the best of {len(done)} models and epochs"
+    done, name = finished_first_models(records), best_first_model(records)
+    if name is not None:
+        best = done[name].best
+        assert best is not None
+        worth = (
+            f"selection score: cross-validation, the best of {len(done)} models and their epochs"
+            if len(done) > 1
+            else "selection score: cross-validation, the best of its epochs"
+        )
         rows.append(SummaryRow(f"Best first model: {MODEL_NAMES[name]}", *_spread(best), worth))
     for key, project in ((REGIME_1, records.regime_1), (REGIME_2, records.regime_2)):
         if project is None or project.best is None:
@@ -83,6 +88,8 @@ def summary(records: StudyRecords) -> Summary:
         worth = (
             f"selection score: the best of {number} trials, so chance helped; it says which values "
             "to choose, not how well they will perform"
+            if number > 1
+            else "selection score: the only trial with a score, at its best epoch"
         )
         num_tied = sum(tie.tied for tie in project.ties.values())
         if num_tied > 1:
@@ -101,10 +108,11 @@ def summary(records: StudyRecords) -> Summary:
     if records.holdout is not None:
         number = records.holdout.patients
         worth = (
-            f"estimate: one look at {number} patients that were never used; the figure to report"
+            f"estimate: one look at {counted(number, 'patient')} never used before; the figure to "
+            "report"
             if len(records.looks) < 2
-            else f"estimate: {number} patients, {count_text(records.looks)}; an earlier look may "
-            "have influenced the model"
+            else f"estimate: {counted(number, 'patient')}, {count_text(records.looks)}; an earlier "
+            "look may have influenced the model"
         )
         figures = _pair(records.holdout.metrics.by_name)
         rows.append(SummaryRow("Tuned model, hold-out set", *figures, worth))
@@ -301,8 +309,8 @@ def _search_warnings(records: StudyRecords) -> list[str]:
         if failed:
             reason = (failed[0].message or "no reason recorded").splitlines()[0]
             warnings.append(
-                f"{name}: {len(failed)} of {total} trials failed and have no score, such as "
-                f"{failed[0].trial} ({reason})."
+                f"{name}: {len(failed)} of {total} trials failed and have no score, "
+                f"such as {failed[0].trial} ({reason})."
             )
         alike = [trial.trial for trial in project.trials if trial.learned_nothing]
         if alike:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.errors import ManifestError
 from rust_tuner.labels import LABELS, NUM_VIEWS
-from rust_tuner.words import label_list, words
+from rust_tuner.words import counted, label_list, words
 
 _CONSEQUENCES = {
     "development": "nothing to learn from",
@@ -132,10 +132,13 @@ def split_warnings(development: Radiographs, holdout: Radiographs) -> tuple[str,
     has_both = (positives > 0) & (negatives > 0)
     for name, radiographs in sides.items():
         num_patients = len(set(radiographs.patient_ids))
-        side = f"radiograph of the {name} set ({num_patients} patients) has"
+        side = f"radiograph of the {name} set ({counted(num_patients, 'patient')}) has"
         lacking = (
             (has_both & (counts[name][0] == 0), f"no {side} {{}}"),
-            (has_both & (counts[name][1] == 0), f"every {side} {{}} where it is shown"),
+            (
+                has_both & (counts[name][0] > 0) & (counts[name][1] == 0),
+                f"every {side} {{}} where it is shown",
+            ),
         )
         warnings += [
             f"{text.format(_named(labels))}: {_CONSEQUENCES[name]}; another seed or hold-out "

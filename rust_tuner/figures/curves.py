@@ -36,6 +36,7 @@ def draw_curves(
     epoch: int | None = None,
     view_only: float | None = None,
     title: str = "",
+    name: str | None = None,
 ) -> None:
     """One model's training and validation curves: each fold thin, their mean thick.
 
@@ -43,9 +44,11 @@ def draw_curves(
         curves: `split, epoch, fold` and the metric, as published; epochs from 1.
         axes: where to draw.
         metric: the column.
-        epoch: the chosen epoch, from 1; the best of the mean validation curve if None.
+        epoch: the chosen epoch, from 1; the best of the mean validation curve if None, unless the
+            metric's name does not say which is best.
         view_only: the view-only baseline, drawn as a line.
         title: a line above the number of folds.
+        name: the metric's, for people; that of a study's metric if None.
     """
     num_folds = curves["fold"].nunique()
     _draw_fold_lines(curves, axes=axes, metric=metric)
@@ -69,7 +72,7 @@ def draw_curves(
     if view_only is not None:
         draw_reference(axes, view_only, label=f"view only: {view_only:.3f}")
     axes.set_xlabel("Epoch")
-    axes.set_ylabel(METRICS.get(metric, metric))
+    axes.set_ylabel(METRICS.get(metric, metric) if name is None else name)
     _whole_epochs(axes, curves)
     lines = [title] if title else []
     axes.set_title("\n".join([*lines, f"n = {num_folds} folds and their mean"]))
@@ -198,7 +201,16 @@ def _draw_fold_lines(curves: pd.DataFrame, *, axes: Axes, metric: str) -> None:
         if rows.empty:
             continue
         for _, fold in rows.groupby("fold"):
-            axes.plot(fold["epoch"], fold[metric], color=colour, linewidth=0.4, alpha=0.45)
+            lone = "." if len(fold) == 1 else None
+            axes.plot(
+                fold["epoch"],
+                fold[metric],
+                color=colour,
+                linewidth=0.4,
+                alpha=0.45,
+                marker=lone,
+                markersize=3,
+            )
         mean = mean_curve(rows, metric)
         lone = "o" if len(mean) == 1 else None
         axes.plot(

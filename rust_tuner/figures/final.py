@@ -51,6 +51,7 @@ def draw_roc(points: pd.DataFrame, *, figure: Figure) -> None:
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.6, linestyle=":")
         _draw_scores(
             points[points["cortex"] == cortex],
+            cortex=cortex,
             axes=axes,
             x="false_positive_rate",
             y="true_positive_rate",
@@ -74,6 +75,7 @@ def draw_precision_recall(points: pd.DataFrame, *, figure: Figure) -> None:
     for cortex, axes in panels.items():
         _draw_scores(
             points[points["cortex"] == cortex],
+            cortex=cortex,
             axes=axes,
             x="recall",
             y="precision",
@@ -203,7 +205,14 @@ def is_drawn(row: Mapping[Any, Any]) -> bool:
 
 
 def _draw_scores(
-    points: pd.DataFrame, *, axes: Axes, x: str, y: str, figure_name: str, num_columns: int
+    points: pd.DataFrame,
+    *,
+    cortex: str,
+    axes: Axes,
+    x: str,
+    y: str,
+    figure_name: str,
+    num_columns: int,
 ) -> None:
     total, handles = 0, []
     for score, colour, style in zip(SCORES, _COLOURS, _STYLES, strict=True):
@@ -225,7 +234,10 @@ def _draw_scores(
             across, up = precision_steps(across, up)
         label = f"{score}: {area_text}"
         handles += axes.plot(across, up, color=colour, linestyle=style, label=label)
-    axes.set_title(f"{points['cortex'].iloc[0] if len(points) else ''}, n = {total}", fontsize=7)
+    if not handles:
+        axes.set_title(f"{cortex}: not scored", fontsize=SMALLEST_TEXT)
+        return
+    axes.set_title(f"{cortex}, n = {total}", fontsize=SMALLEST_TEXT)
     axes.legend(
         handles=handles,
         loc="upper center",

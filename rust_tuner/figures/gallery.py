@@ -10,12 +10,13 @@ from matplotlib.figure import Figure
 from rust_tuner.analysis.gallery import Thumbnail
 from rust_tuner.figures.style import COLUMN_WIDTH, styled
 from rust_tuner.labels import CORTICES
+from rust_tuner.words import counted
 
 COLUMNS = 3
 # In inches: the heights of the title and of the text below a picture, and the gap between pictures.
 _TITLE, _WORDS, _GAP = 0.38, 0.54, 0.06
 # Characters of a file's name that fit below a picture.
-_LONGEST_NAME = 19
+_LONGEST_NAME = 16
 
 
 def gallery_height(count: int, *, width: float = COLUMN_WIDTH) -> float:
@@ -70,7 +71,7 @@ def draw_gallery(
             left / width, (bottom - 0.03) / height, "\n".join(lines), va="top", linespacing=1.15
         )
     figure.suptitle(
-        f"Worst {len(errors)} of n = {num_radiographs} radiographs by summed error;\n"
+        f"Worst {len(errors)} of n = {counted(num_radiographs, 'radiograph')} by summed error;\n"
         "where visible: true → most likely score",
         ha="left",
         va="top",

@@ -5,6 +5,7 @@ from matplotlib.axes import Axes
 
 from rust_tuner.errors import SearchError
 from rust_tuner.figures.curves import draw_curves
+from rust_tuner.words import metric_name
 
 _SPLITS = {"training": "train", "validation": "validation"}
 
@@ -25,7 +26,7 @@ def draw_history(
         axes: where to draw.
         trial: its name, such as `0003`; the only trial of the history where None.
         epoch: the epoch of the score, from 0, which is marked; the best of the mean validation
-            curve where None.
+            curve where None, unless the metric's name does not say which is best.
 
     Raises:
         SearchError: where the history has no such metric or trial, or several trials.
@@ -50,4 +51,10 @@ def draw_history(
             metric: rows["value"],
         }
     )
-    draw_curves(curves, axes=axes, metric=metric, epoch=None if epoch is None else epoch + 1)
+    draw_curves(
+        curves,
+        axes=axes,
+        metric=metric,
+        epoch=None if epoch is None else epoch + 1,
+        name=metric_name(metric, is_study="cortex_auroc" in set(history["metric"])),
+    )

@@ -18,6 +18,7 @@ from matplotlib.ticker import NullFormatter, NullLocator
 
 from rust_tuner.errors import RustTunerError
 from rust_tuner.figures.style import (
+    CHARACTER,
     GREY,
     MISSING,
     ORANGE,
@@ -30,12 +31,15 @@ from rust_tuner.figures.style import (
     legend_below,
     score_label,
     styled,
+    wrapped,
 )
 from rust_tuner.models.space import SearchSpace, is_logarithmic
-from rust_tuner.words import power_number, words
+from rust_tuner.words import counted, power_number, words
 
 FloatArray = npt.NDArray[np.float64]
 
+# Characters that fit beside an axis.
+_LONGEST_LABEL = 38
 # The column of a table of trials that marks those statistically tied with the best.
 TIED = "tied_with_best"
 
@@ -116,7 +120,7 @@ def draw_regime_1(
     axes.set_ylabel(axis_name("batch_size"))
     axes.set_ylim(bottom=0)
     axes.margins(x=0.03)
-    axes.set_title(f"n = {len(done)} trials")
+    axes.set_title(f"n = {counted(len(done), 'trial')}")
     assert axes.figure is not None
     bar = axes.figure.colorbar(drawn, ax=axes, aspect=30, pad=0.03)
     bar.set_label(score_label(metric, num_folds))
@@ -135,7 +139,7 @@ def draw_slices(
     noise: float | None = None,
     view_only: float | None = None,
     best: int | None = None,
-    logarithmic: Collection[str] = (),
+    logarithmic: Collection[str] | None = None,
     lower_is_better: bool = False,
 ) -> None:
     """The score along each hyperparameter, a panel each; the noise floor as a band at the best.
@@ -153,8 +157,8 @@ def draw_slices(
             5 % of cases (`difference` of `noise_spread`); no band if None.
         view_only: the view-only baseline, drawn as a line.
         best: index of the chosen trial; None for the trial with the best score.
-        logarithmic: hyperparameters that are sampled on a logarithmic scale, which is labelled at
-            its ends.
+        logarithmic: hyperparameters, all positive, that are drawn on a logarithmic scale, and
+            named as they are; if None, those of a study, which have names of their own.
         lower_is_better: whether low scores are best.
 
     Raises:
@@ -163,10 +167,14 @@ def draw_slices(
     ordered = trials.dropna(subset=[score]).sort_values(score, ascending=not lower_is_better)
     done = _chosen_last(ordered, best)
     panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    whole = panels[0].figure
+    # Characters that fit below a panel.
+    fitting = int(0.8 * whole.bbox.width / whole.dpi / len(names) / CHARACTER)
     for panel, name in zip(panels, names, strict=True):
         if noise is not None and len(done):
             top = float(done[score].iloc[-1])
-            other = top + noise if lower_is_better else top - noise
+            # Only AUROCs have a noise floor.
+            other = min(top + noise, 1.0) if lower_is_better else max(top - noise, 0.0)
             label = f"noise floor: {noise:.3f}"
             panel.axhspan(other, top, color=SKY, alpha=0.35, linewidth=0, label=label)
         drawn, categories = _on_axis(done, name)
@@ -187,17 +195,20 @@ def draw_slices(
             draw_reference(panel, view_only, label=f"view only: {view_only:.3f}")
         if categories:
             panel.set_xticks(range(len(categories)), categories)
+            if sum(len(name) + 1 for name in categories) > fitting:
+                panel.tick_params(axis="x", labelrotation=90)
             panel.set_xlim(-0.5, len(categories) - 0.5)
-        elif name in logarithmic and len(drawn):
-            # Drawn at random, so only the ends are labelled.
-            ends = np.unique([drawn[name].min(), drawn[name].max()])
-            label_logarithmic(panel, "x", ends, _SLICE_TICKS)
-        elif is_logarithmic(name):
-            label_logarithmic(panel, "x", np.unique(drawn[name].to_numpy(np.float64)), _SLICE_TICKS)
+        elif len(drawn) and (is_logarithmic(name) if logarithmic is None else name in logarithmic):
+            values = np.unique(drawn[name].to_numpy(np.float64))
+            # Of many values, drawn at random, only the ends are labelled.
+            many = logarithmic is not None and len(values) > _SLICE_TICKS
+            label_logarithmic(panel, "x", values[[0, -1]] if many else values, _SLICE_TICKS)
         panel.margins(x=0.06)
-        panel.set_xlabel(axis_name(name))
-    panels[0].set_ylabel(score_label(metric))
-    panels[0].set_title(f"n = {len(done)} trials")
+        is_marked = logarithmic is not None and name in logarithmic
+        named = words(name) + (" (log)" if is_marked else "")
+        panel.set_xlabel(wrapped(axis_name(name) if logarithmic is None else named, fitting))
+    panels[0].set_ylabel(wrapped(score_label(metric), _LONGEST_LABEL))
+    panels[0].set_title(f"n = {counted(len(done), 'trial')}")
     legend_below(panels[0], num_columns=2)
 
 
@@ -251,7 +262,7 @@ def draw_regime_2(
     axes.set_xlim(across[0], across[-1])
     axes.set_ylim(up[0], up[-1])
     axes.tick_params(length=0)
-    lines = [f"n = {int(np.isfinite(values).sum())} trials"]
+    lines = [f"n = {counted(int(np.isfinite(values).sum()), 'trial')}"]
     if np.isfinite(values).any():
         row, column = divmod(int(np.nanargmax(values)), values.shape[1])
         name = "best"
@@ -300,7 +311,8 @@ def draw_regime_2(
         )
     axes.set_xlabel(axis_name("epsilon"))
     axes.set_ylabel(axis_name("learning_rate"))
-    axes.set_title("; ".join(lines))
+    width = axes.figure.bbox.width / axes.figure.dpi
+    axes.set_title(wrapped("; ".join(lines), int(0.85 * width / CHARACTER)))
     bar = axes.figure.colorbar(mesh, ax=axes, orientation="horizontal", aspect=35, pad=0.02)
     bar.set_label(score_label(metric, num_folds).replace("\n", " "))
     bar.outline.set_linewidth(0.5)

@@ -8,7 +8,7 @@ from matplotlib.ticker import MaxNLocator
 
 from rust_tuner.analysis.drawn import with_boxes
 from rust_tuner.figures.style import BLUE, ORANGE, draw_reference, legend_below, score_label, styled
-from rust_tuner.words import METRICS, short_number, words
+from rust_tuner.words import METRICS, counted, short_number, words
 
 
 @styled
@@ -50,8 +50,8 @@ def draw_search_progress(
     axes.set_xlabel("Trial, in the order of their run")
     axes.set_ylabel(score_label(metric))
     axes.set_xlim(0.5, len(values) + 0.5)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_title(f"n = {int(values.notna().sum())} trials")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.set_title(f"n = {counted(int(values.notna().sum()), 'trial')}")
     legend_below(axes, num_columns=3)
 
 
@@ -133,5 +133,5 @@ def draw_fold_boxes(
     axes.set_xlabel(below)
     axes.set_ylabel(f"Validation {METRICS.get(metric, metric)}")
     folds = best.groupby("rank")["fold"].nunique().max()
-    axes.set_title(f"Best {len(ranks)} trials, n = {folds} folds each (◇ mean)")
+    axes.set_title(f"Best {counted(len(ranks), 'trial')}, n = {folds} folds each (◇ mean)")
     legend_below(axes, num_columns=2)

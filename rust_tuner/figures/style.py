@@ -9,6 +9,7 @@ import functools
 import hashlib
 import inspect
 import io
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,8 @@ COLUMN_WIDTH = 85 / 25.4
 DOUBLE_WIDTH = 180 / 25.4
 RESOLUTION = 300
 SMALLEST_TEXT = 7
+# The usual width of a character of the smallest text, in inches.
+CHARACTER = 0.058
 # The name of a PNG's text that says what it was drawn from; see `origin`.
 ORIGIN = "rust_tuner origin"
 # Half the time of Pillow's default, and files that are a tenth larger.
@@ -220,6 +223,13 @@ def ink_on(colour: npt.ArrayLike) -> str:
     if alpha == 0:
         return "black"
     return BLACK_INK if luminance > 0.18 else WHITE_INK
+
+
+def wrapped(text: str, longest: int) -> str:
+    """Text in lines of at most so many characters, if its words allow."""
+    return "\n".join(
+        part for line in text.split("\n") for part in textwrap.wrap(line, max(longest, 8))
+    )
 
 
 def score_label(metric: str, num_folds: int | None = None) -> str:

@@ -1,5 +1,7 @@
 """Draws RUST totals: predicted against true, their differences, and patients' healing."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -20,6 +22,7 @@ from rust_tuner.figures.style import (
 from rust_tuner.labels import HIGHEST_TOTAL, LOWEST_TOTAL
 from rust_tuner.metrics import TotalAgreement
 from rust_tuner.metrics.uncertainty import Interval
+from rust_tuner.words import counted
 
 TOTAL = "RUST total (points)"
 _TICKS = (4, 7, 10, 13, 16)
@@ -28,6 +31,8 @@ _AREA = 14
 _SIZES_SHOWN = 3
 # Names of visits longer than this do not fit below a small panel.
 _LONGEST_NAME = 6
+# The height of a label of two lines, as a share of half the height of the axis.
+_LABEL_HEIGHT = 0.32
 
 
 @styled
@@ -70,19 +75,12 @@ def draw_bland_altman(visits: pd.DataFrame, *, axes: Axes, agreement: TotalAgree
         ("upper limit", agreement.upper_limit, (0, (4, 1.5)), VERMILION),
         ("lower limit", agreement.lower_limit, (0, (4, 1.5)), VERMILION),
     )
-    for name, line, style, colour in lines:
+    for _, line, style, colour in lines:
         if np.isnan(line.value):
             continue
         if not np.isnan(line.low):
             axes.axhspan(line.low, line.high, color=colour, alpha=0.13, linewidth=0)
         axes.axhline(line.value, color=colour, linestyle=style, linewidth=1)
-        axes.annotate(
-            f"{name}\n{line.value:+z.2f}",
-            xy=(1.01, line.value),
-            xycoords=("axes fraction", "data"),
-            va="center",
-            fontsize=SMALLEST_TEXT,
-        )
     axes.axhline(0, color=GREY, linewidth=0.6, linestyle=":")
     middle = (visits["predicted_total"] + visits["true_total"]) / 2
     _draw_counts(middle, difference, axes=axes)
@@ -97,12 +95,24 @@ def draw_bland_altman(visits: pd.DataFrame, *, axes: Axes, agreement: TotalAgree
         ),
     )
     axes.set_ylim(-1.05 * reach, 1.05 * reach)
+    named = sorted((line.value, name) for name, line, _, _ in lines if np.isfinite(line.value))
+    heights = _apart([value for value, _ in named], reach * _LABEL_HEIGHT)
+    for (value, name), height in zip(named, heights, strict=True):
+        axes.annotate(
+            f"{name}\n{value:+z.2f}",
+            xy=(1.01, height),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            fontsize=SMALLEST_TEXT,
+        )
     axes.set_xlim(LOWEST_TOTAL - 0.7, HIGHEST_TOTAL + 0.7)
     axes.set_xticks(_TICKS)
     axes.yaxis.set_major_locator(MaxNLocator(7, integer=True))
     axes.set_xlabel(f"Mean of predicted and true {TOTAL}")
     axes.set_ylabel("Predicted - true (points)")
-    axes.set_title(f"{_counted(visits)}\nbands: 95 % intervals of bias and limits")
+    banded = [name for name, line, _, _ in lines if np.isfinite(line.low)]
+    title = f"\nbands: 95 % intervals of {'bias' if len(banded) == 1 else 'bias and limits'}"
+    axes.set_title(_counted(visits) + (title if banded else ""))
     legend_below(axes, num_columns=3)
 
 
@@ -162,7 +172,7 @@ def draw_trajectories(
     figure.supylabel(TOTAL, fontsize=7.5)
     total = visits.attrs.get("patients", len(patients))
     figure.suptitle(
-        f"{len(patients)} of n = {total} patients with two visits or more,\n"
+        f"{len(patients)} of n = {counted(total, 'patient')} with two visits or more,\n"
         "from smallest to largest mean absolute error (MAE)"
         + ("\nvisits in the order of the table, not of time" if is_ordinal else ""),
         ha="left",
@@ -201,8 +211,19 @@ def _draw_counts(x: pd.Series, y: pd.Series, *, axes: Axes) -> None:
         )
 
 
+def _apart(heights: Sequence[float], distance: float) -> list[float]:
+    """Ascending heights of labels, moved as little as needed to be a distance apart."""
+    placed: list[float] = []
+    for height in heights:
+        placed.append(max(height, placed[-1] + distance) if placed else height)
+    # All go down by half of the longest way up.
+    shift = max((up - height for up, height in zip(placed, heights, strict=True)), default=0) / 2
+    return [up - shift for up in placed]
+
+
 def _counted(visits: pd.DataFrame) -> str:
-    return f"n = {len(visits)} visits of {visits['patient_id'].nunique()} patients"
+    patients = counted(visits["patient_id"].nunique(), "patient")
+    return f"n = {counted(len(visits), 'visit')} of {patients}"
 
 
 def _interval(interval: Interval) -> str:

@@ -27,7 +27,9 @@ class PairedTest:
     Attributes:
         difference: the mean of first minus second.
         statistic: Student's t statistic; infinite if all folds differ by the same amount.
-        p_value: two-sided; 1 if no fold differs.
+        p_value: two-sided; 1 if no fold differs, and that of a sign test, 2 / 2^folds, if all
+            folds differ by the same amount. Scores that are shares of a few rows do so by chance,
+            and show no spread to compare the difference with.
         degrees_of_freedom: the number of folds minus one.
     """
 
@@ -61,7 +63,7 @@ def corrected_t_test(
         (0.03, 0.081)
     """
     scores = _checked_folds(np.stack(_same_shape(first, second)), n_train, n_test)
-    return _paired_test(scores[0] - scores[1], n_test / n_train)
+    return _paired_test(scores[0], scores[1], n_test / n_train)
 
 
 def tied_with_best(
@@ -112,7 +114,7 @@ def tied_with_best(
     num_kept = _count_tied(scores[order], overlap, alpha)
     # Compared by the mean, so that equal trials are all kept or all removed.
     tied = means >= means[order[num_kept - 1]]
-    alone = [_paired_test(scores[order[0]] - trial, overlap).p_value for trial in scores]
+    alone = [_paired_test(scores[order[0]], trial, overlap).p_value for trial in scores]
     is_tied: npt.NDArray[np.bool_] = tied | (np.array(alone) >= alpha)
     return is_tied
 
@@ -127,9 +129,12 @@ def _count_tied(scores: FloatArray, overlap: float, alpha: float) -> int:
         rest = kept - means[:, None] - kept.mean(axis=0) + kept.mean()
         freedom = (num_trials - 1) * (num_folds - 1)
         error = float(np.sqrt((rest**2).sum() / freedom * (1 / num_folds + overlap)))
+        rounding = _ROUNDING * np.abs(kept).max()
+        if spread <= rounding:
+            return num_trials
         # If trials differ by the same amount on every fold, the error is rounding alone.
-        if error <= _ROUNDING * np.abs(kept).max():
-            if spread <= _ROUNDING * np.abs(kept).max():
+        if error <= rounding:
+            if _sign_test(num_folds) >= alpha:
                 return num_trials
             continue
         if _is_likely(spread / error, num_trials, freedom, alpha):
@@ -155,23 +160,27 @@ def _range_p_value(statistic: float, num_means: int, freedom: int) -> float:
     return studentized_range_tail(statistic, num_means, freedom)
 
 
-def _paired_test(difference: FloatArray, overlap: float) -> PairedTest:
-    num_folds = len(difference)
-    mean = float(difference.mean())
-    error = float(np.sqrt(difference.var(ddof=1) * (1 / num_folds + overlap)))
-    if (difference == difference[0]).all():
-        # Rounding of the mean would turn a zero error into a tiny one.
-        mean, error = float(difference[0]), 0.0
-    if error == 0:
-        statistic = float(np.copysign(np.inf, mean)) if mean else 0.0
+def _paired_test(first: FloatArray, second: FloatArray, overlap: float) -> PairedTest:
+    difference = first - second
+    num_folds, mean = len(difference), float(difference.mean())
+    rounding = _ROUNDING * float(np.abs([first, second]).max())
+    if np.ptp(difference) <= rounding:
+        # Rounding would turn a zero error into a tiny one.
+        is_equal = abs(mean) <= rounding
+        mean = 0.0 if is_equal else float(difference[0])
+        statistic = 0.0 if is_equal else float(np.copysign(np.inf, mean))
+        p_value = 1.0 if is_equal else _sign_test(num_folds)
     else:
-        statistic = mean / error
+        statistic = mean / math.sqrt(float(difference.var(ddof=1)) * (1 / num_folds + overlap))
+        p_value = 2 * t_tail(abs(statistic), num_folds - 1)
     return PairedTest(
-        difference=mean,
-        statistic=statistic,
-        p_value=2 * t_tail(abs(statistic), num_folds - 1),
-        degrees_of_freedom=num_folds - 1,
+        difference=mean, statistic=statistic, p_value=p_value, degrees_of_freedom=num_folds - 1
     )
+
+
+def _sign_test(num_folds: int) -> float:
+    """The two-sided probability that all folds differ in one direction if none is preferred."""
+    return float(2.0 ** (1 - num_folds))
 
 
 def _same_shape(first: npt.ArrayLike, second: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:

@@ -38,6 +38,9 @@ SCALES: Final[dict[str, Scale]] = {
 CLASS_MEANS: Final = ("balanced_accuracy", "macro_f1")
 # With fewer patients, a variance is unreliable without a model to moderate it.
 MIN_WITHOUT_MODEL: Final = 10
+# Errors of totals are small in most patients and large in a few. With fewer patients the few are
+# missed, or are one of many, and the limits, which depend on their squares, need the most.
+MIN_OF_ERRORS: Final = {"mae": 30, "bias": 30, "lower_limit": 80, "upper_limit": 80}
 # The average precision of a rare label lies above the truth; in a mean over labels no interval
 # corrects that.
 MIN_OF_MEAN_PRECISION: Final = 20
@@ -52,7 +55,8 @@ class Measured:
         value: NaN where undefined.
         variance: over patients.
         patients: how many define it by their own rows: for a share, those in its denominator; for a
-            mean, those of the label or score that has the fewest.
+            mean, those of the label or score that has the fewest; for kappa, those with another
+            score than the most frequent one.
         moving: how many change it when left out.
         contributing: how many have data for it; see `Jackknife`.
         of_mean: whether it is a mean over labels or cortices.
@@ -77,7 +81,7 @@ def figure_interval(measured: Measured) -> Interval:
     if np.isnan(value):
         return Interval(np.nan, np.nan, np.nan)
     scale = SCALES.get(name)
-    least = MIN_PATIENTS if scale is None else MIN_WITHOUT_MODEL
+    least = MIN_PATIENTS if scale is None else MIN_OF_ERRORS.get(name, MIN_WITHOUT_MODEL)
     if measured.of_mean and name == "average_precision":
         least = MIN_OF_MEAN_PRECISION
     is_class_mean = name in CLASS_MEANS
@@ -86,8 +90,11 @@ def figure_interval(measured: Measured) -> Interval:
     unmoved = Interval(value, np.nan, np.nan, reason="no patient changes it")
     if not is_share and not measured.moving:
         return unmoved
+    which = "with data for it"
+    if name == "kappa" and measured.patients < num_patients:
+        num_patients, which = measured.patients, "with another score than the most frequent one"
+        least = MIN_PATIENTS if measured.of_mean else MIN_WITHOUT_MODEL
     if num_patients < least:
-        which = "with data for it"
         if is_class_mean:
             which = "with the rarest score"
         elif measured.of_mean and scale is None:

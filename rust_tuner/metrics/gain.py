@@ -16,12 +16,14 @@ from rust_tuner.metrics.fold_auroc import FoldMacroAuroc, difference
 from rust_tuner.metrics.jackknife import jackknife_variance
 from rust_tuner.metrics.ranking import checked_labels
 from rust_tuner.metrics.shuffled_variance import shuffled_variance
-from rust_tuner.metrics.uncertainty import TAILS, Interval
+from rust_tuner.metrics.uncertainty import MIN_PATIENTS, TAILS, Interval, too_few
 from rust_tuner.metrics.view_only import view_only_scores
 
 FloatArray = npt.NDArray[np.float64]
 
 CHANCE_AUROC = 0.5
+# A standard error below it is that of float64.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,8 @@ def gain_over(
         folds: (n,) the fold that scored each row; None if one model scored all.
 
     Returns:
-        The gain; its interval is NaN where leaving out one patient leaves nothing to score.
+        The gain; its interval is NaN, with the reason, for fewer than `MIN_PATIENTS` patients,
+        where leaving out one patient leaves nothing to score, and where no patient changes it.
 
     Raises:
         MetricError: as `auroc`, or for patients, strata or folds of another shape.
@@ -106,26 +109,38 @@ def gain_over(
     reference = float(without(everything)[0, 0])
     rows = counted.any(axis=1)
     num_patients = len(np.unique(owners[rows].astype(str)))
-    interval = Interval(model - reference, math.nan, math.nan)
-    if num_patients >= 2:
-        resampled = None if folds is None else np.asarray(folds)[rows]
-        macro = (
-            FoldMacroAuroc(truth[rows], answers[rows], counted[rows], folds=resampled)
-            for answers in (score, baseline_scores)
-        )
-        variance = jackknife_variance(difference(*macro), owners[rows].astype(str))[0]
-        by_chance = shuffled_variance(
-            truth, score, owners, counted, strata=strata, folds=folds, baseline=baseline_scores
-        )
-        num_folds = 1 if resampled is None else len(np.unique(resampled))
-        shared = 1 + num_folds / (num_folds - 1) if num_folds > 1 else 1.0
-        # np.maximum propagates NaN; max would not.
-        error = math.sqrt(shared * float(np.maximum(variance, by_chance)))
-        reach = t_quantile(TAILS[1], num_patients - 1) * error
-        low, high = model - reference - reach, model - reference + reach
-        if not math.isnan(reach):
-            interval = Interval(model - reference, max(low, -1.0), min(high, 1.0))
+    if num_patients < MIN_PATIENTS:
+        reason = too_few(num_patients, "with a label that counts")
+        interval = Interval(model - reference, math.nan, math.nan, reason=reason)
+        return Gain(model, baseline_area, reference, interval, num_patients)
+    resampled = None if folds is None else np.asarray(folds)[rows]
+    macro = (
+        FoldMacroAuroc(truth[rows], answers[rows], counted[rows], folds=resampled)
+        for answers in (score, baseline_scores)
+    )
+    variance = jackknife_variance(difference(*macro), owners[rows].astype(str))[0]
+    by_chance = shuffled_variance(
+        truth, score, owners, counted, strata=strata, folds=folds, baseline=baseline_scores
+    )
+    num_folds = 1 if resampled is None else len(np.unique(resampled))
+    shared = 1 + num_folds / (num_folds - 1) if num_folds > 1 else 1.0
+    # np.maximum propagates NaN; max would not.
+    error = math.sqrt(shared * float(np.maximum(variance, by_chance)))
+    interval = _interval_of(model - reference, error, num_patients)
     return Gain(model, baseline_area, reference, interval, num_patients)
+
+
+def _interval_of(gain: float, error: float, num_patients: int) -> Interval:
+    reason = ""
+    if math.isnan(error):
+        reason = "it is undefined without one of the patients"
+    elif error <= _ROUNDING:
+        # As of patients who all have the same course: such data say nothing of other patients.
+        reason = "no patient changes it"
+    if reason:
+        return Interval(gain, math.nan, math.nan, reason=reason)
+    reach = t_quantile(TAILS[1], num_patients - 1) * error
+    return Interval(gain, max(gain - reach, -1.0), min(gain + reach, 1.0))
 
 
 def view_only_of_folds(labels: npt.ArrayLike, folds: npt.ArrayLike) -> FloatArray:

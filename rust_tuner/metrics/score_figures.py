@@ -90,18 +90,27 @@ def _present(confusion: FloatArray) -> dict[str, npt.NDArray[np.bool_]]:
 
 
 def _defining(confusions: FloatArray, names: Sequence[str]) -> IntArray:
-    """How many patients each figure depends on; for means of classes, those with the rarest score.
+    """How many patients each figure depends on.
+
+    For means of classes, those with the rarest score; for kappa, which says little if nearly all
+    scores are equal, those with another score than the most frequent one.
 
     Patients count by their reference scores, because predictions of a rare score say little about
     it.
     """
     pairs = (confusions.sum(axis=(2, 3)) > 0).sum(axis=0)
-    with_score = (confusions.sum(axis=3) > 0).sum(axis=0)
+    has_score = confusions.sum(axis=3) > 0
+    with_score = has_score.sum(axis=0)
+    usual = confusions.sum(axis=(0, 3)).argmax(axis=-1)
+    is_other = np.arange(has_score.shape[-1]) != usual[:, None]
+    others = (has_score & is_other).any(axis=2).sum(axis=0)
     present = _present(confusions.sum(axis=0))
     parts = []
     for name in names:
         of_cortices = pairs
-        if name in CLASS_MEANS:
+        if name == "kappa":
+            of_cortices = others
+        elif name in CLASS_MEANS:
             of_cortices = np.where(present[name], with_score, len(confusions)).min(axis=1)
         parts.append(np.concatenate([[of_cortices.min()], of_cortices]))
     return np.concatenate(parts).astype(np.int64)

@@ -223,7 +223,8 @@ def count_text(looks: Iterable[Look]) -> str:
     items = tuple(looks)
     if not items:
         return ""
-    reasons = [look.reason for look in items if look.reason]
+    # A sentence goes on after the last one.
+    reasons = [look.reason.strip().rstrip(".") for look in items if look.reason]
     unfinished = sum(look.state == "begun" for look in items)
     text = "looked at once" if len(items) == 1 else f"looked at {len(items)} times"
     if unfinished:

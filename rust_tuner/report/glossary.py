@@ -149,10 +149,10 @@ _PARTS = re.compile(
 )
 
 
-def explained(text: str) -> Markup:
+def explained(text: str, *, is_linked: bool = True) -> Markup:
     """A text with its terms linked, its commands set as code and `**figures**` emphasised.
 
-    A term is linked where it first stands in the text.
+    A term is linked where it first stands in the text, unless `is_linked` is False.
     """
     parts, end, linked = [], 0, set()
     for match in _PARTS.finditer(text):
@@ -164,7 +164,7 @@ def explained(text: str) -> Markup:
             parts.append(Markup("<strong>{}</strong>").format(match["strong"]))
         else:
             term = _BY_FORM[match["term"].lower()]
-            is_first = term.name not in linked
+            is_first = is_linked and term.name not in linked
             linked.add(term.name)
             parts.append(term_link(term, match["term"]) if is_first else escape(match["term"]))
     parts.append(escape(text[end:]))

@@ -29,7 +29,7 @@ from rust_tuner.records.folder import DAMAGED, StudyRecords
 from rust_tuner.redacted import without_folders
 from rust_tuner.report.processes import Processes
 from rust_tuner.scope import CORTEX_SCOPE, LABEL_SCOPE
-from rust_tuner.words import short_number
+from rust_tuner.words import p_value, short_number
 
 Cell = tuple[str, float | None]
 
@@ -253,9 +253,9 @@ def as_text(value: object) -> str:
     return str(value)
 
 
-def text(value: object) -> Cell:
-    """A cell that is sorted as text."""
-    return ("" if value is None else str(value)), None
+def text(value: Any) -> Cell:
+    """A cell that is sorted as text; empty if there is none."""
+    return ("" if pd.isna(value) else str(value)), None
 
 
 def whole(value: Any, *, plus: int = 0) -> Cell:
@@ -324,6 +324,8 @@ def _cells(column: Column, row: Mapping[Any, Any]) -> list[Cell]:
     if column.kind == "whole":
         is_marked = bool(column.marked_by) and yes_or_no(row[column.marked_by])[0] == "yes"
         return [(_WHOLE_FOLD, 1.0) if is_marked else whole(value, plus=column.plus)]
+    if column.kind == "p_value":
+        return [("", None) if pd.isna(value) else (p_value(value), float(value))]
     if column.kind == "id":
         return [(str(value), float(value))] if value is not None else [text(None)]
     if column.kind == "text":

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from rust_tuner import __version__
 from rust_tuner.analysis.columns import Column
 from rust_tuner.analysis.drawn import with_boxes
@@ -23,7 +25,7 @@ from rust_tuner.records.trial_tables import history_table, hyperparameter_column
 from rust_tuner.report.page import Room, Section, attempt, facts_table, results
 from rust_tuner.report.templating import environment
 from rust_tuner.report.writing import written
-from rust_tuner.words import METRICS, short_number, words
+from rust_tuner.words import counted, metric_name, short_number, words
 
 REPORT = "report"
 INDEX = "index.html"
@@ -31,6 +33,8 @@ INDEX = "index.html"
 _LONG_TABLE, _FIRST_ROWS = 40, 10
 _BOXES = 10
 _PANELS = 4
+# How many times the lowest value the highest one is where a logarithmic scale shows them better.
+_FAR_APART = 100
 _SECTIONS = [("answer", "Answer"), ("search", "Trials"), ("facts", "How it was searched")]
 
 
@@ -55,7 +59,7 @@ def write_search_report(folder: str | Path) -> Path:
 def _write(project: Project, room: Room) -> Path:
     section = _search_section(project, room)
     text = (
-        environment()
+        environment(has_glossary=False)
         .get_template("search.html")
         .render(
             name=project.folder.resolve().name,
@@ -96,21 +100,23 @@ def _answer(project: Project) -> list[str]:
     completed = int(table["score"].notna().sum())
     if tied > 1:
         lines.append(
-            f"{tied} of {completed} trials cannot be distinguished from it (5 % over all trials "
-            "together), so any of them may be as good."
+            f"{tied - 1} of the {counted(completed - 1, 'other trial')} cannot be distinguished "
+            "from it (5 % over all trials together), and may be as good."
         )
         note = "" if run.lower_is_better else tie_note(table)
         lines += [note] if note else []
     lines.append(
         f"It is the best of {completed} trials by the scores that it was chosen by: a selection "
         "score, not an estimate for new data."
+        if completed > 1
+        else "No other trial has a score, so nothing was chosen by it."
     )
     ended = sum(trial.has_ended for trial in project.trials)
     if ended < run.num_trials:
         lines.append(f"The search is not finished: {ended} of {run.num_trials} trials have ended.")
     failed = sum(trial.status == "FAILED" for trial in project.trials)
     if failed:
-        lines.append(f"{failed} trials failed; the table has their messages.")
+        lines.append(f"{counted(failed, 'trial')} failed; the table has the messages.")
     return lines
 
 
@@ -153,6 +159,7 @@ def _history(section: Section, room: Room, project: Project) -> None:
         metric = part.name.removeprefix("val_")
         if metric not in set(history["metric"]):
             continue
+        name = metric_name(metric, is_study=_is_study(project))
         caption = f"Curves of the best trial, {best.trial}; the circle is the epoch of its score."
         section.pictures.append(
             room.picture(
@@ -163,7 +170,7 @@ def _history(section: Section, room: Room, project: Project) -> None:
                 ),
                 history[history["metric"] == metric],
                 caption=caption,
-                alt=f"{METRICS.get(metric, metric)} by epoch, training and validation. {caption}",
+                alt=f"{name} by epoch, training and validation. {caption}",
             )
         )
 
@@ -201,7 +208,7 @@ def _slices(section: Section, room: Room, project: Project) -> None:
 def _progress(section: Section, room: Room, project: Project) -> None:
     table = trials_table(project)
     draw = functools.partial(draw_search_progress, table, metric=_metric(project))
-    caption = f"Score of each of {len(table)} trials, and the best so far."
+    caption = f"Score of {counted(len(table), 'trial')}, and the best so far."
     section.pictures.append(
         room.picture("progress", Drawing(draw), table, caption=caption, alt=caption)
     )
@@ -213,7 +220,7 @@ def _boxes(section: Section, room: Room, project: Project) -> None:
     scores = fold_scores(project, project.objective.removeprefix("val_"))
     draw = functools.partial(draw_fold_boxes, scores, metric=_metric(project), count=_BOXES)
     best = scores[scores["rank"] <= _BOXES]
-    caption = f"Spread of the best {best['rank'].nunique()} trials over the folds."
+    caption = f"Spread of the best {counted(best['rank'].nunique(), 'trial')} over the folds."
     section.pictures.append(
         room.picture(
             "folds", Drawing(draw, height=2.8), with_boxes(best), caption=caption, alt=caption
@@ -276,14 +283,29 @@ def _facts(project: Project) -> dict[str, Any]:
 
 def _metric(project: Project) -> str:
     parts = project.run.objective.parts
-    return parts[0].name.removeprefix("val_") if len(parts) == 1 else "mean rank"
+    if len(parts) > 1:
+        return "mean rank"
+    return metric_name(parts[0].name.removeprefix("val_"), is_study=_is_study(project))
+
+
+def _is_study(project: Project) -> bool:
+    """Whether the search is one on radiographs."""
+    return bool(project.run.view_only_baseline)
 
 
 def _logarithmic(project: Project) -> set[str]:
-    """The columns of hyperparameters that are sampled on a logarithmic scale."""
-    columns_of = hyperparameter_columns(project)
-    return {
-        columns_of[item.config.name]
-        for item in project.run.space.values()
-        if "log" in str(item.config.to_json().get("sampling", ""))
-    }
+    """The columns of hyperparameters that are drawn on a logarithmic scale.
+
+    They are sampled on one, or their values are far apart; all are positive.
+    """
+    columns_of, table = hyperparameter_columns(project), trials_table(project)
+    drawn = set()
+    for item in project.run.space.values():
+        name = columns_of[item.config.name]
+        values = pd.to_numeric(table[name], errors="coerce").dropna() if name in table else ()
+        if not len(values) or min(values) <= 0:
+            continue
+        is_sampled = "log" in str(item.config.to_json().get("sampling", ""))
+        if is_sampled or max(values) >= _FAR_APART * min(values):
+            drawn.add(name)
+    return drawn

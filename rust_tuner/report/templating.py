@@ -1,12 +1,18 @@
 """Loading of the report's templates; all text from files is escaped."""
 
+import functools
+
 import jinja2
 
 from rust_tuner.report.glossary import explained, term_link, terms_in
 
 
-def environment() -> jinja2.Environment:
-    """The environment of the templates; an undefined name is an error."""
+def environment(*, has_glossary: bool = True) -> jinja2.Environment:
+    """The environment of the templates; an undefined name is an error.
+
+    Args:
+        has_glossary: whether the page has the entries that terms are linked to.
+    """
     loaded = jinja2.Environment(
         loader=jinja2.PackageLoader("rust_tuner.report"),
         # Texts for the Markdown template are escaped before they are passed to it.
@@ -15,6 +21,9 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    loaded.filters["explained"] = explained
-    loaded.globals |= {"term_link": term_link, "terms_in": terms_in}
+    loaded.filters["explained"] = functools.partial(explained, is_linked=has_glossary)
+    loaded.globals |= {
+        "term_link": term_link,
+        "terms_in": terms_in if has_glossary else lambda texts: [],
+    }
     return loaded

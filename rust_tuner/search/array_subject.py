@@ -87,6 +87,7 @@ def arrays_subject(
     coded, classes = (None, {}) if targets is None else encoded(targets)
     split = _split(cv, inputs, coded, owners, seed, folder)
     pairs = split.pairs
+    _refuse_sides_without_weight(weights, pairs)
     of_targets = (other_targets_note(coded, objectives), one_class_note(coded, pairs, objectives))
     split = dataclasses.replace(split, notes=(*split.notes, *filter(None, of_targets)))
     if "val_auroc" in objectives and isinstance(coded, np.ndarray):
@@ -178,6 +179,24 @@ def _rows_of_all(
             where = f"sample_weight {name}".strip()
             raise SearchError(f"{where} has values that are not numbers from 0; replace them")
     return inputs, targets, weights
+
+
+def _refuse_sides_without_weight(
+    weights: AnyRows | None, pairs: Sequence[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
+) -> None:
+    """Refuse folds that train on, or are scored on, rows that all weigh nothing.
+
+    Their loss and weighted metrics are 0 divided by 0, which Keras reports as 0.
+    """
+    for name, array in leaves(tree_of(weights)) if weights is not None else ():
+        for fold, sides in enumerate(pairs):
+            for side, rows in zip(("training", "validation"), sides, strict=True):
+                if not np.any(array[rows]):
+                    where = f"sample_weight {name}".strip()
+                    raise SearchError(
+                        f"fold {fold}: {where} is 0 in all {len(rows)} {side} rows, so nothing can "
+                        "be trained or scored on them; give other weights, or other folds with cv="
+                    )
 
 
 def _plain_length(value: Any) -> int | None:

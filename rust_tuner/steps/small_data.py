@@ -22,12 +22,13 @@ from rust_tuner.metrics.expected_width import (
 )
 from rust_tuner.metrics.uncertainty import MIN_PATIENTS
 from rust_tuner.protocol import Protocol
-from rust_tuner.words import label_list
+from rust_tuner.words import counted, label_list
 
 # The half width that a reader of a paper would call precise.
 _PRECISE = 0.05
 # Trials of one search seldom differ by more in AUROC, unless some of them fail to learn.
 _SELDOM, _CLEAR = 0.1, 0.05
+_HIGHEST_DIFFERENCE = 0.5
 # So many labels are named, more are counted.
 _NAMED = 3
 _FEW_TRIALS = 8
@@ -193,7 +194,7 @@ def holdout_note(radiographs: Radiographs, *, like: Radiographs) -> str:
     """
     num_patients = len(set(radiographs.patient_ids))
     size = (
-        f"the hold-out set has {_count(num_patients, 'patient')} ({len(radiographs)} radiographs)"
+        f"the hold-out set has {counted(num_patients, 'patient')} ({len(radiographs)} radiographs)"
     )
     labels = radiographs.labels[:, NUM_VIEWS:] == 1
     missing = [name for name, has in zip(CORTEX_LABELS, labels.any(axis=0), strict=True) if not has]
@@ -229,29 +230,29 @@ def search_note(development: Development, protocol: Protocol, folds: Folds | int
     )
     num_patients = len(set(radiographs.patient_ids))
     compared = f" and {trials} trials" if protocol.trials > 1 else ""
-    begin = f"with {_count(num_patients, 'patient')}{compared}, a search "
+    begin = f"with {counted(num_patients, 'patient')}{compared}, a search "
     if np.isnan(difference):
         return begin + "cannot compare trials, since a fold has no cortex to score"
     message = (
-        begin
-        + f"can distinguish trials that differ by more than about {min(difference, 0.5):.2f} in "
+        begin + f"can distinguish trials that differ by more than about "
+        f"{min(difference, _HIGHEST_DIFFERENCE):.2f} in "
         "AUROC of visible cortices"
     )
     if difference <= _CLEAR:
         return message + "; it is worthwhile"
-    wanted = round(num_patients * (difference / _CLEAR) ** 2)
+    wanted = float(f"{num_patients * (difference / _CLEAR) ** 2:.2g}")
     if difference <= _SELDOM:
-        return message + f"; expect many ties (about {wanted} patients would resolve {_CLEAR:.2f})"
+        return message + (
+            f"; expect many ties (about {wanted:.0f} patients would resolve {_CLEAR:.2f})"
+        )
+    # From a difference that no AUROC can have, nothing can be extrapolated.
+    enough = f"; about {wanted:.0f} patients would resolve {_CLEAR:.2f}"
     return message + (
         ". Settings seldom differ that much, so a search is hardly worthwhile: most trials will be "
         "tied, and it cannot say which of them is the best"
         + (f" (--trials {_FEW_TRIALS} does as well)" if trials > _FEW_TRIALS else "")
-        + f"; about {wanted} patients would resolve {_CLEAR:.2f}"
+        + (enough if difference < _HIGHEST_DIFFERENCE else "")
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def needs_of_study(protocol: Protocol, *, skip: Collection[str]) -> list[Need]:

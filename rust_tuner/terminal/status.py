@@ -22,7 +22,7 @@ from rust_tuner.terminal.checks import check_status_lines
 from rust_tuner.terminal.status_repeats import nested_lines, noise_lines
 from rust_tuner.terminal.status_runs import is_at_work, run_lines
 from rust_tuner.terminal.status_workers import worker_line
-from rust_tuner.words import four_digits
+from rust_tuner.words import counted, four_digits
 
 
 def status_lines(folder: Path) -> list[Text]:
@@ -106,8 +106,8 @@ def _search_lines(name: str, folder: Path) -> list[Text]:
 def _study_lines(folder: Path) -> list[Text]:
     try:
         study = read_study_record(folder / STUDY_FILE)
-        text = f"prepared: {study.radiographs} radiographs of {study.patients} patients"
-        return [Text(text)]
+        radiographs = counted(study.radiographs, "radiograph")
+        return [Text(f"prepared: {radiographs} of {counted(study.patients, 'patient')}")]
     except FileNotFoundError:
         return [Text("not prepared: study.json is missing", style="yellow")]
     except (RustTunerError, OSError) as error:

@@ -29,7 +29,7 @@ from rust_tuner.records.project import read_project
 def standing(low: float, high: float, view_only: float = 0.8, metric: str = "auroc") -> Standing:
     reference = max(view_only, 0.5)
     middle = (low + high) / 2
-    gain = Interval(middle, low, high)
+    gain = Interval(middle, low, high, reason="" if low == low else "no patient changes it")
     return Standing(metric, Gain(reference + middle, view_only, reference, gain, 40))
 
 
@@ -72,7 +72,7 @@ def test_where_the_view_tells_no_more_than_chance_chance_is_named(
 def test_an_undefined_interval_is_not_distinguishable() -> None:
     found = standing(math.nan, math.nan)
     assert found.answer == "not distinguishable"
-    assert "too few of 40 patients for an interval" in found.doubt
+    assert "(no interval: no patient changes it)" in found.doubt
 
 
 def test_without_predictions_it_is_undecided_and_no_other_rule_takes_over(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_a_prepared_study_says_what_is_ready_and_starts_regime_1(prepared: Path)
         in found.sentence
     )
     assert found.reliance == "nothing yet"
-    assert "Only 15 patients are set aside, so their figures will have wide intervals." in (
+    assert "Only 15 patients set aside, so the figures will have wide intervals, or none." in (
         found.reasons
     )
     assert found.best is None
@@ -98,7 +98,7 @@ def test_regime_2_alone_needs_no_regime_1(prepared: Path) -> None:
 def test_first_models_alone_are_told(prepared: Path) -> None:
     write_baselines(prepared / "baselines", ("lenet1998", "inceptionv3_imagenet"))
     found = of(prepared)
-    assert "The best of 2 first models is LeNet" in found.sentence
+    assert "The best of 2 first models by AUROC, 18 labels is LeNet" in found.sentence
     assert found.reliance == "not yet"
 
 
@@ -114,7 +114,7 @@ def test_a_finished_study_tells_the_figures_of_the_hold_out_set(finished: Path) 
         in found.sentence
     )
     assert found.reliance == "with caution"
-    assert any(reason.startswith("15 patients are few") for reason in found.reasons)
+    assert any(reason.startswith("Only 15 patients: the AUROC") for reason in found.reasons)
     assert found.next.command == f"rust-tuner predict {finished}/final/model.keras IMAGE..."
 
 

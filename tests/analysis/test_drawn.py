@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from matplotlib.cbook import boxplot_stats
 
-from rust_tuner.analysis.drawn import with_boxes, with_intervals, with_means
+from rust_tuner.analysis.drawn import best_epoch, with_boxes, with_intervals, with_means
 from rust_tuner.metrics import fold_interval
 
 
@@ -54,3 +54,17 @@ def test_means_are_those_of_each_split_and_epoch(scores: pd.DataFrame) -> None:
 def test_a_table_without_rows_keeps_its_columns(scores: pd.DataFrame) -> None:
     assert list(with_intervals(scores[:0], by=("rank",)))[-3:] == ["mean", "low", "high"]
     assert "median" in with_boxes(scores[:0])
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected"),
+    [
+        *((name, 3) for name in ("loss", "mae", "mean_squared_error", "bone_rmse", "KLDivergence")),
+        *((name, 1) for name in ("auroc", "accuracy", "f1_score", "precision_at_recall", "AUC_1")),
+        ("dose", None),
+    ],
+)
+def test_the_best_epoch_is_the_lowest_of_an_error_and_none_where_the_name_does_not_say(
+    metric: str, expected: int | None
+) -> None:
+    assert best_epoch(pd.Series([0.9, 0.5, 0.1], index=[1, 2, 3]), metric) == expected

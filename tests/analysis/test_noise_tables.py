@@ -104,6 +104,16 @@ def test_the_range_of_one_more_repeat_stays_where_aurocs_are() -> None:
     assert 0.8 < row["low"] < row["mean"]
 
 
+def test_two_repeats_differ_by_no_more_than_aurocs_can() -> None:
+    values = pd.DataFrame({"kind": "seed", "repeat": range(2), "metric": "auroc"})
+    row = noise_spread(values.assign(value=[0.5, 0.55])).iloc[0]
+    assert row["difference"] < 1
+    row = noise_spread(values.assign(value=[0.5, 0.65])).iloc[0]
+    assert (row["difference"], row["std_high"], row["low"], row["high"]) == (1.0, 0.5, 0.0, 1.0)
+    row = noise_spread(values.assign(value=[0.0, 1.0])).iloc[0]
+    assert row["std_low"] <= row["std"] <= row["std_high"]
+
+
 def test_one_repeat_has_a_mean_and_no_spread() -> None:
     values = pd.DataFrame({"kind": ["seed"], "repeat": [0], "metric": ["auroc"], "value": [0.75]})
     row = noise_spread(values).iloc[0]

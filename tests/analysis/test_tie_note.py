@@ -8,6 +8,7 @@ import pandas as pd
 
 from rust_tuner.analysis.tie_note import tie_note
 from rust_tuner.metrics import corrected_t_test, tied_with_best
+from rust_tuner.words import p_value
 
 
 def table(
@@ -37,7 +38,7 @@ def test_a_tied_trial_of_wide_folds_below_an_untied_one_is_explained() -> None:
     second = int(np.argsort(-scores.mean(axis=1))[1])
     assert note.startswith(f"0021 (rank 22) is tied and {second:04d} (rank 2) is not: the")
     values = [corrected_t_test(scores[0], scores[row], 5, 1).p_value for row in (21, second)]
-    assert f"p = {values[0]:.3f}, {values[1]:.3f})" in note
+    assert f"p = {p_value(values[0])}, {p_value(values[1])})" in note
     assert values[0] > 0.05 > values[1]
 
 

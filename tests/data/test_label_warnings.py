@@ -74,8 +74,8 @@ def test_a_cortex_counts_only_where_it_is_visible() -> None:
     poor = radiographs(("b", "ap", 1), ("b", "lateral", None))
     lines = split_warnings(COMPLETE, poor)
     assert [line.partition(":")[0] for line in lines] == [
-        "no radiograph of the hold-out set (1 patients) has medial cortex, scores 2, 3 or 4",
-        "every radiograph of the hold-out set (1 patients) has medial cortex, score 1 where it is "
+        "no radiograph of the hold-out set (1 patient) has medial cortex, scores 2, 3 or 4",
+        "every radiograph of the hold-out set (1 patient) has medial cortex, score 1 where it is "
         "shown",
     ]
 
@@ -88,6 +88,14 @@ def test_what_nothing_has_is_told_once_and_of_no_side() -> None:
         "every radiograph has AP view where it is shown: there is nothing to distinguish; the "
         "AUROC is undefined",
     )
+
+
+def test_a_cortex_that_a_side_does_not_show_is_told_once() -> None:
+    many = radiographs(*((f"{n}", "ap", 1 + n % 4) for n in range(8)))
+    hidden = radiographs(("x", "ap", None), ("y", "ap", None))
+    lines = [line for line in split_warnings(many, hidden) if "medial" in line]
+    assert [line.partition(" ")[0] for line in lines] == ["no"]
+    assert "no radiograph of the hold-out set (2 patients) has medial cortex, scores 1" in lines[0]
 
 
 def test_a_fold_without_a_label_is_told() -> None:

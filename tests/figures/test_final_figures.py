@@ -111,3 +111,16 @@ def test_wrong_cells_look_wrong_and_stronger_where_they_are_further_off_or_more(
         ordered = sorted(cells, key=lambda cell: cell[1])
         assert [opacity for *_, opacity in ordered] == sorted(opacity for *_, opacity in cells)
     assert len({cells[0][0] for cells in colours.values()}) == 3
+
+
+def test_a_cortex_that_nobody_scored_is_named(predictions: pd.DataFrame) -> None:
+    labels = label_table(predictions.assign(anterior=np.nan))
+    for draw, table in (
+        (draw_roc, roc_table(labels)),
+        (draw_precision_recall, precision_recall_table(labels)),
+    ):
+        figure = new_figure(height=4.7)
+        draw(table, figure=figure)
+        titles = [axes.get_title(loc="left") for axes in figure.axes]
+        assert titles[2] == "anterior: not scored"
+        assert titles[0].startswith("medial, n = ")

@@ -1,6 +1,7 @@
 """Totals, their differences and healing: every visit is drawn, and lines are the agreement's."""
 
 import dataclasses
+import itertools
 from collections.abc import Hashable
 from typing import Any
 
@@ -92,7 +93,7 @@ def test_one_visit_has_a_bias_and_no_limits(visits: pd.DataFrame) -> None:
     axes = new_axes()
     draw_totals(one, axes=axes, agreement=agreement)
     assert "ICC undefined" in axes.get_title(loc="left")
-    assert "n = 1 visits of 1 patients" in axes.get_title(loc="left")
+    assert "n = 1 visit of 1 patient" in axes.get_title(loc="left")
 
 
 def test_each_panel_is_a_patient_with_true_and_predicted_totals(visits: pd.DataFrame) -> None:
@@ -137,3 +138,14 @@ def test_limits_without_an_interval_lie_inside_the_panel(visits: pd.DataFrame) -
     assert low < bare.lower_limit.value < bare.upper_limit.value < high
     # What lies outside would leave no room for the panel, and Matplotlib would warn.
     is_a(Figure, axes.figure).draw_without_rendering()
+
+
+def test_labels_of_equal_lines_stand_apart(visits: pd.DataFrame) -> None:
+    same = visits.dropna(subset=["true_total"]).head(6).assign(true_total=8.0, predicted_total=9.0)
+    agreement = total_agreement(same["true_total"], same["predicted_total"])
+    axes = new_axes(height=3.0)
+    draw_bland_altman(same, axes=axes, agreement=agreement)
+    is_a(Figure, axes.figure).draw_without_rendering()
+    boxes = sorted((text.get_window_extent() for text in axes.texts), key=lambda box: box.y0)
+    assert len(boxes) == 3
+    assert all(low.y1 <= high.y0 for low, high in itertools.pairwise(boxes))

@@ -48,9 +48,33 @@ def test_trials_that_differ_in_no_fold_or_by_the_same_in_each() -> None:
     scores = np.array([0.7, 0.8, 0.9])
     assert astuple(corrected_t_test(scores, scores, 2, 1)) == (0.0, 0.0, 1.0, 2)
     whole = np.array([1, 2, 3])
-    assert astuple(corrected_t_test(whole - 1, whole, 2, 1)) == (-1.0, -np.inf, 0.0, 2)
+    assert astuple(corrected_t_test(whole - 1, whole, 2, 1)) == (-1.0, -np.inf, 2 / 2**3, 2)
     # The mean of six times 0.1 is not 0.1 in float64.
-    assert astuple(corrected_t_test([0.1] * 6, [0.0] * 6, 5, 1)) == (0.1, np.inf, 0.0, 5)
+    assert astuple(corrected_t_test([0.1] * 6, [0.0] * 6, 5, 1)) == (0.1, np.inf, 2 / 2**6, 5)
+    # Nor is 0.8 - 0.7 equal to 0.7 - 0.6.
+    found = corrected_t_test([0.8, 0.7, 0.9], [0.7, 0.6, 0.8], 2, 1)
+    assert (found.statistic, found.p_value) == (np.inf, 2 / 2**3)
+
+
+@pytest.mark.parametrize("num_folds", [2, 3, 5])
+@pytest.mark.parametrize("num_rows", [10, 50])
+@pytest.mark.parametrize("num_trials", [2, 4])
+def test_equal_trials_whose_scores_are_shares_of_few_rows_are_tied(
+    num_folds: int, num_rows: int, num_trials: int
+) -> None:
+    """They often differ by the same amount on every fold, which is no evidence."""
+    rng = np.random.default_rng(0)
+    num_draws = 400
+    draws = rng.binomial(num_rows, 0.7, size=(num_draws, num_trials, num_folds)) / num_rows
+    untied = [not tied_with_best(scores, num_folds - 1, 1).all() for scores in draws]
+    assert np.mean(untied) <= 0.05
+
+
+def test_a_trial_that_is_worse_by_the_same_amount_on_many_folds_is_not_tied() -> None:
+    best = np.linspace(0.7, 0.9, 10)
+    scores = np.stack([best, best - 0.1, best - 0.2])
+    assert tied_with_best(scores, 9, 1).tolist() == [True, False, False]
+    assert tied_with_best(scores[:, :4], 3, 1).all()
 
 
 def test_a_hand_checked_test() -> None:

@@ -13,11 +13,11 @@ def of(
     figure: str,
     value: float,
     variance: float = 0.01,
-    patients: int = 30,
-    moving: int = 30,
+    patients: int = 80,
+    moving: int = 80,
     **options: Any,
 ) -> Interval:
-    return figure_interval(Measured(figure, value, variance, patients, moving, 30, **options))
+    return figure_interval(Measured(figure, value, variance, patients, moving, 80, **options))
 
 
 @pytest.mark.parametrize("figure", ["recall", "average_precision", "exact", "sensitivity", *SCALES])
@@ -47,7 +47,21 @@ def test_an_interval_holds_its_value(figure: str) -> None:
             Measured("macro_f1", 0.5, 0.01, 4, 40, 40),
             "4 patients with the rarest score; an interval needs at least 5",
         ),
-        (Measured("mae", 1.0, 0.01, 40, 9, 9), "an interval needs at least 10"),
+        (Measured("icc", 0.5, 0.01, 40, 9, 9), "an interval needs at least 10"),
+        (Measured("mae", 1.0, 0.01, 40, 29, 29), "an interval needs at least 30"),
+        (Measured("bias", 1.0, 0.01, 40, 29, 29), "an interval needs at least 30"),
+        (Measured("lower_limit", 1.0, 0.01, 79, 79, 79), "an interval needs at least 80"),
+        (Measured("upper_limit", 1.0, 0.01, 79, 79, 79), "an interval needs at least 80"),
+        (
+            Measured("kappa", 0.5, 0.01, 9, 40, 40),
+            "9 patients with another score than the most frequent one; an interval needs at "
+            "least 10",
+        ),
+        (
+            Measured("kappa", 0.5, 0.01, 4, 40, 40, of_mean=True),
+            "4 patients with another score than the most frequent one; an interval needs at "
+            "least 5",
+        ),
         (Measured("kappa", 1.0, 0.0, 40, 40, 40), "no patient changes it"),
         # All answers are right: no patient changes it, however many there are.
         (Measured("kappa", 1.0, 0.0, 30, 0, 3), "no patient changes it"),

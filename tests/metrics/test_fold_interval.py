@@ -69,7 +69,10 @@ def test_scores_outside_their_range_are_refused_but_for_rounding() -> None:
 
 @pytest.mark.parametrize(
     "splitter",
-    [RepeatedKFold(n_splits=5, n_repeats=6, random_state=0), ShuffleSplit(15, test_size=0.3)],
+    [
+        RepeatedKFold(n_splits=5, n_repeats=6, random_state=0),
+        ShuffleSplit(15, test_size=0.3, random_state=0),
+    ],
     ids=lambda splitter: type(splitter).__name__,
 )
 def test_with_the_overlap_of_repeated_splits_it_covers_and_without_it_does_not(

@@ -33,6 +33,28 @@ def test_model_baseline_and_gain_are_the_macro_aurocs() -> None:
     assert found.num_patients == 30
 
 
+@pytest.mark.parametrize("patients", [2, 3, 4])
+def test_a_few_patients_are_too_few_for_an_interval(patients: int) -> None:
+    """A few patients agree by luck: two of them in one of eight data sets without any skill."""
+    truth, score, baseline, owner = problem(patients=patients)
+    found = gain_over(truth, score, baseline, owner).gain
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
+    assert found.reason == (
+        f"{patients} patients with a label that counts; an interval needs at least 5"
+    )
+
+
+@pytest.mark.parametrize("patients", [5, 30])
+def test_patients_who_all_have_the_same_course_give_no_interval(patients: int) -> None:
+    owner = np.repeat(np.arange(patients), 2)
+    truth = np.tile([[False], [True]], (patients, 1))
+    found = gain_over(truth, truth.astype(float), np.zeros_like(truth), owner).gain
+    assert found.value == 0.5
+    assert math.isnan(found.low)
+    assert found.reason == "no patient changes it"
+
+
 def test_a_baseline_below_chance_is_replaced_by_chance() -> None:
     truth, score, baseline, owner = problem(skill=0.0)
     found = gain_over(truth, score, -baseline, owner)

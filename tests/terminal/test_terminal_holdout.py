@@ -36,7 +36,6 @@ def test_the_hold_out_figures_stand_with_their_intervals_in_80_columns() -> None
         ("auroc", "cortices", 3),
         ("auroc", "labels", 3),
         ("brier", "labels", 3),
-        ("mae", "visits", 2),
         ("icc", "visits", 2),
     ):
         chosen = (figures["figure"] == name) & (figures["of"] == of)

@@ -115,6 +115,7 @@ def draw_project_curves(
             epoch = None if best is None or best.epoch is None else best.epoch + 1
             last = mean_curve(curves[curves["split"] == "validation"], metric)
             at = epoch or best_epoch(last, metric)
+            assert at is not None
             pictures.append(
                 room.picture(
                     f"{name}_{metric}",

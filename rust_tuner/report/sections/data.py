@@ -6,6 +6,7 @@ from rust_tuner.records.folder import StudyRecords
 from rust_tuner.records.nested import NESTED, NestedManifest
 from rust_tuner.records.run import RunManifest
 from rust_tuner.report.page import PageTable, Section, facts_table, text, whole
+from rust_tuner.words import counted
 
 
 def data_section(records: StudyRecords) -> Section:
@@ -18,7 +19,8 @@ def data_section(records: StudyRecords) -> Section:
     protocol = study.protocol
     hashed = study.patient_ids == "hashed"
     source = "with keyed hashes instead of patient ids" if hashed else f"from {study.manifest}"
-    section.lead.append(f"{study.radiographs} radiographs of {study.patients} patients, {source}.")
+    radiographs = counted(study.radiographs, "radiograph")
+    section.lead.append(f"{radiographs} of {counted(study.patients, 'patient')}, {source}.")
     cortices = protocol.get("view_cortices")
     expected = {
         f"cortices expected on {view}": ", ".join(map(str, names))

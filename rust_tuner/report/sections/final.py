@@ -11,7 +11,7 @@ from rust_tuner.records.looks import Look, count_text
 from rust_tuner.report.page import PageTable, Room, Section, attempt, decimal, text
 from rust_tuner.report.sections.baselines import draw_project_curves
 from rust_tuner.scope import AUROCS, CORTEX_SCOPE, LABEL_SCOPE
-from rust_tuner.words import FIGURES, METRICS, figure_name, words
+from rust_tuner.words import FIGURES, METRICS, counted, figure_name, words
 
 
 def final_section(records: StudyRecords, room: Room) -> Section:
@@ -60,10 +60,11 @@ def final_section(records: StudyRecords, room: Room) -> Section:
     looks = records.looks
     if holdout is not None:
         times = "once" if len(looks) < 2 else f"{len(looks)} times, the last"
+        condition = " if no earlier look has changed anything" if len(looks) > 1 else ""
         section.lead.append(
-            f"The hold-out set, {holdout.radiographs} radiographs of {holdout.patients} "
-            f"patients, was evaluated {times} on {holdout.date}; its figures are an "
-            "estimate."
+            f"The hold-out set, {counted(holdout.radiographs, 'radiograph')} of "
+            f"{counted(holdout.patients, 'patient')}, was evaluated {times} on {holdout.date}; "
+            f"its figures are an estimate{condition}."
         )
         section.lead += [
             f"{METRICS[item.metric]}, against the view alone: {item.doubt or item.in_words}."

@@ -34,7 +34,7 @@ from rust_tuner.records.trial_tables import history_table, hyperparameter_column
 from rust_tuner.report.page import Picture, Room, Section, attempt, cortices_first, folded, results
 from rust_tuner.report.sections.assessment import tell_worth
 from rust_tuner.scope import CORTEX_SCOPE, LABEL_SCOPE, SCOPES
-from rust_tuner.words import METRICS, short_number
+from rust_tuner.words import METRICS, counted, short_number, words
 
 _NARROW_GRID = 8
 _BOXES = 10
@@ -77,7 +77,11 @@ class _Shown:
         """What the search chose by, if not by this metric."""
         objective = self.project.objective.removeprefix("val_")
         named = METRICS.get(objective, objective)
-        return "" if self.is_objective else f" The search chose, and ranks, by its {named}."
+        return (
+            ""
+            if self.is_objective
+            else f" The search chose, ranks and tests for ties by its {named}."
+        )
 
     @property
     def options(self) -> dict[str, Any]:
@@ -119,7 +123,7 @@ def regime_section(
     shown = _views(project, name, table, noise)
     steps: dict[str, Callable[[_Shown, Room], Picture]] = {
         "search": _search,
-        "slices": _slices,
+        **({"slices": _slices} if searched_values(project) else {}),
         "progress": _progress,
         "fold spread": _boxes,
         "curves": _grid,
@@ -146,7 +150,8 @@ def _views(
     for position, metric in enumerate(metrics):
         scored = table
         if f"val_{metric}" in table and f"val_{metric}" != project.objective:
-            scored = with_best_so_far(table, f"val_{metric}")
+            # Ties are those of the objective.
+            scored = with_best_so_far(table, f"val_{metric}").assign(tied_with_best=None)
         floor = None if noise is None else _difference(noise, metric)
         files = name if position == 0 else f"{name}_labels"
         best = int(index[0]) if len(index) else None
@@ -158,7 +163,7 @@ def _tell(section: Section, project: Project, table: pd.DataFrame, noise: float 
     run, best = project.run, project.best
     section.lead.append(
         f"{_count(table)} of {run.num_trials} trials have a score, each the mean of "
-        f"{run.subject.num_folds} folds of {run.epochs} epochs."
+        f"{run.subject.num_folds} folds of {counted(run.epochs, 'epoch')}."
     )
     notes = (stopped_note(project), trained_note(project))
     section.lead += [note for note in notes if note is not None]
@@ -211,7 +216,7 @@ def _search(shown: _Shown, room: Room) -> Picture:
         wide = table["epsilon"].nunique() > _NARROW_GRID
         draw, size = draw_regime_2, {"height": 2.6} | ({"width": DOUBLE_WIDTH} if wide else {})
         seen = "Learning rate by epsilon; the chosen cell is framed."
-    alt = f"{seen} {_count(table)} trials"
+    alt = f"{seen} {counted(_count(table), 'trial')}"
     best = project.best
     if best is not None and shown.best is not None:
         values = ", ".join(
@@ -219,7 +224,9 @@ def _search(shown: _Shown, room: Room) -> Picture:
         )
         what = "best" if shown.is_objective else "chosen one"
         alt += f", the {what} {table['score'].astype('float64').loc[shown.best]:.3f} at {values}"
-    caption = f"{shown.title}. {seen} {_count(table)} trials. {_tied_note(table)}{shown.note}"
+    caption = (
+        f"{shown.title}. {seen} {counted(_count(table), 'trial')}. {_tied_note(table)}{shown.note}"
+    )
     return room.picture(
         shown.files,
         Drawing(functools.partial(draw, table, **options), **size),
@@ -243,7 +250,8 @@ def _slices(shown: _Shown, room: Room) -> Picture:
     draw = functools.partial(
         draw_slices, table, names=names, noise=shown.noise, best=shown.best, **shown.options
     )
-    what = f"The score of {_count(table)} trials along {' and '.join(names).replace('_', ' ')}"
+    along = " and ".join(map(words, names))
+    what = f"The score of {counted(_count(table), 'trial')} along {along}"
     band = "" if shown.noise is None else " The band is the noise floor at the best."
     scores = table["score"]
     drawn = {"view_only": shown.options["view_only"], "noise_floor": shown.noise}
@@ -264,9 +272,10 @@ def _progress(shown: _Shown, room: Room) -> Picture:
         f"{shown.files}_progress",
         Drawing(functools.partial(draw_search_progress, table, **shown.options)),
         table.assign(view_only=shown.options["view_only"]),
-        caption=f"{shown.title}. Score of each of {len(table)} trials and the best so far."
+        caption=f"{shown.title}. Score of {counted(len(table), 'trial')} and the best so far."
         f"{shown.note}",
-        alt=f"The best score so far over {len(table)} trials{values if len(best) else ''}.",
+        alt=f"The best score so far over {counted(len(table), 'trial')}"
+        f"{values if len(best) else ''}.",
     )
 
 
@@ -276,14 +285,13 @@ def _boxes(shown: _Shown, room: Room) -> Picture:
     draw = functools.partial(draw_fold_boxes, scores, names=names, count=_BOXES, **shown.options)
     best = scores[scores["rank"] <= _BOXES]
     low, high = best["value"].min(), best["value"].max()
+    of_best = f"the best {counted(best['rank'].nunique(), 'trial')}"
     return room.picture(
         f"{shown.files}_folds",
         Drawing(draw, height=3.1),
         with_boxes(best).assign(view_only=shown.options["view_only"]),
-        caption=f"{shown.title}. Spread of the best {best['rank'].nunique()} trials over "
-        f"the folds.{shown.note}",
-        alt=f"Box plots of the best {best['rank'].nunique()} trials; their folds range from "
-        f"{low:.3f} to {high:.3f}.",
+        caption=f"{shown.title}. Spread of {of_best} over the folds.{shown.note}",
+        alt=f"Box plots of {of_best}; their folds range from {low:.3f} to {high:.3f}.",
     )
 
 
@@ -303,7 +311,7 @@ def _grid(shown: _Shown, room: Room) -> Picture:
         table.assign(view_only=shown.options["view_only"]),
         caption=f"{shown.title}. Training and validation curves of {drawn} of {done} "
         f"trials, from the best to the worst.{shown.note}",
-        alt=f"Curves of {drawn} trials between rank 1 and rank {done}.",
+        alt=f"Curves of {counted(drawn, 'trial')} between rank 1 and rank {done}.",
     )
 
 

@@ -1,5 +1,7 @@
 """One person under two ids: what the data can tell is found, and what they cannot is said."""
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -60,7 +62,7 @@ def test_where_legs_can_be_told_apart_and_no_two_ids_are_alike_it_passes() -> No
     verdict = check_same_person(radiographs, {"pictures": alike}, None)
     assert verdict.status == "passed"
     assert verdict.reason.startswith("No person found under two ids. 1740 pairs of visits")
-    assert "AUROC of 1.00 (1.00 to 1.00; 30 pairs of visits of 30 ids)" in verdict.reason
+    assert "AUROC of 1.00 (0.88 to 1.00; 30 pairs of visits of 30 ids)" in verdict.reason
     assert "30 of these 30 are alike enough to be flagged" in verdict.reason
 
 
@@ -151,9 +153,44 @@ def test_the_interval_holds_its_estimate() -> None:
     likeness = likeness_of_visits(
         radiographs, {"pictures": alike_by(radiographs, radiographs.patient_ids, strength=1)}
     )
-    low, high = likeness.auroc_interval()
-    assert low < likeness.ranks.mean() < high
+    area = likeness.auroc_interval()
+    assert area.value == likeness.ranks.mean()
+    assert area.low < area.value < area.high
     assert len(likeness.known) == 75
+
+
+@pytest.mark.parametrize("several", [1, 4])
+def test_few_ids_with_several_visits_give_no_interval(several: int) -> None:
+    table = people(30, visits=1).table
+    visits = [
+        table[table["patient_id"] == name].assign(visit=f"again {number}")
+        for name in table["patient_id"].unique()[:several]
+        for number in range(5)
+    ]
+    more = Radiographs(pd.concat([table, *visits], ignore_index=True))
+    alike = {"pictures": alike_by(more, more.patient_ids, strength=2)}
+    area = likeness_of_visits(more, alike).auroc_interval()
+    assert math.isnan(area.low)
+    reason = check_same_person(more, alike, None).reason
+    ids = "1 id)" if several == 1 else f"{several} ids)"
+    assert f"(no interval: too few ids; {15 * several} pairs of visits of {ids}" in reason
+
+
+@pytest.mark.parametrize(("several", "visits"), [(5, 5), (10, 2), (40, 2)])
+def test_the_interval_covers_over_ids(several: int, visits: int) -> None:
+    table = people(several, visits=visits).table
+    others = people(10).table
+    others["patient_id"] = "other " + others["patient_id"].astype(str)
+    radiographs = Radiographs(pd.concat([table, others], ignore_index=True))
+    areas = [
+        likeness_of_visits(
+            radiographs,
+            {"pictures": alike_by(radiographs, radiographs.patient_ids, strength=1, seed=seed)},
+        ).auroc_interval()
+        for seed in range(100)
+    ]
+    truth = np.mean([area.value for area in areas])
+    assert np.mean([area.low <= truth <= area.high for area in areas]) >= 0.9
 
 
 def test_what_was_left_out_is_said() -> None:
