@@ -13,11 +13,15 @@ all three methods about six; `--spread 2` makes the scores of positives twice as
 With `--figures scores` the lines are of the most likely scores instead: accuracy, balanced
 accuracy, macro F1 and kappa of one cortex and of four, and the ICC of totals, once by the jackknife
 over patients, as everywhere in the package, and once as McGraw and Wong take visits as independent.
-The scores 1 to 4 are about equally frequent, or one of them is rare. It takes about five minutes.
+The scores 1 to 4 are about equally frequent, one of them is rare, or nine in ten have the same
+score. It takes about ten minutes.
+
+With `--figures errors` they are of the errors of totals: MAE, bias and limits of agreement of 10 to
+150 patients. Most errors are 0 or small, and a few are large. It takes about five minutes.
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +32,7 @@ from rust_tuner.labels import CORTICES
 from rust_tuner.metrics import Interval, auroc_intervals, intraclass_correlation, score_agreement
 from rust_tuner.metrics.score_figures import score_figures, visit_figures
 from rust_tuner.metrics.uncertainty import AurocMethod
-from rust_tuner.metrics.visits import paired_totals
+from rust_tuner.metrics.visits import VisitTotals, paired_totals
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -41,7 +45,21 @@ METHODS: tuple[AurocMethod, ...] = ("percentile", "bca", "score")
 # Of 16 labels in one table, as of the four cortices.
 MACRO_PREVALENCES = (0.05, 0.15, 0.3, 0.5) * 4
 # How frequent each score is.
-SHARES = {"even": (0.2, 0.3, 0.3, 0.2), "one rare": (0.3, 0.4, 0.25, 0.05)}
+SHARES = {
+    "even": (0.2, 0.3, 0.3, 0.2),
+    "one rare": (0.3, 0.4, 0.25, 0.05),
+    "one usual": (0.03, 0.04, 0.9, 0.03),
+}
+# How frequent each error of a total is, from whole points to how many of a hundred visits.
+ERRORS = {
+    "few large": {0: 96, 6: 4},
+    "few medium": {0: 90, 4: 10},
+    "small and large": {0: 80, 1: 8, -1: 7, 3: 5},
+    "both ways": {0: 65, 1: 15, -1: 15, 4: 3, -4: 2},
+    "one way": {0: 50, 1: 25, 2: 12, 3: 7, 4: 4, 6: 2},
+}
+ERROR_PATIENTS = (10, 30, 50, 80, 150)
+_ERROR_FIGURES = ("mae", "bias", "lower_limit", "upper_limit")
 # Visits of a patient, from and to, of the figures of scores.
 VISITS = ((1, 1), (2, 4))
 # How much a predicted score has in common with the true one.
@@ -219,6 +237,31 @@ def score_coverage(
     return {name: summarise(intervals, truth[name]) for name, intervals in found.items()}
 
 
+def error_coverage(
+    patients: int, errors: Mapping[int, int], *, seed: int, num_datasets: int
+) -> dict[str, Coverage]:
+    """Of the figures of totals, one visit a patient, by their names."""
+    rng = np.random.default_rng(seed)
+    points = np.repeat(np.array(list(errors), np.float64), list(errors.values()))
+    spread = 1.96 * points.std()
+    truth = {
+        "mae": float(np.abs(points).mean()),
+        "bias": float(points.mean()),
+        "lower_limit": float(points.mean() - spread),
+        "upper_limit": float(points.mean() + spread),
+    }
+    found: dict[str, list[Interval]] = {name: [] for name in _ERROR_FIGURES}
+    owner = np.arange(patients).astype(object)
+    for _ in range(num_datasets):
+        reference = np.full(patients, 10.0)
+        predicted = reference + rng.choice(points, size=patients)
+        totals = VisitTotals(reference, predicted, owner, patients)
+        for figure in visit_figures(totals, union_threshold=13):
+            if figure.figure in found:
+                found[figure.figure].append(Interval(figure.value, figure.low, figure.high))
+    return {name: summarise(intervals, truth[name]) for name, intervals in found.items()}
+
+
 def _true_values(reference: FloatArray, predicted: FloatArray) -> dict[str, float]:
     """The figures of very many patients."""
     agreement = score_agreement(reference, predicted)
@@ -277,11 +320,14 @@ def main() -> None:
     parser.add_argument("--spread", type=float, default=1.0, help="of the positives' scores")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--figures", default="labels,macro", help="labels, macro, or both; or scores"
+        "--figures", default="labels,macro", help="labels, macro, or both; or scores; or errors"
     )
     asked = parser.parse_args()
     if asked.figures == "scores":
         print_scores(asked.seed, asked.datasets)
+        return
+    if asked.figures == "errors":
+        print_errors(asked.seed, asked.datasets)
         return
     methods = [method for method in METHODS if method in asked.methods.split(",")]
     drawn: dict[str, int] = {"num_datasets": asked.datasets, "num_resamples": asked.resamples}
@@ -318,6 +364,20 @@ def print_scores(seed: int, num_datasets: int) -> None:
                         f"{item.above:5.1%} {item.below:5.1%} {item.width:5.3f}",
                         flush=True,
                     )
+
+
+def print_errors(seed: int, num_datasets: int) -> None:
+    """One line a figure and cell of the grid of errors."""
+    print(f"{'patients':>8} {'errors':>16}  figure: shown covers above below width")
+    for name, errors in ERRORS.items():
+        for patients in ERROR_PATIENTS:
+            found = error_coverage(patients, errors, seed=seed, num_datasets=num_datasets)
+            for figure, item in found.items():
+                print(
+                    f"{patients:8} {name:>16}  {figure:<12} {item.shown:5.0%} {item.covered:6.1%} "
+                    f"{item.above:5.1%} {item.below:5.1%} {item.width:5.2f}",
+                    flush=True,
+                )
 
 
 def _line(setting: Setting, name: str, found: Sequence[Coverage]) -> str:

@@ -19,7 +19,7 @@ from rust_tuner.models.class_weights import ClassWeights
 from rust_tuner.models.code_identity import is_of_library
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_steps import fed
-from rust_tuner.models.hidden_state import state_kept
+from rust_tuner.models.hidden_state import changed_by_predicting, state_kept
 from rust_tuner.seeds import generator
 
 # Validation rows of at most so many bytes are copied into their dataset, which saves the time that
@@ -300,6 +300,7 @@ class ValidationSide:
         )
         self.dataset = batches.as_dataset() if is_held else fed(self._shared)
         self.outputs: Outputs | None = None
+        self._changed: list[Any] | None = None
         # A model that only trains, such as one with steps of its own, predicts nothing.
         self._predicts = getattr(type(model), "call", None) is not keras.Model.call
         # Sizes and weights of the batches are those of every epoch.
@@ -311,7 +312,10 @@ class ValidationSide:
         """What the model predicts for the rows, in order; several outputs side by side."""
         if not self._predicts:
             return np.zeros((len(self.rows), 0), np.float32)
-        with state_kept(self._model):
+        if self._changed is None:
+            # Not before the first epoch, as some variables are made in it.
+            self._changed = changed_by_predicting(self._model)
+        with state_kept(self._changed):
             answers, self.outputs = side_by_side(self._model.predict(self.dataset, verbose=0))
         if self._counted is None:
             return answers

@@ -5,7 +5,7 @@ scale in a loss. Nobody resets or stores what Keras does not list.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -45,12 +45,11 @@ def is_stateful(model: keras.Model) -> bool:
     return any(getattr(layer, "stateful", False) for layer in every_layer(model))
 
 
-@contextlib.contextmanager
-def state_kept(model: keras.Model) -> Iterator[None]:
-    """Whatever the model computes in the block, it trains on as if nothing had been computed.
+def changed_by_predicting(model: keras.Model) -> list[Any]:
+    """The variables that a model may change when it predicts.
 
-    Keras's own layers change nothing when they predict, except the states of stateful ones; layers
-    of the user's may.
+    Keras's own layers change nothing then, except the states of stateful ones; layers of the user's
+    may.
     """
     own = [
         variable
@@ -60,7 +59,12 @@ def state_kept(model: keras.Model) -> Iterator[None]:
         and not is_of_library(type(layer))
         for variable in layer.non_trainable_variables
     ]
-    variables = [*own, *hidden_variables(model)]
+    return [*own, *hidden_variables(model)]
+
+
+@contextlib.contextmanager
+def state_kept(variables: Sequence[Any]) -> Iterator[None]:
+    """Whatever happens to some variables in the block, they have their values again after it."""
     before = [keras.ops.copy(keras.ops.convert_to_tensor(variable)) for variable in variables]
     try:
         yield
