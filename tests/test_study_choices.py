@@ -23,6 +23,7 @@ from rust_tuner.errors import (
 from rust_tuner.files import read_json
 from rust_tuner.models.weights import find_local_weights
 from rust_tuner.records.study import SEARCH_FIELDS
+from rust_tuner.steps.final import fit_final_model
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +102,28 @@ def test_a_mistyped_weights_file_is_refused_before_anything_is_written(
     assert contents(tmp_path / "study") == {}
     # So the right ones can be given.
     Study(tmp_path / "study", radiographs, tiny_protocol).prepare()
+
+
+def test_weights_that_are_replaced_during_a_step_do_not_become_the_final_models(
+    finished_copy: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The step checks them as it begins, and reads them again when it has trained for hours."""
+    study = finished_copy.open()
+    file = finished_copy.directory / "study.json"
+    written = read_json(file)
+    development = study.prepare()
+    written["weights"]["sha256"] = "0" * 64
+    file.write_text(json.dumps(written))
+    with pytest.raises(ResumeError, match="one backbone"):
+        fit_final_model(
+            development,
+            finished_copy.directory,
+            values={"batch_size": 8, "dropout_rate": 0.1, "learning_rate": 0.1, "epsilon": 1e-7},
+            epochs=1,
+            protocol=study.protocol,
+            cache=finished_copy.cache,
+        )
+    assert not (finished_copy.directory / "final" / "model.keras").exists()
 
 
 @pytest.mark.parametrize("step", ["baselines", "regime_1", "regime_2", "nested", "noise", "final"])

@@ -1,5 +1,6 @@
 """Backbones: that weights load whole or are refused, and what a random one is."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -188,6 +189,17 @@ def test_a_backbone_trains_only_where_it_is_asked_to(kept_backbone: keras.Model)
     assert frozen.trainable_weights == []
     trained = build_backbone(find_weights("random"), image_size=SIZE, trainable=True)
     assert len(trained.trainable_weights) == 2 * 94
+
+
+@pytest.mark.slow
+def test_a_file_that_was_replaced_since_it_was_hashed_is_refused(
+    files: Files, kept_backbone: keras.Model
+) -> None:
+    weights = find_weights(files["legacy weights"])
+    build_backbone(weights, image_size=SIZE)
+    replaced = dataclasses.replace(weights, sha256="0" * 64)
+    with pytest.raises(WeightsError, match="changed while it was in use"):
+        build_backbone(replaced, image_size=SIZE)
 
 
 @pytest.mark.slow
