@@ -195,9 +195,7 @@ def test_a_backbone_trains_only_where_it_is_asked_to(kept_backbone: keras.Model)
 def test_a_file_that_was_replaced_since_it_was_hashed_is_refused(
     files: Files, kept_backbone: keras.Model
 ) -> None:
-    weights = find_weights(files["legacy weights"])
-    build_backbone(weights, image_size=SIZE)
-    replaced = dataclasses.replace(weights, sha256="0" * 64)
+    replaced = dataclasses.replace(find_weights(files["legacy weights"]), sha256="0" * 64)
     with pytest.raises(WeightsError, match="changed while it was in use"):
         build_backbone(replaced, image_size=SIZE)
 
