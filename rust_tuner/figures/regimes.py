@@ -312,7 +312,10 @@ def draw_regime_2(
     axes.set_xlabel(axis_name("epsilon"))
     axes.set_ylabel(axis_name("learning_rate"))
     width = axes.figure.bbox.width / axes.figure.dpi
-    axes.set_title(wrapped("; ".join(lines), int(0.85 * width / CHARACTER)))
+    # A part that is broken in its middle would be hard to read.
+    whole = "; ".join(line.replace(" ", "\N{NO-BREAK SPACE}") for line in lines)
+    title = wrapped(whole, int(0.85 * width / CHARACTER))
+    axes.set_title(title.replace("\N{NO-BREAK SPACE}", " "))
     bar = axes.figure.colorbar(mesh, ax=axes, orientation="horizontal", aspect=35, pad=0.02)
     bar.set_label(score_label(metric, num_folds).replace("\n", " "))
     bar.outline.set_linewidth(0.5)
