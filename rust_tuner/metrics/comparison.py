@@ -132,10 +132,9 @@ def _count_tied(scores: FloatArray, overlap: float, alpha: float) -> int:
         rounding = _ROUNDING * np.abs(kept).max()
         if spread <= rounding:
             return num_trials
-        # If trials differ by the same amount on every fold, the error is rounding alone.
+        # If trials differ by the same amount on every fold, the error is rounding alone, and the
+        # test of each pair decides.
         if error <= rounding:
-            if _sign_test(num_folds) >= alpha:
-                return num_trials
             continue
         if _is_likely(spread / error, num_trials, freedom, alpha):
             return num_trials
