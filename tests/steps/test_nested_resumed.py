@@ -45,9 +45,11 @@ def test_running_again_computes_nothing_and_changes_no_byte(
 
     monkeypatch.setattr("rust_tuner.steps.nested.score_outer_fold", never)
     monkeypatch.setattr("keras.Model.fit", never)
-    before = contents(repeated_copy.directory, without=OWN_STATE)
+    # The table of names follows images that have been moved.
+    without = (*OWN_STATE, "images.csv")
+    before = contents(repeated_copy.directory, without=without)
     found = repeated_copy.open(nested_protocol).nested()
-    assert contents(repeated_copy.directory, without=OWN_STATE) == before
+    assert contents(repeated_copy.directory, without=without) == before
     assert found.to_json() == read_json(repeated_copy.directory / "nested" / "summary.json")
 
 
@@ -96,6 +98,8 @@ def test_other_data_or_another_seed_are_refused(
         row = table["medial"].first_valid_index()
         table.loc[row, "medial"] = 5 - table.loc[row, "medial"]  # type: ignore[index]
     elif what == "images":
+        # As another manifest has them, whose files nobody has checked yet.
+        table = table.drop(columns="checked_sha256")
         table["image"] = [*table["image"][1:], table["image"].iloc[0]]
     else:
         nested_protocol = dataclasses.replace(nested_protocol, seed=1)
