@@ -292,5 +292,5 @@ def test_the_identity_of_features_is_known_without_them(
     assert extract_features(images, NO_FLIPS, cache=tmp_path).sha256 == known
     assert features_sha256(images[::-1], NO_FLIPS) != known
     assert features_sha256(images, ALL_FLIPS) != known
-    with pytest.raises(ImageError, match=r"row 7: .*nowhere\.png cannot be read"):
+    with pytest.raises(ImageError, match=r"nowhere\.png row 7: cannot be read"):
         features_sha256([tmp_path / "nowhere.png"], NO_FLIPS, rows=[7])
