@@ -248,3 +248,9 @@ def test_what_is_written_in_a_cell_contrasts_with_it(second: pd.DataFrame) -> No
         red, green, blue, _ = mesh.to_rgba(score)  # type: ignore[arg-type]
         is_light = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2 > 0.18
         assert text.get_color() == (BLACK_INK if is_light else WHITE_INK)
+
+
+def test_the_band_of_the_noise_floor_stays_where_aurocs_are(first: pd.DataFrame) -> None:
+    figure = new_figure(height=2.6)
+    draw_slices(first, figure=figure, names=NAMES, noise=1.0)
+    assert figure.axes[0].get_ylim()[0] > -0.2

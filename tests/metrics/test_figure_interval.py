@@ -3,9 +3,11 @@
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 
 from rust_tuner.metrics.figure_interval import SCALES, Measured, figure_interval
+from rust_tuner.metrics.score_figures import score_figures
 from rust_tuner.metrics.uncertainty import Interval
 
 
@@ -99,3 +101,24 @@ def test_patients_whose_error_is_the_mean_error_count() -> None:
     few_move = of("bias", 0.0, variance=0.002, patients=60, moving=6)
     assert few_move == of("bias", 0.0, variance=0.002, patients=60, moving=30)
     assert few_move.low < 0 < few_move.high
+
+
+def test_kappa_depends_on_patients_with_another_score_than_the_usual_one() -> None:
+    rng = np.random.default_rng(0)
+    reference = np.full((60, 4), 3.0)
+    reference[:12, 0], reference[:9, 1], reference[:12, 2], reference[:4, 3] = 1, 2, 4, 1
+    predicted = np.where(rng.random((60, 4)) < 0.3, rng.integers(1, 5, (60, 4)), reference)
+    # Two rows of each patient count once.
+    owner = np.repeat(np.arange(60), 2)
+    figures = {
+        figure.of: figure
+        for figure in score_figures(
+            np.repeat(reference, 2, axis=0), np.repeat(predicted, 2, axis=0), owner
+        )
+        if figure.figure == "kappa"
+    }
+    assert not math.isnan(figures["medial"].low)
+    assert not math.isnan(figures["anterior"].low)
+    for name, count in (("lateral", 9), ("posterior", 4), ("cortices", 4)):
+        assert math.isnan(figures[name].low)
+        assert figures[name].reason.startswith(f"{count} patients with another score")

@@ -12,6 +12,7 @@ import pytest
 
 from rust_tuner import CrossValidationTuner, GridSearchOracle
 from rust_tuner.models.compiled_once import shared_key
+from rust_tuner.models.fold_batches import TrainingData, ValidationSide
 from rust_tuner.models.fold_state import shows_its_state
 from rust_tuner.models.hidden_state import (
     changed_by_predicting,
@@ -199,6 +200,20 @@ def test_usual_models_hide_nothing(layers: list[Any], trained: bool) -> None:
     assert hidden_variables(model) == []
     assert not is_stateful(model)
     assert shows_its_state(model)
+
+
+def test_asking_about_the_validation_rows_leaves_a_model_as_it_was() -> None:
+    x, y = data()
+    model = compiled(Counting(), keras.layers.LSTM(8, stateful=True), keras.layers.Dense(1))
+    rows = TrainingData(x, y[:, None], lambda *_: [])
+    held = ValidationSide(model, rows, np.arange(40, 60), 10)
+    model.fit(x, y, batch_size=10, verbose=0)
+    before = [np.asarray(variable) for variable in changed_by_predicting(model)]
+    assert len(before) == 3
+    held.answers()
+    after = [np.asarray(variable) for variable in changed_by_predicting(model)]
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_predicting_in_between_changes_nothing() -> None:

@@ -31,6 +31,7 @@ IN_PROCESSES = """
 import json, logging, os
 import tensorflow as tf
 from rust_tuner import RandomSearchOracle
+from rust_tuner.models.backbones import build_backbone, find_weights
 from rust_tuner.models.runtime import start_backend
 
 threading = tf.config.threading
@@ -60,6 +61,7 @@ print(json.dumps([
     report(lambda: tf.constant(1.0) + 1),
     report(lambda: (threading.set_inter_op_parallelism_threads(1), tf.constant(1.0) + 1)),
     report(lambda: RandomSearchOracle("val_accuracy")),
+    report(lambda: build_backbone(find_weights("phantoms"), image_size=75)),
 ]))
 """
 
@@ -78,9 +80,9 @@ def test_one_inter_op_thread_is_set_before_tensorflow_runs_and_only_said_afterwa
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    fresh, running, set_before, oracle = json.loads(done.stdout)
+    fresh, running, set_before, oracle, backbone = json.loads(done.stdout)
     # KerasTuner runs an operation to learn whether a metric is best high or low.
-    assert fresh == oracle == {"threads": 1, "told": []}
+    assert fresh == oracle == backbone == {"threads": 1, "told": []}
     assert running["threads"] == 0
     (line,) = running["told"]
     assert "results repeat only within 1e-3, not bitwise" in line

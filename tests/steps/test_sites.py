@@ -15,6 +15,8 @@ from rust_tuner.files import read_json
 from rust_tuner.protocol import Protocol
 from rust_tuner.records.project import read_project
 from rust_tuner.records.rows import read_rows
+from rust_tuner.records.study_record import read_study_record
+from rust_tuner.steps.checks.patients import check_split
 from rust_tuner.steps.plan import plan_study
 from rust_tuner.terminal.status_repeats import noise_lines
 
@@ -68,6 +70,12 @@ def test_the_folds_are_written_down_with_their_sites(study: Study) -> None:
     split = read_json(study.directory / "split.json")
     assert split["site_folds"]["sites"] == ["S1", "S2", "S3"]
     assert split["folds"] == {}
+
+
+def test_the_check_of_the_sides_counts_the_folds_by_site(study: Study) -> None:
+    record = read_study_record(study.directory / "study.json")
+    verdict, _ = check_split(study.directory / "split.json", study.radiographs(), record, {})
+    assert "; site folds, each patient in one" in verdict.reason
 
 
 def test_a_prepared_study_does_not_change_what_its_folds_leave_out(
