@@ -13,6 +13,9 @@ import keras
 from rust_tuner.models.code_identity import is_of_library, values_in_code
 from rust_tuner.models.described import compile_arguments, every_layer
 
+# Containers within containers, and items of each, in which variables are looked for.
+_DEEPEST, _LARGEST = 3, 1000
+
 
 def hidden_variables(model: keras.Model) -> list[Any]:
     """The variables of layers, losses and metrics, and of their code, that no model lists.
@@ -73,13 +76,15 @@ def state_kept(variables: Sequence[Any]) -> Iterator[None]:
             variable.assign(value)
 
 
-def _variables_in(value: Any) -> Iterator[Any]:
-    """The variables in an attribute, also in lists, tuples and dicts."""
+def _variables_in(value: Any, *, depth: int = _DEEPEST) -> Iterator[Any]:
+    """The variables in a value, also in lists, tuples and dicts, unless these are data."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list | tuple):
-        for item in value:
-            yield from _variables_in(item)
+        # A container may contain itself.
+        if depth and len(value) <= _LARGEST:
+            for item in value:
+                yield from _variables_in(item, depth=depth - 1)
     elif isinstance(value, keras.random.SeedGenerator):
         yield value.state
     elif isinstance(value, keras.Variable) or _is_of_tensorflow(value):

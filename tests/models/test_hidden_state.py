@@ -202,6 +202,19 @@ def test_usual_models_hide_nothing(layers: list[Any], trained: bool) -> None:
     assert shows_its_state(model)
 
 
+REGISTRY: dict[str, Any] = {"scale": [keras.Variable(2.0)], "rows": [0.5] * 100_000}
+REGISTRY["itself"] = REGISTRY
+
+
+def registered(y_true: Any, y_pred: Any) -> Any:
+    return keras.losses.mean_squared_error(y_true, y_pred) * REGISTRY["scale"][0]
+
+
+def test_variables_in_containers_are_found_and_data_and_circles_are_passed_over() -> None:
+    model = compiled(keras.layers.Flatten(), keras.layers.Dense(1), loss=registered)
+    assert [id(v) for v in hidden_variables(model)] == [id(REGISTRY["scale"][0])]
+
+
 def test_asking_about_the_validation_rows_leaves_a_model_as_it_was() -> None:
     x, y = data()
     model = compiled(Counting(), keras.layers.LSTM(8, stateful=True), keras.layers.Dense(1))
