@@ -6,7 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 import numpy.typing as npt
-from keras.src.random.seed_generator import global_seed_generator
+from keras.src.backend.common import global_state
+from keras.src.random import seed_generator
 
 from rust_tuner.models.code_identity import is_of_library
 from rust_tuner.models.fold_batches import FoldPlace
@@ -66,10 +67,22 @@ def reseed(model: keras.Model, place: FoldPlace, epoch: int) -> None:
     The generator of operations without a seed, as `keras.random.normal` in a layer, a loss or a
     training step of the user's, is seeded, too.
     """
-    _assign_seed(global_seed_generator().state, place, epoch, "global")
+    _assign_seed(_global_generator().state, place, epoch, "global")
     states = [v for v in model.variables if v.path.endswith("seed_generator_state")]
     for position, state in enumerate(states):
         _assign_seed(state, place, epoch, "layers", position)
+
+
+def _global_generator() -> keras.random.SeedGenerator:
+    """Keras's generator for operations without a seed.
+
+    Keras would make it with a seed from the numbers that the initial weights are drawn with, such
+    as those of a model whose `build` is searching within.
+    """
+    if global_state.get_global_attribute(seed_generator.GLOBAL_SEED_GENERATOR) is None:
+        made = keras.random.SeedGenerator(0, name="global_seed_generator")
+        global_state.set_global_attribute(seed_generator.GLOBAL_SEED_GENERATOR, made)
+    return seed_generator.global_seed_generator()
 
 
 def _assign_seed(state: keras.Variable, place: FoldPlace, epoch: int, *purpose: str | int) -> None:
