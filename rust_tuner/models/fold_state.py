@@ -14,6 +14,9 @@ from rust_tuner.models.fold_batches import FoldPlace
 from rust_tuner.models.hidden_state import hidden_variables, is_stateful
 from rust_tuner.seeds import derive_seed
 
+# What Keras calls its generator for operations without a seed.
+_GENERATOR = "global_seed_generator"
+
 
 def build_optimizer(model: keras.Model) -> None:
     """Give a model's optimizer its variables, where it has none yet.
@@ -79,9 +82,10 @@ def _global_generator() -> keras.random.SeedGenerator:
     Keras would make it with a seed from the numbers that the initial weights are drawn with, such
     as those of a model whose `build` is searching within.
     """
-    if global_state.get_global_attribute(seed_generator.GLOBAL_SEED_GENERATOR) is None:
-        made = keras.random.SeedGenerator(0, name="global_seed_generator")
-        global_state.set_global_attribute(seed_generator.GLOBAL_SEED_GENERATOR, made)
+    if global_state.get_global_attribute(_GENERATOR) is None:
+        global_state.set_global_attribute(
+            _GENERATOR, keras.random.SeedGenerator(0, name=_GENERATOR)
+        )
     return seed_generator.global_seed_generator()
 
 
