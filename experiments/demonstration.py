@@ -13,7 +13,8 @@ from rust_tuner import Protocol, Study
 from rust_tuner.analysis.tables import trials_table
 from rust_tuner.console_progress import ConsoleProgress
 from rust_tuner.data.phantoms import write_phantoms
-from rust_tuner.figures.regimes import draw_regime_1, draw_slices
+from rust_tuner.figures.regimes import draw_regime_1
+from rust_tuner.figures.slices import draw_slices
 from rust_tuner.figures.style import DOUBLE_WIDTH, new_figure, save_figure, styled
 from rust_tuner.protocol import SMALL_SCALE
 from rust_tuner.records.project import REGIME_1, read_project

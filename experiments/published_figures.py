@@ -17,7 +17,8 @@ from rust_tuner.analysis.tables import best_epoch_scores
 from rust_tuner.analysis.verdict import MODEL_NAMES
 from rust_tuner.figures.curves import draw_baselines, draw_curves
 from rust_tuner.figures.published_study import PUBLISHED_VIEW_ONLY, read_published
-from rust_tuner.figures.regimes import draw_regime_1, draw_regime_2, draw_slices
+from rust_tuner.figures.regimes import draw_regime_1, draw_regime_2
+from rust_tuner.figures.slices import draw_slices
 from rust_tuner.figures.style import new_axes, new_figure, save_figure
 
 FOLDS = 6

@@ -38,8 +38,10 @@ from rust_tuner.figures.published import (
     draw_trials_beside,
 )
 from rust_tuner.figures.published_study import PUBLISHED_VIEW_ONLY, read_published
-from rust_tuner.figures.regimes import TIED, draw_regime_1, draw_regime_2, draw_slices
+from rust_tuner.figures.regimes import draw_regime_1, draw_regime_2
+from rust_tuner.figures.rings import TIED
 from rust_tuner.figures.search import draw_fold_boxes, draw_search_progress
+from rust_tuner.figures.slices import draw_slices
 from rust_tuner.figures.style import new_axes, new_figure
 from rust_tuner.figures.summary import draw_summary
 from rust_tuner.figures.totals import draw_bland_altman, draw_totals, draw_trajectories

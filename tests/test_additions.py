@@ -52,7 +52,7 @@ HYPERPARAMETER = (
 )
 SEEN = """
 from rust_tuner.cli.options import Grid
-from rust_tuner.figures.regimes import axis_name
+from rust_tuner.figures.value_axes import axis_name
 from rust_tuner.models.space import SearchSpace
 from rust_tuner.protocol import Protocol
 from rust_tuner.search.regimes import recorded_protocol

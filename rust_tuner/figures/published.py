@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rust_tuner.analysis.drawn import INTERVAL, with_intervals, with_means
-from rust_tuner.figures.regimes import axis_name, label_logarithmic
 from rust_tuner.figures.style import BLUE, ORANGE, legend_below, styled, title_above
+from rust_tuner.figures.value_axes import axis_name, label_logarithmic
 from rust_tuner.models.space import is_logarithmic
 from rust_tuner.words import METRICS
 

@@ -117,11 +117,12 @@ class StudyFile:
         """
         key = self.key
         as_now = named(radiographs, key)
-        for found in (as_now, named(radiographs, key, visits=written_visits(self.directory))):
+        found, order = as_now, prepared_order(as_now, self.rows)
+        if order is None and key is not None:
+            # Visits that are not dates were numbered in the order of that time.
+            found = named(radiographs, key, visits=written_visits(self.directory))
             order = prepared_order(found, self.rows)
-            if order is not None:
-                return found.in_order(*order)
-        return as_now
+        return as_now if order is None else found.in_order(*order)
 
     @property
     def protocol(self) -> Protocol:

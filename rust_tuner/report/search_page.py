@@ -16,8 +16,8 @@ from rust_tuner.analysis.drawn import with_boxes
 from rust_tuner.analysis.tables import fold_scores, searched_values, trials_table
 from rust_tuner.analysis.tie_note import tie_note
 from rust_tuner.figures.history import draw_history
-from rust_tuner.figures.regimes import draw_slices
 from rust_tuner.figures.search import draw_fold_boxes, draw_search_progress
+from rust_tuner.figures.slices import draw_slices
 from rust_tuner.figures.style import COLUMN_WIDTH, DOUBLE_WIDTH, Drawing
 from rust_tuner.files import write_text
 from rust_tuner.records.project import Project, read_project
@@ -190,7 +190,7 @@ def _slices(section: Section, room: Room, project: Project) -> None:
             names=shown,
             metric=_metric(project),
             best=int(best[0]) if len(best) else None,
-            logarithmic=_logarithmic(project),
+            logarithmic=_logarithmic(project, table),
             lower_is_better=project.run.lower_is_better,
         )
         caption = f"The score of each trial along {', '.join(map(words, shown))}."
@@ -293,12 +293,12 @@ def _is_study(project: Project) -> bool:
     return bool(project.run.view_only_baseline)
 
 
-def _logarithmic(project: Project) -> set[str]:
+def _logarithmic(project: Project, table: pd.DataFrame) -> set[str]:
     """The columns of hyperparameters that are drawn on a logarithmic scale.
 
     They are sampled on one, or their values are far apart; all are positive.
     """
-    columns_of, table = hyperparameter_columns(project), trials_table(project)
+    columns_of = hyperparameter_columns(project)
     drawn = set()
     for item in project.run.space.values():
         name = columns_of[item.config.name]

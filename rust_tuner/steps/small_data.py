@@ -234,9 +234,8 @@ def search_note(development: Development, protocol: Protocol, folds: Folds | int
     if np.isnan(difference):
         return begin + "cannot compare trials, since a fold has no cortex to score"
     message = (
-        begin + f"can distinguish trials that differ by more than about "
-        f"{min(difference, _HIGHEST_DIFFERENCE):.2f} in "
-        "AUROC of visible cortices"
+        f"{begin}can distinguish trials that differ by more than about "
+        f"{min(difference, _HIGHEST_DIFFERENCE):.2f} in AUROC of visible cortices"
     )
     if difference <= _CLEAR:
         return message + "; it is worthwhile"

@@ -10,7 +10,9 @@ from report_figures import NAMES, lines_of, with_ties, write_tables
 
 from rust_tuner.analysis.tables import trials_table
 from rust_tuner.errors import RustTunerError
-from rust_tuner.figures.regimes import TIED, draw_regime_1, draw_regime_2, draw_slices
+from rust_tuner.figures.regimes import draw_regime_1, draw_regime_2
+from rust_tuner.figures.rings import TIED
+from rust_tuner.figures.slices import draw_slices
 from rust_tuner.figures.style import BLACK_INK, WHITE_INK, new_axes, new_figure
 from rust_tuner.records.project import Project
 

@@ -215,6 +215,27 @@ def test_variables_in_containers_are_found_and_data_and_circles_are_passed_over(
     assert [id(v) for v in hidden_variables(model)] == [id(REGISTRY["scale"][0])]
 
 
+class Moving(keras.layers.Layer):  # type: ignore[misc]
+    """Keeps a variable of TensorFlow's own, as older code does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        import tensorflow as tf
+
+        self.mean = tf.Variable(0.0, trainable=False)
+
+    def call(self, inputs: Any) -> Any:
+        return inputs - self.mean
+
+
+def test_a_variable_of_tensorflows_own_is_found() -> None:
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("of TensorFlow's own")
+    model = compiled(Moving(), keras.layers.Flatten(), keras.layers.Dense(1))
+    assert [id(v) for v in hidden_variables(model)] == [id(model.layers[0].mean)]
+    assert not shows_its_state(model)
+
+
 def test_asking_about_the_validation_rows_leaves_a_model_as_it_was() -> None:
     x, y = data()
     model = compiled(Counting(), keras.layers.LSTM(8, stateful=True), keras.layers.Dense(1))

@@ -25,8 +25,9 @@ from rust_tuner.analysis.tables import (
 from rust_tuner.analysis.trained_on import trained_note
 from rust_tuner.analysis.verdict import SEARCH_NAMES, view_only_of
 from rust_tuner.figures.curves import draw_curve_grid
-from rust_tuner.figures.regimes import draw_regime_1, draw_regime_2, draw_slices
+from rust_tuner.figures.regimes import draw_regime_1, draw_regime_2
 from rust_tuner.figures.search import draw_fold_boxes, draw_search_progress
+from rust_tuner.figures.slices import draw_slices
 from rust_tuner.figures.style import DOUBLE_WIDTH, Drawing
 from rust_tuner.records.noise import NoiseFloor
 from rust_tuner.records.project import REGIME_1, Project

@@ -18,6 +18,7 @@ from rust_tuner.data.split_file import Split
 from rust_tuner.metrics.score_interval import share_interval
 from rust_tuner.metrics.uncertainty import MIN_PATIENTS, Interval
 from rust_tuner.records.checks import Verdict
+from rust_tuner.words import counted
 
 SAME_PERSON = ("same_person", "One person under two ids")
 
@@ -93,7 +94,10 @@ class Likeness:
         doi:10.1016/j.jdeveco.2006.05.005), and the interval is that of a share of the ids that
         have several visits. In simulation it covers in 95 to 100 % from `MIN_PATIENTS` such ids.
         """
-        area, ordered = float(self.ranks.mean()), np.sort(self.known)
+        area, num_ids = float(self.ranks.mean()), self.num_ids
+        if num_ids < MIN_PATIENTS:
+            return Interval(area, math.nan, math.nan, reason="too few ids")
+        ordered = np.sort(self.known)
         below = np.searchsorted(ordered, self.others, side="left")
         up_to = np.searchsorted(ordered, self.others, side="right")
         beaten = 1 - (below + up_to) / (2 * len(ordered))
@@ -106,9 +110,6 @@ class Likeness:
             np.bincount(ids, weights=(shares - area) / len(shares), minlength=len(names))
             for ids, shares in sides
         )
-        num_ids = self.num_ids
-        if num_ids < MIN_PATIENTS:
-            return Interval(area, math.nan, math.nan, reason="too few ids")
         variance = float(np.square(influences).sum()) * num_ids / (num_ids - 1)
         return Interval(area, *share_interval(area, variance, patients=num_ids))
 
@@ -203,15 +204,12 @@ def check_same_person(
     seen = float((likeness.known > limit).mean()) if num_known else None
     enough = num_known >= _LEAST_KNOWN
     quality = (
-        _how_well(likeness, limit)
-        if enough
-        else (
-            f"Only {num_known} pairs of visits are of one id, too few to measure how well one "
-            "person's legs can be recognised in these data."
-        )
+        f"Only {num_known} pairs of visits are of one id, too few to measure how well one person's "
+        "legs can be recognised in these data."
     )
     if enough:
         area = likeness.auroc_interval()
+        quality = _how_well(likeness, limit, area)
         figures |= {"auroc": area.value, "auroc_low": area.low, "auroc_high": area.high}
     figures |= {"share_of_one_id_seen": seen, "flagged": len(alarms)}
     compared = f"{len(likeness.others)} pairs of visits of two ids were compared by {by}."
@@ -232,16 +230,14 @@ def check_same_person(
     return Verdict(*SAME_PERSON, "not_run", reason, _LOOK_ELSEWHERE, figures=figures)
 
 
-def _how_well(likeness: Likeness, limit: float) -> str:
-    area, num_ids = likeness.auroc_interval(), likeness.num_ids
+def _how_well(likeness: Likeness, limit: float, area: Interval) -> str:
     ends = f"no interval: {area.reason}" if area.reason else f"{area.low:.2f} to {area.high:.2f}"
     seen, num_known = int((likeness.known > limit).sum()), len(likeness.known)
-    ids = f"{num_ids} id" if num_ids == 1 else f"{num_ids} ids"
     return (
         f"Likeness distinguishes visits of one id from visits of two with an AUROC of "
-        f"{area.value:.2f} ({ends}; {num_known} pairs of visits of {ids}), and "
-        f"{seen} of these {num_known} are alike enough to be "
-        "flagged if they had two ids."
+        f"{area.value:.2f} ({ends}; {num_known} pairs of visits of "
+        f"{counted(likeness.num_ids, 'id')}), and {seen} of these {num_known} are alike enough to "
+        "be flagged if they had two ids."
     )
 
 

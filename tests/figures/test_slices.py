@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from rust_tuner.figures.regimes import draw_slices
+from rust_tuner.figures.slices import draw_slices
 from rust_tuner.figures.style import new_figure
 
 
