@@ -156,6 +156,8 @@ def test_each_fold_begins_with_what_variables_outside_the_model_had(
     ids=["stateful", "random without a seed"],
 )
 def test_a_resumed_search_ends_as_a_whole_one(tmp_path: Path, build: Build) -> None:
+    if keras.backend.backend() == "jax" and build is not recurrent:
+        pytest.skip("Keras refuses random numbers without a seed there")
     x = data()[0]
     whole = curves(tmp_path / "whole", build, x, trials=2)
     keras.random.normal((3,))
