@@ -20,8 +20,9 @@ from typing import Any
 
 from rust_tuner.errors import TimeBudgetError
 
-_asked = threading.Event()
-_signal = signal.SIGINT
+# The signal that is to be raised again. A plain variable: a handler that needed a lock would wait
+# for ever where it interrupts the code that holds it.
+_asked: signal.Signals | None = None
 
 
 class Terminated(KeyboardInterrupt):
@@ -42,6 +43,7 @@ def remembering_interrupts() -> Iterator[None]:
 
     A signal that the process ignores, or handles in its own way, is left alone.
     """
+    global _asked
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -52,7 +54,7 @@ def remembering_interrupts() -> Iterator[None]:
     handlers = {number: signal.getsignal(number) for number in usual}
     ours = {number: handler for number, handler in handlers.items() if handler in usual[number]}
     if ours:
-        _asked.clear()
+        _asked = None
     for number in ours:
         signal.signal(number, _remember)
     try:
@@ -61,7 +63,7 @@ def remembering_interrupts() -> Iterator[None]:
         for number, handler in ours.items():
             signal.signal(number, handler)
         if ours:
-            _asked.clear()
+            _asked = None
 
 
 def raise_if_interrupted() -> None:
@@ -71,9 +73,10 @@ def raise_if_interrupted() -> None:
         KeyboardInterrupt: if Ctrl-C was pressed and the work continued.
         Terminated: if SIGTERM was received and the work continued.
     """
-    if _asked.is_set():
-        _asked.clear()
-        raise _interrupt()
+    global _asked
+    asked, _asked = _asked, None
+    if asked is not None:
+        raise _interrupt(asked)
 
 
 class _TimeBudget:
@@ -130,11 +133,10 @@ def end_if_time_is_up() -> None:
 
 
 def _remember(signum: int, frame: Any) -> None:
-    global _signal
-    _signal = signal.Signals(signum)
-    _asked.set()
-    raise _interrupt()
+    global _asked
+    _asked = signal.Signals(signum)
+    raise _interrupt(_asked)
 
 
-def _interrupt() -> KeyboardInterrupt:
-    return Terminated() if _signal is signal.SIGTERM else KeyboardInterrupt()
+def _interrupt(asked: signal.Signals) -> KeyboardInterrupt:
+    return Terminated() if asked is signal.SIGTERM else KeyboardInterrupt()

@@ -179,14 +179,20 @@ def live_view(directory: Path) -> LiveView:
 
 
 def fingerprint(directory: Path) -> int:
-    """A number that changes when a trial, a fold or a step of a study begins or ends."""
-    states = []
+    """A number that changes when a trial, a fold or a step of a study begins or ends.
+
+    Also when a process that works there is killed or paused, of which it writes nothing.
+    """
+    states: list[object] = []
     for path in _watched(directory):
         try:
             status = os.stat(path)
-            states.append((str(path), status.st_mtime_ns, status.st_size))
+            # Records are replaced: two within a tick of the file system's clock are two files.
+            states.append((str(path), status.st_mtime_ns, status.st_size, status.st_ino))
         except OSError:
-            states.append((str(path), 0, 0))
+            states.append(str(path))
+    runs = (read_last_run(folder) for folder in (directory, *(directory / name for name in _STEPS)))
+    states += [None if run is None else run.state for run in runs]
     return hash(tuple(states))
 
 
@@ -220,7 +226,7 @@ def _step(name: str, title: str, project: Project) -> LiveStep:
 def _written(folder: Path) -> int:
     """When a search was last written to; its folder changes with each new trial."""
     paths = [folder, *trial_folders(folder)]
-    return max(path.stat().st_mtime_ns for path in paths if path.exists())
+    return max((path.stat().st_mtime_ns for path in paths if path.exists()), default=0)
 
 
 def _score(project: Project, best: TrialRecord) -> str:

@@ -20,7 +20,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from rust_tuner.analysis.live import fingerprint, live_view
-from rust_tuner.errors import StorageError
+from rust_tuner.errors import RustTunerError, StorageError
 from rust_tuner.report.live.page import live_page, live_part, script_policy
 
 LOOPBACK = "127.0.0.1"
@@ -49,17 +49,23 @@ class Watcher:
         self._version = 0
         self._part = ""
         self._is_closed = False
+        # Before each look: what changes while it looks is seen the next time.
+        self._seen: int | None = fingerprint(directory)
         self._look()
 
     def run(self) -> None:
         """Look until closed."""
-        last, pause = fingerprint(self.directory), SECONDS_BETWEEN_LOOKS
+        pause = SECONDS_BETWEEN_LOOKS
         while not self._wait(pause):
             state = fingerprint(self.directory)
-            if state == last:
+            if state == self._seen:
                 continue
-            last, start = state, time.process_time()
-            self._look()
+            self._seen, start = state, time.process_time()
+            try:
+                self._look()
+            except (RustTunerError, OSError):
+                # Such as a network share that is away: it is read when it is there again.
+                self._seen = None
             pause = max(SECONDS_BETWEEN_LOOKS, (time.process_time() - start) / _SHARE)
 
     def close(self) -> None:

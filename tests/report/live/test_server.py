@@ -1,7 +1,10 @@
 """The live page's server: only who has the token, only the report's files, only reading."""
 
+import contextlib
+import errno
 import hashlib
 import http.client
+import itertools
 import json
 import os
 import shutil
@@ -9,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +28,7 @@ from rust_tuner.errors import StorageError
 from rust_tuner.files import read_json
 from rust_tuner.locks import hold_lock
 from rust_tuner.report.live import server as live
-from rust_tuner.report.live.server import LiveServer
+from rust_tuner.report.live.server import LiveServer, Watcher
 
 VALUES = {"batch_size": 16, "dropout_rate": 0.0, "learning_rate": 1e-3, "epsilon": 1e-7}
 
@@ -218,12 +222,13 @@ class Stream:
             pass
 
     def next(self) -> Any:
-        """The next part of the page."""
-        while True:
+        """The next part of the page, if it comes before many signs of life without one."""
+        for _ in range(40):
             line = self._file.readline()
             assert line, "the stream has ended"
             if line.startswith(b"data: "):
                 return json.loads(line.removeprefix(b"data: "))
+        raise AssertionError("the stream has no new part")
 
     def close(self) -> None:
         self._file.close()
@@ -240,6 +245,69 @@ def test_a_trial_that_ends_is_sent_to_the_page(server: LiveServer, study: Path) 
         part = stream.next()
     assert "0003" in part
     stream.close()
+
+
+def parts_of(watcher: Watcher) -> Iterator[str]:
+    """The parts of the page, as long as they come before many signs of life without one."""
+    for part in itertools.islice(watcher.parts(), 100):
+        if part is not None:
+            yield part
+
+
+@contextlib.contextmanager
+def watching(watcher: Watcher) -> Iterator[None]:
+    """It looks until the block ends."""
+    thread = threading.Thread(target=watcher.run)
+    thread.start()
+    try:
+        yield
+    finally:
+        watcher.close()
+        thread.join()
+
+
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "SECONDS_BETWEEN_LOOKS", 0.02)
+    monkeypatch.setattr(live, "HEARTBEAT", 0.1)
+
+
+@pytest.mark.usefixtures("often")
+def test_a_trial_that_ends_before_the_watch_begins_is_sent(study: Path) -> None:
+    watcher = Watcher(study)
+    write_trial(study / "regime_1", 3, VALUES, num_folds=3, epochs=5, metrics=("auroc",))
+    with watching(watcher):
+        assert any("4 of 8" in part for part in parts_of(watcher))
+
+
+@pytest.mark.usefixtures("often")
+def test_a_study_that_cannot_be_read_for_a_while_is_read_later(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watcher, read, failed = Watcher(study), live.live_view, threading.Event()
+
+    def away(directory: Path) -> None:
+        failed.set()
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(live, "live_view", away)
+    with watching(watcher):
+        write_trial(study / "regime_1", 3, VALUES, num_folds=3, epochs=5, metrics=("auroc",))
+        assert failed.wait(60)
+        monkeypatch.setattr(live, "live_view", read)
+        assert any("4 of 8" in part for part in parts_of(watcher))
+
+
+@pytest.mark.usefixtures("often")
+def test_a_process_that_is_killed_is_no_longer_running_on_the_page(study: Path) -> None:
+    with other_holder(study, "Regime I", noted=True) as process:
+        watcher = Watcher(study)
+        with watching(watcher):
+            parts = parts_of(watcher)
+            assert f"Running: Regime I, process {process.pid}" in next(parts)
+            process.kill()
+            process.wait(60)
+            assert any("Running" not in part for part in parts)
 
 
 def test_too_many_pages_at_once_are_refused(server: LiveServer) -> None:
