@@ -131,6 +131,10 @@ def _reached(roots: tuple[Any, ...]) -> Iterator[Any]:
     waiting, seen = list(reversed(roots)), set()
     while waiting:
         part = waiting.pop()
+        # A container may contain itself.
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
         if isinstance(part, dict):
             waiting.extend(part.values())
         elif isinstance(part, (list, tuple)):
@@ -139,9 +143,6 @@ def _reached(roots: tuple[Any, ...]) -> Iterator[Any]:
             waiting.extend((part.func, part.args, part.keywords))
         elif isinstance(part, types.MethodType):
             waiting.append(part.__func__)
-        if id(part) in seen:
-            continue
-        seen.add(id(part))
         if isinstance(part, types.FunctionType):
             yield part
         elif _is_followed(part):

@@ -111,3 +111,11 @@ def test_the_code_of_libraries_is_left_to_their_versions() -> None:
 def test_a_recursive_function_ends() -> None:
     source = "def f(n):\n    return 1 if n < 2 else n * f(n - 1)\n"
     assert own_code(compiled(source)) == own_code(compiled(source))
+
+
+def test_a_container_that_contains_itself_ends() -> None:
+    functions: list[Any] = [lambda x: x + 1]
+    named: dict[str, Any] = {"functions": functions}
+    named["itself"] = named
+    functions.append(functions)
+    assert len(own_code([named])) == 1
