@@ -71,6 +71,11 @@ class LastRun:
         """Whether the process is working now."""
         return self.state == "running"
 
+    @property
+    def may_go_on(self) -> bool:
+        """Whether the process is working, or paused, or cannot be seen from here."""
+        return self.state in ("running", "paused", "unseen")
+
 
 def note_begin(folder: Path, purpose: str) -> None:
     """Note that this process begins to work in a folder, whose lock it holds."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from rust_tuner.analysis.verdict import MODEL_NAMES, SEARCH_NAMES
-from rust_tuner.errors import RustTunerError
+from rust_tuner.errors import RustTunerError, StorageError
 from rust_tuner.last_run import NOTE_FILE, LastRun, read_last_run
 from rust_tuner.records.baselines import BASELINES, BASELINES_FOLDER
 from rust_tuner.records.folder import CROSS_VALIDATION
@@ -113,7 +113,7 @@ class LiveView:
     """What the live page shows.
 
     Attributes:
-        working: the process that works on the study, or None.
+        working: the process that works on the study, is paused, or cannot be seen; or None.
         steps: the searches that have begun, in the order of a study.
         current: the one that was written to last, or None.
         best_score: the score of the best trial of the current one, as text; empty without.
@@ -141,7 +141,13 @@ class LiveView:
 
 
 def live_view(directory: Path) -> LiveView:
-    """How far a study is; works while another process writes to it, and takes no lock."""
+    """How far a study is; works while another process writes to it, and takes no lock.
+
+    Raises:
+        StorageError: if the folder is not there.
+    """
+    if not directory.is_dir():
+        raise StorageError(f"{directory} is not there: moved, deleted or not mounted")
     steps, projects = [], {}
     for name, title in _STEPS.items():
         folder = directory / name
@@ -157,7 +163,7 @@ def live_view(directory: Path) -> LiveView:
     runs = (
         read_last_run(folder) for folder in (directory, *(directory / name for name in projects))
     )
-    working = next((run for run in runs if run is not None and run.is_running), None)
+    working = next((run for run in runs if run is not None and run.may_go_on), None)
     best = None if project is None else project.best
     return LiveView(
         working=working,
@@ -188,7 +194,9 @@ def fingerprint(directory: Path) -> int:
         try:
             status = os.stat(path)
             # Records are replaced: two within a tick of the file system's clock are two files.
-            states.append((str(path), status.st_mtime_ns, status.st_size, status.st_ino))
+            # The change of a mode may make a file readable.
+            about = (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
+            states.append((str(path), about))
         except OSError:
             states.append(str(path))
     runs = (read_last_run(folder) for folder in (directory, *(directory / name for name in _STEPS)))

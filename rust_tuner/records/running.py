@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,16 @@ def unfinished_curves(path: Path) -> dict[str, list[float]]:
             array = np.load(io.BytesIO(archive.read("past.npy")), allow_pickle=False)
         epochs = json.loads(array.tobytes())["validation"]
         return {name: [float(epoch[name]) for epoch in epochs] for name in epochs[0]}
-    # The file may be replaced or removed while it is read.
-    except (OSError, KeyError, IndexError, TypeError, ValueError, zipfile.BadZipFile):
+    # The file may be replaced or removed while it is read, or be none of ours.
+    except (
+        OSError,
+        EOFError,
+        KeyError,
+        IndexError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ):
         return {}

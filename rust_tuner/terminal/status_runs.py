@@ -24,7 +24,7 @@ _RESUME = "run the same command again to resume"
 def run_lines(folder: Path) -> list[Text]:
     """The processes that work on a study or search now; without any, how the last one ended."""
     runs = [(run, path) for path in _folders(folder) if (run := read_last_run(path)) is not None]
-    current = [(run, path) for run, path in runs if run.state in ("running", "paused", "unseen")]
+    current = [(run, path) for run, path in runs if run.may_go_on]
     if current:
         shown: dict[tuple[str, int], tuple[LastRun, Path]] = {}
         for run, path in current:

@@ -3,6 +3,7 @@
 import base64
 import datetime
 import hashlib
+import os
 from pathlib import Path
 
 from markupsafe import Markup
@@ -25,9 +26,12 @@ source.addEventListener("view", event => {
 });
 source.addEventListener("open", () => { state.textContent = "live"; });
 source.addEventListener("error", () => {
-  state.textContent = "not connected: rust-tuner watch has ended";
+  state.textContent = "not connected; trying again, unless rust-tuner watch has ended";
+  // The browser itself tries again, but not after an answer that is none of ours.
+  if (source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 10000);
 });
 """
+_FORM = "%Y-%m-%d %H:%M:%S"
 
 
 def script_policy() -> str:
@@ -40,18 +44,29 @@ def script_policy() -> str:
     )
 
 
-def live_page(directory: Path, view: LiveView) -> str:
-    """The whole page."""
+def live_page(directory: Path, part: str) -> str:
+    """The whole page.
+
+    Args:
+        directory: the study's folder.
+        part: the part that changes, as HTML.
+    """
     return (
         environment()
         .get_template("live.html")
         .render(
-            name=directory.resolve().name,
+            name=os.path.basename(os.path.abspath(directory)),
             version=__version__,
-            live=Markup(live_part(directory, view)),
+            live=Markup(part),
             script=Markup(_SCRIPT),
         )
     )
+
+
+def unreadable_part(error: Exception) -> str:
+    """What stands in the place of the part that changes while the study cannot be read."""
+    text = '<p class="missing">The study cannot be read now ({}). This page goes on looking.</p>'
+    return Markup(text).format(str(error) or type(error).__name__)
 
 
 def live_part(directory: Path, view: LiveView) -> str:
@@ -63,10 +78,10 @@ def live_part(directory: Path, view: LiveView) -> str:
         environment()
         .get_template("live_part.html")
         .render(
-            name=directory.resolve().name,
+            name=os.path.basename(os.path.abspath(directory)),
             view=view,
             state=_state(view),
-            is_running=view.working is not None,
+            is_running=view.working is not None and view.working.is_running,
             curves=None if view.curves is None else Markup(curves_svg(view.curves)),
             scores=Markup(
                 scores_svg(
@@ -89,10 +104,21 @@ def live_part(directory: Path, view: LiveView) -> str:
 def _state(view: LiveView) -> str:
     working, step = view.working, view.current
     if working is not None:
-        since = _time(working.since.timestamp())
-        return f"Running: {working.purpose}, process {working.process}, since {since}"
+        process = working.process
+        about = f"{working.purpose}, process {process}"
+        since = working.since.astimezone().strftime(_FORM)
+        if working.state == "paused":
+            return f"Paused: {about}; fg or kill -CONT {process} continues it"
+        if working.state == "unseen":
+            return (
+                f"Unknown: {about} on {working.host}, since {since}; that machine's processes "
+                "cannot be seen from here, and it has not noted an end"
+            )
+        return f"Running: {about}, since {since}"
     if view.is_evaluated:
         return "Finished: the final model has been evaluated"
+    if step is None and view.steps:
+        return "Not running: the records cannot be read"
     if step is None:
         return "Not running: no search has begun"
     if step.is_finished:
@@ -101,4 +127,4 @@ def _state(view: LiveView) -> str:
 
 
 def _time(seconds: float) -> str:
-    return datetime.datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
+    return datetime.datetime.fromtimestamp(seconds).strftime(_FORM)

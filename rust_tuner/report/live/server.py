@@ -10,6 +10,8 @@ import json
 import mimetypes
 import os
 import secrets
+import select
+import socket
 import stat
 import threading
 import time
@@ -20,8 +22,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from rust_tuner.analysis.live import fingerprint, live_view
-from rust_tuner.errors import RustTunerError, StorageError
-from rust_tuner.report.live.page import live_page, live_part, script_policy
+from rust_tuner.errors import StorageError
+from rust_tuner.report.live.page import live_page, live_part, script_policy, unreadable_part
 
 LOOPBACK = "127.0.0.1"
 _REPORT = "report"
@@ -57,15 +59,18 @@ class Watcher:
         """Look until closed."""
         pause = SECONDS_BETWEEN_LOOKS
         while not self._wait(pause):
-            state = fingerprint(self.directory)
-            if state == self._seen:
-                continue
-            self._seen, start = state, time.process_time()
+            start = time.process_time()
             try:
+                state = fingerprint(self.directory)
+                if state == self._seen:
+                    continue
+                self._seen = state
                 self._look()
-            except (RustTunerError, OSError):
-                # Such as a network share that is away: it is read when it is there again.
+            except Exception as error:
+                # Such as a network share that is away: it is read when it is there again. Whatever
+                # it is, the page says it, and does not stand still without a word.
                 self._seen = None
+                self._show(unreadable_part(error))
             pause = max(SECONDS_BETWEEN_LOOKS, (time.process_time() - start) / _SHARE)
 
     def close(self) -> None:
@@ -76,7 +81,11 @@ class Watcher:
 
     def page(self) -> str:
         """The whole page as it is now."""
-        return live_page(self.directory, live_view(self.directory))
+        try:
+            part = live_part(self.directory, live_view(self.directory))
+        except Exception as error:
+            part = unreadable_part(error)
+        return live_page(self.directory, part)
 
     def parts(self) -> Iterator[str | None]:
         """The part that changes, now and after each change; None from time to time without one."""
@@ -96,10 +105,13 @@ class Watcher:
             return self._changed.wait_for(lambda: self._is_closed, seconds)
 
     def _look(self) -> None:
-        part = live_part(self.directory, live_view(self.directory))
+        self._show(live_part(self.directory, live_view(self.directory)))
+
+    def _show(self, part: str) -> None:
         with self._changed:
-            self._part, self._version = part, self._version + 1
-            self._changed.notify_all()
+            if part != self._part:
+                self._part, self._version = part, self._version + 1
+                self._changed.notify_all()
 
 
 class LiveServer(ThreadingHTTPServer):
@@ -108,7 +120,7 @@ class LiveServer(ThreadingHTTPServer):
     Attributes:
         token: what the address of every request contains.
         watcher: reads the study.
-        streams: how many more streams may be open.
+        streams: the connections of the streams that are open.
     """
 
     daemon_threads = True
@@ -128,7 +140,8 @@ class LiveServer(ThreadingHTTPServer):
         """
         self.token = token or secrets.token_urlsafe(24)
         self.watcher = Watcher(directory)
-        self.streams = threading.Semaphore(MOST_STREAMS)
+        self.streams: set[socket.socket] = set()
+        self._streams_lock = threading.Lock()
         try:
             super().__init__((LOOPBACK, port), _Handler)
         except OSError as error:
@@ -159,6 +172,20 @@ class LiveServer(ThreadingHTTPServer):
             self.server_close()
             for thread in threads:
                 thread.join()
+
+    @contextlib.contextmanager
+    def streaming(self, connection: socket.socket) -> Iterator[bool]:
+        """Whether there is room for one more stream, which is open until the block ends."""
+        with self._streams_lock:
+            # A page that was closed is noticed only by the next event that is sent to it.
+            has_room = sum(map(_is_open, self.streams)) < MOST_STREAMS
+            if has_room:
+                self.streams.add(connection)
+        try:
+            yield has_room
+        finally:
+            with self._streams_lock:
+                self.streams.discard(connection)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing: a browser may end a connection at any time."""
@@ -233,10 +260,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _stream(self) -> None:
         """Send the part that changes, as server-sent events, until either side ends."""
-        if self.command == "HEAD" or not self.server.streams.acquire(blocking=False):
-            is_head = self.command == "HEAD"
-            self._send(HTTPStatus.OK if is_head else HTTPStatus.SERVICE_UNAVAILABLE)
+        if self.command == "HEAD":
+            self._send(HTTPStatus.OK)
             return
+        with self.server.streaming(self.connection) as has_room:
+            if has_room:
+                self._send_events()
+            else:
+                self._send(HTTPStatus.SERVICE_UNAVAILABLE)
+
+    def _send_events(self) -> None:
         try:
             self.send_response(HTTPStatus.OK)
             self._send_headers("text/event-stream; charset=utf-8", script_policy())
@@ -250,8 +283,6 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError:
             # The browser has gone.
             self.close_connection = True
-        finally:
-            self.server.streams.release()
 
     def _send(
         self,
@@ -283,6 +314,16 @@ class _Handler(BaseHTTPRequestHandler):
             ("Cache-Control", "no-store"),
         ):
             self.send_header(name, value)
+
+
+def _is_open(connection: socket.socket) -> bool:
+    """Whether the other side has not closed a connection on which it says nothing more."""
+    try:
+        return not select.select([connection], [], [], 0)[0] or bool(
+            connection.recv(1, socket.MSG_PEEK)
+        )
+    except (OSError, ValueError):
+        return False
 
 
 def _content_of(directory: Path, path: str) -> bytes | None:

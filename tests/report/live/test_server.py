@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import hashlib
+import html
 import http.client
 import itertools
 import json
@@ -281,21 +282,76 @@ def test_a_trial_that_ends_before_the_watch_begins_is_sent(study: Path) -> None:
 
 
 @pytest.mark.usefixtures("often")
+@pytest.mark.parametrize("name", ["live_view", "fingerprint"])
+@pytest.mark.parametrize("error", [OSError(errno.ESTALE, "Stale file handle"), ValueError("<odd>")])
 def test_a_study_that_cannot_be_read_for_a_while_is_read_later(
-    study: Path, monkeypatch: pytest.MonkeyPatch
+    study: Path, name: str, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watcher, read, failed = Watcher(study), live.live_view, threading.Event()
+    watcher = Watcher(study)
 
     def away(directory: Path) -> None:
-        failed.set()
-        raise OSError(errno.ESTALE, "Stale file handle")
+        raise error
 
-    monkeypatch.setattr(live, "live_view", away)
     with watching(watcher):
-        write_trial(study / "regime_1", 3, VALUES, num_folds=3, epochs=5, metrics=("auroc",))
-        assert failed.wait(60)
-        monkeypatch.setattr(live, "live_view", read)
-        assert any("4 of 8" in part for part in parts_of(watcher))
+        parts = parts_of(watcher)
+        with monkeypatch.context() as patched:
+            patched.setattr(live, name, away)
+            write_trial(study / "regime_1", 3, VALUES, num_folds=3, epochs=5, metrics=("auroc",))
+            told = next(part for part in parts if "cannot be read now" in part)
+            assert html.escape(str(error)) in told
+        assert any("4 of 8" in part for part in parts)
+
+
+@pytest.mark.usefixtures("often")
+def test_a_study_that_is_moved_is_said_to_be_away_and_found_when_it_is_back(
+    server: LiveServer, study: Path
+) -> None:
+    with watching(watcher := Watcher(study)):
+        parts = parts_of(watcher)
+        study.rename(study.parent / "elsewhere")
+        told = next(part for part in parts if "cannot be read now" in part)
+        assert "is not there: moved, deleted or not mounted" in told
+        assert "regime1" not in told
+        assert "is not there" in ask(server)[2]
+        (study.parent / "elsewhere").rename(study)
+        assert any("3 of 8" in part for part in parts)
+
+
+@pytest.mark.usefixtures("often")
+def test_a_record_that_may_be_read_again_is_read(study: Path) -> None:
+    path = study / "regime_1" / "trial_0002" / "trial.json"
+    content = path.read_bytes()
+    before = path.stat()
+    with watching(watcher := Watcher(study)):
+        parts = parts_of(watcher)
+        assert "3 of 8" in next(parts)
+        path.write_bytes(b" " * len(content))
+        assert any("3 of 8" not in part for part in parts)
+        # As after a change of its mode, the time of its content says nothing.
+        path.write_bytes(content)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert any("3 of 8" in part for part in parts)
+
+
+def test_a_paused_search_is_not_to_be_resumed(server: LiveServer, study: Path) -> None:
+    with other_holder(study, "Regime I", noted=True) as process:
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+        page = ask(server)[2]
+        assert f"Paused: Regime I, process {process.pid}; fg or kill -CONT {process.pid}" in page
+        assert "Resume it" not in page
+        process.send_signal(signal.SIGCONT)
+
+
+def test_pages_that_were_closed_leave_room_at_once(
+    server: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "HEARTBEAT", 3600.0)
+    for _ in range(live.MOST_STREAMS + 2):
+        stream = Stream(server)
+        assert b"200" in stream.status
+        stream.next()
+        stream.close()
 
 
 @pytest.mark.usefixtures("often")
