@@ -5,6 +5,7 @@ their own package. Not seen are values of global variables, files that the code 
 it changes while it runs. The code of libraries belongs to their recorded versions.
 """
 
+import contextlib
 import dis
 import functools
 import inspect
@@ -20,6 +21,9 @@ from rust_tuner.files import sha256_of_json
 # Their versions are recorded with every search.
 _RECORDED = {"keras", "keras_tuner", "tensorflow", "jax", "jaxlib", "torch", "numpy", "rust_tuner"}
 _LIBRARIES = _RECORDED | {"builtins"} | set(sys.stdlib_module_names)
+
+# What a list that code has closed over may have, lists within it counted each time they occur.
+_DEEPEST, _MOST_ITEMS = 50, 1_000_000
 
 _WITHOUT_EFFECT = ("CACHE", "RESUME", "NOP", "EXTENDED_ARG")
 
@@ -161,8 +165,12 @@ def _given(part: Any) -> Iterator[Any]:
     nodes = getattr(part, "_inbound_nodes", ())
     # Not by `keras.tree`, which takes longer than all the rest here.
     waiting = [value for n in nodes for value in (*n.arguments.args, *n.arguments.kwargs.values())]
+    seen: set[int] = set()
     while waiting:
         value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
         if isinstance(value, (list, tuple)):
             waiting.extend(value)
         elif isinstance(value, dict):
@@ -225,7 +233,11 @@ def _class(owner: type, seen: set[int]) -> Any:
 
 def _callable(part: Any, seen: set[int]) -> Any:
     # A `tf.function` keeps the function that it was made from.
-    part = inspect.unwrap(getattr(part, "python_function", part)) if callable(part) else part
+    if callable(part):
+        part = getattr(part, "python_function", part)
+        # A function may name itself as what it wraps.
+        with contextlib.suppress(ValueError):
+            part = inspect.unwrap(part)
     if isinstance(part, types.FunctionType):
         return _function(part, seen)
     return str(getattr(part, "__qualname__", type(part).__qualname__))
@@ -267,13 +279,26 @@ def _content(cell: Any) -> Any:
 def _value(value: Any, seen: set[int]) -> Any:
     if isinstance(value, _SCALAR):
         return repr(value)
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple)) and _is_written_out(value):
         return [_value(item, seen) for item in value]
     if isinstance(value, types.FunctionType) and not is_of_library(value):
         return _function(value, seen)
     if isinstance(value, type):
         return _name(value)
     return type(value).__qualname__
+
+
+def _is_written_out(value: Any) -> bool:
+    """Whether a list is of a size and depth to be written out; one that contains itself is not."""
+    waiting, number = [(value, 0)], 0
+    while waiting:
+        item, depth = waiting.pop()
+        number += 1
+        if isinstance(item, (list, tuple)):
+            if depth > _DEEPEST or number + len(waiting) + len(item) > _MOST_ITEMS:
+                return False
+            waiting.extend((one, depth + 1) for one in item)
+    return True
 
 
 def _names(code: types.CodeType) -> set[str]:

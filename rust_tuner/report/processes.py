@@ -6,6 +6,7 @@ that has used TensorFlow, is not forked and draws its figures itself.
 """
 
 import contextlib
+import ctypes
 import gc
 import os
 import signal
@@ -31,6 +32,7 @@ _FIGURES, _FEWEST = 40, 4
 _MOST = 8
 _NUMBER_BYTES = 2
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SET_PARENT_DEATH_SIGNAL = 1
 
 
 class ProcessFailedError(Exception):
@@ -108,13 +110,14 @@ class Processes:
     def _fork(self, tasks: Iterable[Task]) -> None:
         # Handlers of this process would make a fork go on as if it were this one.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        parent = os.getpid()
         try:
             with warnings.catch_warnings():
                 # Newer versions of Python may count threads of NumPy's BLAS, which ends them.
                 warnings.simplefilter("ignore", DeprecationWarning)
                 process = os.fork()
             if not process:
-                _work(tasks, before)
+                _work(tasks, before, parent)
             self._running.add(process)
         except OSError as error:
             # Such as too many processes, or too little memory for one more.
@@ -174,10 +177,11 @@ def safe_number() -> int:
     return min(_MOST, usable_cores() or 1) - 1
 
 
-def _work(tasks: Iterable[Task], mask: set[int | signal.Signals]) -> NoReturn:
+def _work(tasks: Iterable[Task], mask: set[int | signal.Signals], parent: int) -> NoReturn:
     """Do tasks in a fork, and end it."""
     status = 1
     try:
+        _end_with(parent)
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -188,6 +192,15 @@ def _work(tasks: Iterable[Task], mask: set[int | signal.Signals]) -> NoReturn:
         # Nothing of the parent's is closed, flushed or shown here, not even an error: whoever waits
         # for this process does the tasks again and gets the same.
         os._exit(status)
+
+
+def _end_with(parent: int) -> None:
+    """End this fork when its parent is killed: a later report may be written in the same place."""
+    if sys.platform.startswith("linux"):
+        # See prctl(2).
+        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def _do_here(tasks: Iterable[Task]) -> None:

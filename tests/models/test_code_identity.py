@@ -119,3 +119,53 @@ def test_a_container_that_contains_itself_ends() -> None:
     named["itself"] = named
     functions.append(functions)
     assert len(own_code([named])) == 1
+
+
+def lists(kind: str) -> list[Any]:
+    """Lists that cannot be written out."""
+    made: list[Any] = [1.0]
+    for _ in range(2000 if kind == "deep" else 60):
+        made = [made] if kind == "deep" else [made, made]
+    if kind == "of itself":
+        made = [1.0]
+        made += [made, made]
+    return made
+
+
+@pytest.mark.parametrize("kind", ["of itself", "deep", "shared"])
+def test_lists_without_end_are_known_by_their_kind_alone(kind: str) -> None:
+    table = lists(kind)
+
+    def scaled(y_true: Any, y_pred: Any, table: Any = table) -> Any:
+        return y_true
+
+    def closed(y_true: Any, y_pred: Any) -> Any:
+        return table[0]
+
+    assert len(own_code([scaled, closed])) == 2
+
+
+def test_short_lists_count_with_what_is_in_them() -> None:
+    make = compiled("def f(table):\n    return lambda x: table\n")
+    shared = [1.0]
+    assert own_code(make([shared, shared])) == own_code(make([[1.0], [1.0]]))
+    assert own_code(make([shared, shared])) != own_code(make([[1.0], [2.0]]))
+
+
+def test_what_an_operation_was_called_with_may_contain_itself() -> None:
+    given: list[Any] = [compiled(BASE)]
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, compiled(GIVEN, "Applied")()(inputs, given))
+    given.append(given)
+    for operation in model.operations:
+        for node in operation._inbound_nodes:
+            node.arguments.args = (*node.arguments.args, given)
+    assert "f" in own_code(model)
+
+
+def test_a_function_that_wraps_itself_is_its_own_code() -> None:
+    function = compiled(BASE)
+    function.__wrapped__ = function
+    holder = compiled("class Holder:\n    pass\n", "Holder")
+    holder.act = function
+    assert own_code(compiled("def f(x):\n    return Holder(x)\n", Holder=holder))

@@ -14,7 +14,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from narrowing import not_none
 from report_searches import write_regime_1
+from waiting import is_alive, wait_for
 
 from rust_tuner.environment import objects_are_frozen
 from rust_tuner.errors import StorageError
@@ -167,6 +169,26 @@ def test_no_fork_outlives_the_work(tmp_path: Path) -> None:
     for fork in forks:
         with pytest.raises(ProcessLookupError):
             os.kill(fork, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks are used on Linux only")
+def test_no_fork_outlives_a_process_that_is_killed() -> None:
+    code = """
+import os, sys, time
+from rust_tuner.report.processes import Processes
+several = Processes(1)
+for _ in range(several.share):
+    several.do(lambda: time.sleep(600))
+print(*several._running, flush=True)
+time.sleep(600)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True
+    ) as parent:
+        fork = int(not_none(parent.stdout).readline())
+        assert is_alive(fork)
+        parent.kill()
+    wait_for(lambda: not is_alive(fork))
 
 
 def test_a_machine_without_room_for_a_fork_draws_here(monkeypatch: pytest.MonkeyPatch) -> None:
