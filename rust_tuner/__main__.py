@@ -42,7 +42,7 @@ def main() -> None:
     from rust_tuner.interrupts import until_work_begins
 
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, *gc.get_threshold()[1:])
-    until_work_begins(_stop)
+    until_work_begins(_stop, afterwards=_leave)
     # The default action ends the process sooner than Python would, also without output.
     _put_back(signal.SIGTERM, signal.SIG_DFL)
     try:
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def _leave(signum: int, frame: FrameType | None) -> None:
-    """End the process while Python is shutting down."""
+    """End the process when its work is done, or while Python is shutting down."""
     os._exit(_INTERRUPTED)
 
 

@@ -27,6 +27,7 @@ from rich.text import Text
 
 from rust_tuner.interrupts import raise_if_interrupted
 from rust_tuner.progress import Running, Task, duration
+from rust_tuner.standard_error import heedless_stderr
 from rust_tuner.visible_text import visible
 
 _SECONDS_BETWEEN_LINES = 15.0
@@ -45,7 +46,7 @@ class ConsoleProgress:
 
     def __init__(self, console: Console | None = None) -> None:
         """Report on `console`, by default on standard error."""
-        self.console = console or Console(stderr=True)
+        self.console = console or Console(file=heedless_stderr())
         self._bars: RichBars | None = None
         self._rows: dict[str, tuple[TaskID, _Pace]] = {}
         self._last_rows = time.monotonic()

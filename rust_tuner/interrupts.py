@@ -29,12 +29,35 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM was received; it is handled like Ctrl-C."""
 
 
-_usual: set[Any] = {signal.default_int_handler}
+_Handler = Callable[[int, FrameType | None], None]
+# Handlers of Ctrl-C that `remembering_interrupts` replaces -> those that follow its block.
+_usual: dict[Any, Any] = {signal.default_int_handler: signal.default_int_handler}
 
 
-def until_work_begins(handler: Callable[[int, FrameType | None], None]) -> None:
-    """Register a temporary Ctrl-C handler, which `remembering_interrupts` may replace."""
-    _usual.add(handler)
+def until_work_begins(handler: _Handler, *, afterwards: _Handler) -> None:
+    """Register a handler of Ctrl-C that `remembering_interrupts` may replace.
+
+    Args:
+        handler: until work begins.
+        afterwards: takes its place once work has ended.
+    """
+    _usual.update({handler: afterwards, afterwards: afterwards})
+
+
+@contextlib.contextmanager
+def ignoring_interrupts() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM do nothing in a block that takes an instant."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ignored = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        for number, handler in ignored.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
@@ -47,9 +70,9 @@ def remembering_interrupts() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    usual: dict[signal.Signals, set[Any]] = {
+    usual: dict[signal.Signals, dict[Any, Any]] = {
         signal.SIGINT: _usual,
-        signal.SIGTERM: {signal.SIG_DFL},
+        signal.SIGTERM: {signal.SIG_DFL: signal.SIG_DFL},
     }
     handlers = {number: signal.getsignal(number) for number in usual}
     ours = {number: handler for number, handler in handlers.items() if handler in usual[number]}
@@ -61,7 +84,7 @@ def remembering_interrupts() -> Iterator[None]:
         yield
     finally:
         for number, handler in ours.items():
-            signal.signal(number, handler)
+            signal.signal(number, usual[number][handler])
         if ours:
             _asked = None
 

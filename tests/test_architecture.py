@@ -19,7 +19,7 @@ PACKAGE = Path(rust_tuner.__file__).parent
 # From the ground floor up; rooms on one floor may use each other, but not in a circle.
 FLOORS = (
     ("errors", "interrupts", "notice_filter", "onednn", "tensorflow_notices"),
-    ("extras", "folder_kinds", "redacted", "rust_scores", "visible_text"),
+    ("extras", "folder_kinds", "redacted", "rust_scores", "standard_error", "visible_text"),
     ("labels",),
     ("scope",),
     ("batch_range",),

@@ -7,6 +7,7 @@ import pytest
 import typer
 from rich.console import Console
 
+from rust_tuner.cli import support
 from rust_tuner.cli.support import reporting
 from rust_tuner.console_progress import ConsoleProgress
 from rust_tuner.errors import TimeBudgetError
@@ -79,6 +80,23 @@ def test_sigterm_ends_a_command_as_ctrl_c_does_with_its_own_code(
         capsys.readouterr().err
     )
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_how_to_resume_is_said_though_ctrl_c_comes_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    complain = support._complain
+
+    def hurried(text: str, style: str | None = None) -> None:
+        signal.raise_signal(signal.SIGINT)
+        complain(text, style)
+
+    monkeypatch.setattr(support, "_complain", hurried)
+    with pytest.raises(typer.Exit) as left, reporting():
+        signal.raise_signal(signal.SIGINT)
+    assert left.value.exit_code == 130
+    assert "To resume, run again:\n  rust-tuner" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_who_has_a_handler_of_sigterm_keeps_it() -> None:

@@ -104,6 +104,25 @@ def test_whenever_a_signal_comes_there_is_no_traceback(sent: signal.Signals, del
     assert process.returncode in (128 + sent, -sent, 1)
 
 
+def test_after_work_ctrl_c_ends_without_a_word() -> None:
+    script = (
+        "import rust_tuner.__main__ as command, os, signal\n"
+        "from rust_tuner.interrupts import remembering_interrupts, until_work_begins\n"
+        "until_work_begins(command._stop, afterwards=command._leave)\n"
+        "for _ in range(2):\n"
+        "    with remembering_interrupts():\n"
+        "        try:\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "        except KeyboardInterrupt:\n"
+        "            print('raised')\n"
+        "    print(signal.getsignal(signal.SIGINT).__name__, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], preexec_fn=answered, **PIPES)
+    assert done.stdout.split() == ["raised", "_leave"] * 2
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 @pytest.mark.slow
 def test_ctrl_c_while_python_shuts_down_is_no_traceback() -> None:
     script = (

@@ -169,6 +169,8 @@ def status(
         from rust_tuner.terminal.wrapping import print_lines
 
         print_lines(out, status_lines(study))
+        if not study.exists():
+            raise typer.Exit(ExitCode.FAILED)
 
 
 @app.command(examples=("rust-tuner export STUDY best.json",))

@@ -5,6 +5,7 @@ Patient ids, visits, dates and names of images are hidden, and paths are shown a
 person who typed it. What a log may contain belongs to `log_text`.
 """
 
+import contextlib
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -65,20 +66,26 @@ def _texts(values: Iterable[object]) -> Iterable[str]:
 def _as_typed(value: str) -> str | None:
     """How a value was typed; None if it was not."""
     names = {text: text for text in _typed}
-    names |= {os.path.abspath(text): text for text in _typed if text}
-    names |= {os.path.realpath(text): text for text in _typed if text}
+    # Where the working folder was removed, a relative path has no absolute one.
+    with contextlib.suppress(OSError):
+        names |= {os.path.abspath(text): text for text in _typed if text}
+        names |= {os.path.realpath(text): text for text in _typed if text}
     return names.get(value) or names.get(value.strip("'\""))
 
 
 def _with_typed_paths(text: str) -> str:
     """A text in which the paths of what was typed are as they were typed."""
+    try:
+        here, home = os.getcwd(), os.path.expanduser("~")
+    except FileNotFoundError:
+        # The working folder was removed: a relative path has no absolute one.
+        return text
     typed_paths = {
         form(typed): typed
         for form in (os.path.realpath, os.path.abspath)
         for typed in _typed
         if typed and os.path.lexists(typed)
     }
-    here, home = os.getcwd(), os.path.expanduser("~")
     # The longest first, since one may be a part of another.
     for path in sorted(typed_paths, key=len, reverse=True):
         if path != typed_paths[path] and len(path) > 1:

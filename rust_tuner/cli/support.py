@@ -24,7 +24,12 @@ from rust_tuner.cli.shown_text import SHOW_VALUES, is_in_data, shown, shown_erro
 from rust_tuner.cli.verbosity import is_verbose
 from rust_tuner.console_progress import ConsoleProgress, print_note
 from rust_tuner.errors import RustTunerError, SearchError, TimeBudgetError
-from rust_tuner.interrupts import Terminated, remembering_interrupts, within_time_budget
+from rust_tuner.interrupts import (
+    Terminated,
+    ignoring_interrupts,
+    remembering_interrupts,
+    within_time_budget,
+)
 from rust_tuner.progress import Progress, duration
 
 if TYPE_CHECKING:
@@ -162,8 +167,10 @@ def reporting() -> Iterator[None]:
     except KeyboardInterrupt as interrupt:
         is_terminated = isinstance(interrupt, Terminated)
         what = "ended by SIGTERM" if is_terminated else "interrupted"
-        _complain(f"\n{what}; nothing finished is lost. To resume, run again:", style="yellow")
-        _complain(f"  {shlex.join(['rust-tuner', *sys.argv[1:]])}")
+        # Whoever presses Ctrl-C several times still wants to know how to resume.
+        with ignoring_interrupts():
+            _complain(f"\n{what}; nothing finished is lost. To resume, run again:", style="yellow")
+            _complain(f"  {shlex.join(['rust-tuner', *sys.argv[1:]])}")
         code = ExitCode.TERMINATED if is_terminated else ExitCode.INTERRUPTED
         raise typer.Exit(code) from None
 

@@ -32,6 +32,17 @@ from rust_tuner.search.scoring import Scoring
 from rust_tuner.search.subjects import Subject
 from rust_tuner.search.trial_training import is_complete
 
+# What may change as long as no fold is trained, beside the number of trials.
+_OWN_CODE = (
+    "description",
+    "code_version",
+    "run_trial",
+    "model",
+    "fit",
+    "callbacks",
+    "preprocess",
+)
+
 
 def make_project_folder(folder: Path) -> None:
     """Make the folder of a search where there is none.
@@ -117,7 +128,7 @@ def open_run(
     manifest = with_begun_weights(folder / RUN_FILE, manifest)
     name = epochs_name(oracle.declared.values)
     may_change = model is not None and model.may_change
-    free = ("description", "code_version", "run_trial", "model") if may_change else ()
+    free = _OWN_CODE if may_change else ()
     with claim_folder(folder, manifest, free=free):
         arguments, options = given
         run = Run(

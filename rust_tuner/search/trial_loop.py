@@ -183,9 +183,14 @@ class TrialLoop:
             self._retry(first_mistakes(trials, self._total))
 
     def _retry(self, mistakes: list[Trial]) -> None:
-        """Let trials run again; folds that the mistaken code trained are not kept."""
-        for trial in mistakes:
-            self._run.store_of(trial).discard()
+        """Let trials run again; folds that the mistaken code trained are not kept.
+
+        Nor those of trials that had been sent to other workers meanwhile.
+        """
+        if mistakes:
+            begun = [t for t in self._oracle.in_order() if t.status == TrialStatus.RUNNING]
+            for trial in (*mistakes, *begun):
+                self._run.store_of(trial).discard()
         self._oracle.retry(mistakes)
 
     def _end_after_failures(self, error: Exception) -> None:
@@ -200,6 +205,8 @@ class TrialLoop:
                 ) from error
         elif mistakes := first_mistakes(trials, self._total):
             # They run again once the code is mended.
+            if self._ahead is not None:
+                self._ahead.end()
             self._retry(mistakes)
             which = f"first {len(mistakes)} trials" if len(mistakes) > 1 else "first trial"
             error.add_note(

@@ -12,6 +12,7 @@ from rich.control import Control
 from rich.measure import Measurement
 from rich.segment import Segment
 
+from rust_tuner.standard_error import heedless_stderr
 from rust_tuner.visible_text import visible
 
 _HANDLER = "rust_tuner.plain"
@@ -37,7 +38,7 @@ _PLAIN = {
 
 def new_console(*, stderr: bool = False) -> Console:
     """A console on standard output, or on standard error."""
-    console = Console(stderr=stderr)
+    console = Console(file=heedless_stderr()) if stderr else Console()
     console.push_render_hook(_VisibleText())
     return console
 

@@ -224,3 +224,16 @@ def test_a_path_that_only_begins_as_one_that_was_typed_is_not_shortened(
     assert shown(f"{tmp_path}/study_old/x.json and {tmp_path}/study/x.json") == (
         f"{tmp_path}/study_old/x.json and ./x.json"
     )
+
+
+def test_texts_are_shown_where_the_working_folder_was_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    remember_typed({"study": "study", "manifest": str(tmp_path)})
+    assert shown(f"report -> {tmp_path}/index.html") == f"report -> {tmp_path}/index.html"
+    error = FileNotFoundError(2, "No such file or directory", str(tmp_path))
+    assert shown_error(error) == (f"{tmp_path}: No such file or directory", False)

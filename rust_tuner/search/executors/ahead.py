@@ -156,6 +156,10 @@ class TrialsAhead:
             self._say(outcome.result)
             return
 
+    def end(self) -> None:
+        """End the workers, also in the middle of a trial: none records anything after this."""
+        self._engine.close()
+
     def _say(self, notes: Sequence[str]) -> None:
         for note in notes:
             if note not in self._run.said:

@@ -16,7 +16,16 @@ class GivenExecutor:
 
         Args:
             executor: has `submit(function, *arguments)`, which returns a future.
+
+        Raises:
+            SearchError: where its processes are forks, in which TensorFlow waits for ever.
         """
+        context = getattr(executor, "_mp_context", None)
+        if context is not None and context.get_start_method() == "fork":
+            raise SearchError(
+                "the processes of the executor are forks of this one, in which TensorFlow does not "
+                'work; give it mp_context=multiprocessing.get_context("spawn"), or use workers=N'
+            )
         self._executor = executor
         # Most executors know; where one does not, as many trials wait as this process has cores.
         count = getattr(executor, "_max_workers", None)

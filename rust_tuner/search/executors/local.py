@@ -1,6 +1,7 @@
 """Processes of this machine, each with its share of the cores and one of the GPUs."""
 
 import concurrent.futures
+import multiprocessing.connection
 import os
 import shutil
 import tempfile
@@ -21,6 +22,7 @@ from rust_tuner.search.executors.gpus import (
 from rust_tuner.search.executors.worker_log import print_to
 
 _SECONDS_BETWEEN_LOOKS = 1.0
+_SECONDS_TO_END = 10.0
 # Where psutil is installed, loky starts a new process in place of one that has grown by so many
 # bytes, by default 300 MB. Functions compiled for several models take as much, and a new process
 # would import the backend and compile them again.
@@ -91,8 +93,14 @@ class LocalEngine:
 
     def _end(self) -> None:
         if self._pool is not None:
+            # Whoever ends them may read or remove at once what they write.
+            ends = [process.sentinel for process in dict(self._pool._processes or {}).values()]
             self._pool.shutdown(wait=False, kill_workers=True)
             self._pool = None
+            until = time.monotonic() + _SECONDS_TO_END
+            while ends and (left := until - time.monotonic()) > 0:
+                ended = multiprocessing.connection.wait(ends, left)
+                ends = [end for end in ends if end not in ended]
 
     def note(self) -> str:
         """Name the number of processes, of their threads, and of the GPUs."""

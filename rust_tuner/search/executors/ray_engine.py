@@ -218,10 +218,11 @@ class _Cluster:
             with contextlib.suppress(self._ray.exceptions.RayError, ConnectionError):
                 self._ray.cancel(task, force=True)
         self._kept.clear()
+        # Tasks end a while after they are cancelled, and write until then; and a thread that still
+        # asks Ray for a result may not lose it.
+        begun = [future for future in self._futures if not future.cancelled()]
+        concurrent.futures.wait(begun, timeout=_SECONDS_TO_END)
         if self._is_ours:
-            # A thread that still asks Ray for a result may not lose it.
-            begun = [future for future in self._futures if not future.cancelled()]
-            concurrent.futures.wait(begun, timeout=_SECONDS_TO_END)
             self._ray.shutdown()
 
 

@@ -76,6 +76,13 @@ class Sent:
             outcome = self.future.result()
         except (concurrent.futures.BrokenExecutor, RustTunerError):
             raise
+        except SystemExit as error:
+            # Which would end this process, without a word or with the code for success.
+            raise SearchError(
+                f"the code of trial {self.trial.trial_id} ended its process with sys.exit"
+                f"({', '.join(map(repr, error.args))}); raise an error instead, such as "
+                "keras_tuner.errors.FailedTrialError to fail the trial"
+            ) from error
         except Exception as error:
             raise self._unfinished(f"{type(error).__name__}: {error}") from error
         if not isinstance(outcome, Outcome):

@@ -2,6 +2,8 @@
 
 import concurrent.futures
 import functools
+import multiprocessing
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -106,6 +108,76 @@ def test_a_mistake_in_the_code_ends_the_search_though_others_are_sent(tmp_path: 
     with pytest.raises(ValueError, match="nothing fits"):
         tuner.search(*problem(), epochs=1, executor=SameProcess())
     assert {trial.status for trial in tuner.project.trials} == {"RUNNING"}
+
+
+class FailsLater(TinyHyperModel):
+    """Trains each trial's first fold wrongly, and fails in the second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def fit(
+        self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any
+    ) -> keras.callbacks.History:
+        self.calls += 1
+        if self.calls % 2 == 0:
+            raise ValueError("a mistake")
+        model.optimizer.learning_rate.assign(0.0)
+        return model.fit(*args, **kwargs)
+
+
+class Mended(TinyHyperModel):
+    def fit(
+        self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any
+    ) -> keras.callbacks.History:
+        return model.fit(*args, **kwargs)
+
+
+@pytest.mark.parametrize("executor", [SameProcess, pytest.param(None, marks=pytest.mark.slow)])
+def test_folds_of_a_mistake_are_not_kept_though_others_were_sent(
+    executor: Callable[[], SameProcess] | None, tmp_path: Path
+) -> None:
+    def run(folder: Path, hypermodel: TinyHyperModel) -> CrossValidationTuner:
+        tuner = make_tuner(folder, "random", max_trials=5, hypermodel=hypermodel)
+        tuner.search(*problem(), epochs=1, executor=executor and executor())
+        return tuner
+
+    with pytest.raises(ValueError, match="a mistake"):
+        run(tmp_path / "mended", FailsLater())
+    assert len(list((tmp_path / "mended").rglob("trial.json"))) >= 3
+    assert not list((tmp_path / "mended").rglob("fold_*"))
+    mended = run(tmp_path / "mended", Mended())
+    assert_same(outcome(mended), outcome(run(tmp_path / "clean", Mended())))
+
+
+class Exiting(SameProcess):
+    """Its processes are ended by what they run."""
+
+    def submit(self, function: Any, *arguments: Any) -> Any:  # type: ignore[override]
+        future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        future.set_exception(SystemExit("I give up"))
+        return future
+
+
+def test_code_that_ends_its_process_ends_the_search_with_an_error(tmp_path: Path) -> None:
+    tuner = make_tuner(tmp_path, "random", max_trials=2)
+    with pytest.raises(SearchError, match=r"trial 0000 ended .* sys\.exit\('I give up'\)"):
+        tuner.search(*problem(), epochs=1, executor=Exiting())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
+def test_an_executor_of_forks_is_refused(tmp_path: Path) -> None:
+    tuner = make_tuner(tmp_path, "random")
+    forks = multiprocessing.get_context("fork")
+    with (
+        concurrent.futures.ProcessPoolExecutor(1, mp_context=forks) as executor,
+        pytest.raises(SearchError, match=r'mp_context=multiprocessing\.get_context\("spawn"\)'),
+    ):
+        tuner.search(*problem(), epochs=1, executor=executor)
+    spawned = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=spawned) as executor:
+        assert GivenExecutor(executor).num_workers == 1
 
 
 def test_an_executor_of_threads_is_refused(tmp_path: Path) -> None:
