@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -38,7 +39,7 @@ def full_device() -> IO[bytes]:
 
 
 @pytest.mark.parametrize("opened", [closed_pipe, full_device])
-def test_work_goes_on_where_notes_cannot_be_written(opened) -> None:  # type: ignore[no-untyped-def]
+def test_work_goes_on_where_notes_cannot_be_written(opened: Callable[[], IO[bytes]]) -> None:
     with opened() as notes:
         done = subprocess.run([sys.executable, "-c", _WORK], stdout=subprocess.PIPE, stderr=notes)
     assert (done.returncode, done.stdout) == (0, b"done")
