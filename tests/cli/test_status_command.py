@@ -33,7 +33,7 @@ def test_status_of_a_finished_study(finished_study: StudyFolder) -> None:
 
 
 def test_status_of_what_is_not_there(tmp_path: Path) -> None:
-    assert "no such folder" in run("status", tmp_path / "nothing").stdout
+    assert "no such folder" in run("status", tmp_path / "nothing", code=1).stdout
     assert not (tmp_path / "nothing").exists()
     text = run("status", tmp_path).stdout.splitlines()[1]
     assert text.startswith("not a study. It is empty. To make a study in it: rust-tuner prepare ")

@@ -41,7 +41,8 @@ def test_quiet_prints_no_notes_wherever_it_is_written(
 
 
 def test_quiet_prints_results_and_errors(tmp_path: Path) -> None:
-    assert "There is no such folder" in run("status", tmp_path / "none", "--quiet").stdout
+    result = run("status", tmp_path / "none", "--quiet", code=1)
+    assert "There is no such folder" in result.stdout
     result = run("report", tmp_path, "--quiet", code=1)
     assert result.stderr.startswith(f"error: {tmp_path} is not a study folder")
 

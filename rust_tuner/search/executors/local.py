@@ -1,6 +1,7 @@
 """Processes of this machine, each with its share of the cores and one of the GPUs."""
 
 import concurrent.futures
+import contextlib
 import multiprocessing.connection
 import os
 import shutil
@@ -93,14 +94,10 @@ class LocalEngine:
 
     def _end(self) -> None:
         if self._pool is not None:
-            # Whoever ends them may read or remove at once what they write.
-            ends = [process.sentinel for process in dict(self._pool._processes or {}).values()]
+            ends = _ends_of(list((self._pool._processes or {}).values()))
             self._pool.shutdown(wait=False, kill_workers=True)
             self._pool = None
-            until = time.monotonic() + _SECONDS_TO_END
-            while ends and (left := until - time.monotonic()) > 0:
-                ended = multiprocessing.connection.wait(ends, left)
-                ends = [end for end in ends if end not in ended]
+            _wait_for_all(ends)
 
     def note(self) -> str:
         """Name the number of processes, of their threads, and of the GPUs."""
@@ -112,6 +109,29 @@ class LocalEngine:
             return f"{text}, each on a GPU of its own"
         shared = "1 GPU" if len(self.gpus) == 1 else f"{len(self.gpus)} GPUs"
         return f"{text}, which share {shared}"
+
+
+def _ends_of(processes: Sequence[Any]) -> list[int]:
+    """What can be read once each process has ended; to be closed."""
+    ends = []
+    for process in processes:
+        # One may have ended already.
+        with contextlib.suppress(OSError):
+            if hasattr(os, "pidfd_open"):
+                ends.append(os.pidfd_open(process.pid))
+            else:
+                # A duplicate, since loky closes its own.
+                ends.append(os.dup(process.sentinel))
+    return ends
+
+
+def _wait_for_all(ends: list[int]) -> None:
+    """Wait until processes have ended: what they write may be read or removed at once after it."""
+    until, left = time.monotonic() + _SECONDS_TO_END, set(ends)
+    while left and (seconds := until - time.monotonic()) > 0:
+        left.difference_update(multiprocessing.connection.wait(left, seconds))
+    for end in ends:
+        os.close(end)
 
 
 def _begin(

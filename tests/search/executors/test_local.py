@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,16 @@ def test_two_processes_give_the_search_of_one(one: CrossValidationTuner, tmp_pat
     assert_same_trials(sent, one)
     assert sent.project.problems == ()
     wait_for(lambda: not any(is_alive(pid) for pid in workers_of("self") - before))
+
+
+def test_once_the_processes_are_closed_none_is_left() -> None:
+    before, engine = workers_of("self"), LocalEngine(2)
+    futures = [engine.submit(time.sleep, 600) for _ in range(2)]
+    wait_for(lambda: all(future.running() for future in futures))
+    workers = workers_of("self") - before
+    assert len(workers) == 2
+    engine.close()
+    assert not any(map(is_alive, workers))
 
 
 def test_killed_workers_are_replaced_and_said_and_nothing_is_lost(
