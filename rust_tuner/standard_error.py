@@ -52,6 +52,6 @@ def _null_device() -> IO[str]:
 
 
 def _write_nowhere() -> None:
-    """Lead the stream to the null device; what waits in it would fail again as Python ends."""
+    """Lead the stream to the null device: notes of the user's own code end no work either."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(_null_device().fileno(), _stream().fileno())

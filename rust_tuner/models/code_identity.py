@@ -23,7 +23,7 @@ _RECORDED = {"keras", "keras_tuner", "tensorflow", "jax", "jaxlib", "torch", "nu
 _LIBRARIES = _RECORDED | {"builtins"} | set(sys.stdlib_module_names)
 
 # What a list that code has closed over may have, lists within it counted each time they occur.
-_DEEPEST, _MOST_ITEMS = 50, 1_000_000
+_DEEPEST, _MOST_ITEMS = 200, 1_000_000
 
 _WITHOUT_EFFECT = ("CACHE", "RESUME", "NOP", "EXTENDED_ARG")
 

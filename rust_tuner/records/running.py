@@ -26,15 +26,5 @@ def unfinished_curves(path: Path) -> dict[str, list[float]]:
         epochs = json.loads(array.tobytes())["validation"]
         return {name: [float(epoch[name]) for epoch in epochs] for name in epochs[0]}
     # The file may be replaced or removed while it is read, or be none of ours.
-    except (
-        OSError,
-        EOFError,
-        KeyError,
-        IndexError,
-        TypeError,
-        ValueError,
-        RuntimeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ):
+    except (OSError, EOFError, LookupError, TypeError, ValueError, zipfile.BadZipFile, zlib.error):
         return {}

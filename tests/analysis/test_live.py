@@ -2,14 +2,16 @@
 
 import io
 import json
+import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from begun_studies import end_trial, write_begun_study
 from narrowing import not_none
-from report_searches import write_json, write_regime_1, write_regime_2, write_trial
-from report_studies import study_record
+from report_searches import write_json, write_regime_2
 
 from rust_tuner.analysis.live import fingerprint, live_view
 from rust_tuner.figures.live import curves_svg, scores_svg
@@ -19,9 +21,7 @@ from rust_tuner.records.running import unfinished_curves
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
-    write_json(tmp_path / "study.json", study_record())
-    write_regime_1(tmp_path / "regime_1", count=3, num_trials=8)
-    return tmp_path
+    return write_begun_study(tmp_path)
 
 
 def stop_in_the_middle(folder: Path, *, finished: int) -> None:
@@ -83,7 +83,16 @@ def test_a_trial_without_any_fold_yet_leaves_the_curves_of_the_one_before(study:
     assert not_none(live_view(study).curves).title == "Trial 0001 (completed): 3 of 3 folds"
 
 
-@pytest.mark.parametrize("content", [b"", b"PK", b"no archive"])
+def compressed_and_damaged() -> bytes:
+    """An archive of another program, with a fault in what is compressed."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, past=np.zeros(10_000, np.uint8))
+    content = bytearray(buffer.getvalue())
+    content[60:70] = b"\xff" * 10
+    return bytes(content)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"no archive", compressed_and_damaged()])
 def test_damaged_states_of_a_fold_have_no_curves(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "fold_0.epoch.npz"
     assert unfinished_curves(path) == {}
@@ -102,12 +111,34 @@ def test_a_pickle_in_a_state_is_not_read(tmp_path: Path) -> None:
 def test_the_fingerprint_changes_with_each_trial_and_fold_and_not_else(study: Path) -> None:
     first = fingerprint(study)
     assert fingerprint(study) == first
-    metrics = ("auroc", "cortex_auroc", "loss")
-    values = {"batch_size": 9, "dropout_rate": 0.0}
-    write_trial(study / "regime_1", 3, values, num_folds=3, epochs=5, metrics=metrics)
+    end_trial(study, 3)
     second = fingerprint(study)
     (study / "regime_1" / "trial_0003" / "fold_2.json").unlink()
     assert len({first, second, fingerprint(study)}) == 3
+
+
+@pytest.mark.parametrize("field", ["st_mtime_ns", "st_ctime_ns", "st_size", "st_ino"])
+def test_the_fingerprint_changes_with_each_sign_of_another_file(
+    study: Path, field: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, first, stat = (
+        study / "regime_1" / "trial_0001" / "trial.json",
+        fingerprint(study),
+        os.stat,
+    )
+
+    def other(path: Path, **options: Any) -> Any:
+        found = stat(path, **options)
+        if path != record:
+            return found
+        names = ("st_mtime_ns", "st_ctime_ns", "st_size", "st_ino", "st_mode")
+        return SimpleNamespace(**{n: getattr(found, n) + (n == field) for n in names})
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "stat", other)
+        changed = fingerprint(study)
+    assert changed != first
+    assert fingerprint(study) == first
 
 
 def test_plots_are_whole_svgs_of_numbers_alone(study: Path) -> None:

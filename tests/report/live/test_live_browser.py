@@ -6,9 +6,8 @@ Skipped where there is no Chromium.
 from pathlib import Path
 
 import pytest
+from begun_studies import end_trial, write_begun_study
 from browser import Page, find_browser
-from report_searches import write_json, write_regime_1, write_trial
-from report_studies import study_record
 from waiting import wait_for
 
 from rust_tuner.report.live import server as live
@@ -24,9 +23,7 @@ NAME = "<b>study"
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
-    write_json(tmp_path / NAME / "study.json", study_record())
-    write_regime_1(tmp_path / NAME / "regime_1", count=2, num_trials=8)
-    return tmp_path / NAME
+    return write_begun_study(tmp_path / NAME, count=2)
 
 
 def test_the_page_changes_as_a_trial_ends(
@@ -40,9 +37,7 @@ def test_the_page_changes_as_a_trial_ends(
         assert "2 of 8" in page.evaluate("document.body.innerText")
         # The first event sets it, which comes after the page.
         wait_for(lambda: page.evaluate("document.title") == f"2/8 Regime I, {NAME}")
-        values = {"batch_size": 16, "dropout_rate": 0.0}
-        metrics = ("auroc", "cortex_auroc", "loss")
-        write_trial(study / "regime_1", 2, values, num_folds=3, epochs=5, metrics=metrics)
+        end_trial(study, 2)
         wait_for(lambda: "3 of 8" in page.evaluate("document.body.innerText"))
         assert page.complaints == []
         assert all(url.startswith(opened.url) for url in page.requests)
@@ -51,3 +46,17 @@ def test_the_page_changes_as_a_trial_ends(
                 page.show(width=width, dark=dark)
                 root = "document.documentElement"
                 assert page.evaluate(f"{root}.scrollWidth <= {root}.clientWidth")
+
+
+def test_a_page_that_found_no_room_is_live_once_there_is_some(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "MOST_STREAMS", 0)
+    opened = LiveServer(study)
+    # There is nothing for a moment while the page is loaded again.
+    state = "(document.getElementById('connection')?.textContent ?? '')"
+    with opened.running(), Page(tmp_path / "profile") as page:
+        page.visit(opened.url)
+        wait_for(lambda: page.evaluate(state).startswith("not connected"))
+        monkeypatch.setattr(live, "MOST_STREAMS", 1)
+        wait_for(lambda: page.evaluate(state) == "live")

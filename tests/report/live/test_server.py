@@ -15,9 +15,10 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
+from begun_studies import end_trial, write_begun_study
 from lock_holders import other_holder
 from narrowing import not_none
-from report_searches import write_json, write_regime_1, write_regime_2, write_trial
+from report_searches import write_json, write_regime_2
 from report_studies import study_record
 
 from rust_tuner.errors import StorageError
@@ -26,14 +27,10 @@ from rust_tuner.locks import hold_lock
 from rust_tuner.report.live import server as live
 from rust_tuner.report.live.server import LiveServer
 
-VALUES = {"batch_size": 16, "dropout_rate": 0.0, "learning_rate": 1e-3, "epsilon": 1e-7}
-
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
-    folder = tmp_path / "study"
-    write_json(folder / "study.json", study_record())
-    write_regime_1(folder / "regime_1", count=3, num_trials=8)
+    folder = write_begun_study(tmp_path / "study")
     (folder / "report" / "figures").mkdir(parents=True)
     (folder / "report" / "index.html").write_text("<p>the report</p>")
     (folder / "report" / "figures" / "regime_1.svg").write_text("<svg></svg>")
@@ -234,8 +231,7 @@ class Stream:
 def test_a_trial_that_ends_is_sent_to_the_page(server: LiveServer, study: Path) -> None:
     stream = Stream(server)
     assert "3 of 8" in stream.next()
-    metrics = ("auroc", "cortex_auroc", "loss")
-    write_trial(study / "regime_1", 3, VALUES, num_folds=3, epochs=5, metrics=metrics)
+    end_trial(study, 3)
     part = stream.next()
     while "4 of 8" not in part:
         part = stream.next()
@@ -306,7 +302,9 @@ def test_a_running_trial_has_its_finished_folds(server: LiveServer, study: Path)
 def test_damaged_records_are_said(server: LiveServer, study: Path) -> None:
     (study / "regime_1" / "search.json").write_text("{")
     page = ask(server)[2]
-    assert "cannot be read" in page
+    assert "Not running: the records cannot be read" in page
+    # Which is no reason to begin anew.
+    assert "rust-tuner regime1" not in page
 
 
 def digests(folder: Path) -> dict[str, tuple[str, int]]:

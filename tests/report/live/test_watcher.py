@@ -10,22 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from begun_studies import end_trial, write_begun_study
 from lock_holders import other_holder
-from report_searches import write_json, write_regime_1, write_trial
-from report_studies import study_record
 
 from rust_tuner.report.live import server as live
 from rust_tuner.report.live.server import Watcher
 
-VALUES = {"batch_size": 16, "dropout_rate": 0.0, "learning_rate": 1e-3, "epsilon": 1e-7}
-
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
-    folder = tmp_path / "study"
-    write_json(folder / "study.json", study_record())
-    write_regime_1(folder / "regime_1", count=3, num_trials=8)
-    return folder
+    return write_begun_study(tmp_path / "study")
 
 
 def parts_of(watcher: Watcher) -> Iterator[str]:
@@ -55,7 +49,7 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_trial_that_ends_before_the_watch_begins_is_sent(study: Path) -> None:
     watcher = Watcher(study)
-    write_trial(study / "regime_1", 3, VALUES, num_folds=3, epochs=5, metrics=("auroc",))
+    end_trial(study, 3)
     with watching(watcher):
         assert any("4 of 8" in part for part in parts_of(watcher))
 
@@ -74,7 +68,7 @@ def test_a_study_that_cannot_be_read_for_a_while_is_read_later(
         parts = parts_of(watcher)
         with monkeypatch.context() as patched:
             patched.setattr(live, name, away)
-            write_trial(study / "regime_1", 3, VALUES, num_folds=3, epochs=5, metrics=("auroc",))
+            end_trial(study, 3)
             told = next(part for part in parts if "cannot be read now" in part)
             assert html.escape(str(error)) in told
         assert any("4 of 8" in part for part in parts)
