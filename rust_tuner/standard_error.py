@@ -19,7 +19,7 @@ class _Heedless:
         try:
             return _stream().write(text)
         except OSError:
-            _write_nowhere()
+            _write_nowhere(_stream())
             return len(text)
 
     def flush(self) -> None:
@@ -27,7 +27,7 @@ class _Heedless:
         try:
             _stream().flush()
         except OSError:
-            _write_nowhere()
+            _write_nowhere(_stream())
 
     def __getattr__(self, name: str) -> Any:
         """What only the stream itself knows, such as its encoding."""
@@ -37,6 +37,15 @@ class _Heedless:
 def heedless_stderr() -> IO[str]:
     """A stream for a `rich.console.Console`."""
     return cast(IO[str], _Heedless())
+
+
+def drop_unwritten_output() -> None:
+    """Drop what standard output could not take, and was told: Python would end with 120 for it."""
+    if sys.stdout is not None:
+        try:
+            sys.stdout.flush()
+        except (OSError, ValueError):
+            _write_nowhere(sys.stdout)
 
 
 def _stream() -> IO[str]:
@@ -51,7 +60,7 @@ def _null_device() -> IO[str]:
     return open(os.devnull, "w", encoding="utf-8")
 
 
-def _write_nowhere() -> None:
+def _write_nowhere(stream: IO[str]) -> None:
     """Lead the stream to the null device: notes of the user's own code end no work either."""
     with contextlib.suppress(OSError, ValueError):
-        os.dup2(_null_device().fileno(), _stream().fileno())
+        os.dup2(_null_device().fileno(), stream.fileno())

@@ -34,6 +34,7 @@ from rust_tuner.cli.whole_study import whole_study
 from rust_tuner.console_progress import ConsoleProgress
 from rust_tuner.errors import ResumeError
 from rust_tuner.folder_kinds import is_lone_search
+from rust_tuner.standard_error import drop_unwritten_output
 from rust_tuner.terminal.console import prepare_streams
 
 if TYPE_CHECKING:
@@ -368,6 +369,8 @@ def main() -> None:
         # Commands report theirs; this one is of a help text, which could not be printed.
         err.print(f"error: the output cannot be written ({error.strerror or error})", style="red")
         raise SystemExit(ExitCode.FAILED) from error
+    finally:
+        drop_unwritten_output()
 
 
 def _project_folder(folder: Path) -> Path:

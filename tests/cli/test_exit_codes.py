@@ -32,7 +32,9 @@ def test_an_error_is_1(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full device")
-def test_help_that_cannot_be_printed_is_1() -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_help_that_cannot_be_printed_is_1(unbuffered: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     with Path("/dev/full").open("w") as full:
         command = [sys.executable, "-m", "rust_tuner", "--help"]
         ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
