@@ -1,7 +1,6 @@
 """How often the 95 % intervals of a figure hold the truth, over the whole grid, its bad corner too.
 
     python experiments/coverage.py [--datasets 500] [--resamples 600] [--methods score,percentile]
-    python experiments/coverage.py --figures scores
 
 Patients 40 / 100 / 300, prevalence 5 and 30 %, AUROC 0.6 / 0.8 / 0.95, one, two or three to five
 radiographs a patient, whose labels and scores go together. Each line says how often an interval is
@@ -9,30 +8,18 @@ shown, how often it holds the truth, how often it lies above and below it, and i
 last lines are of the macro AUROC of 16 such labels of 5 to 50 %, of one model and averaged over
 five folds, on a fifth as many data sets. On one core the score intervals alone take about a minute,
 all three methods about six; `--spread 2` makes the scores of positives twice as wide.
-
-With `--figures scores` the lines are of the most likely scores instead: accuracy, balanced
-accuracy, macro F1 and kappa of one cortex and of four, and the ICC of totals, once by the jackknife
-over patients, as everywhere in the package, and once as McGraw and Wong take visits as independent.
-The scores 1 to 4 are about equally frequent, one of them is rare, or nine in ten have the same
-score. It takes about ten minutes.
-
-With `--figures errors` they are of the errors of totals: MAE, bias and limits of agreement of 10 to
-150 patients. Most errors are 0 or small, and a few are large. It takes about five minutes.
 """
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from rust_tuner.labels import CORTICES
-from rust_tuner.metrics import Interval, auroc_intervals, intraclass_correlation, score_agreement
-from rust_tuner.metrics.score_figures import score_figures, visit_figures
+from rust_tuner.metrics import Interval, auroc_intervals
 from rust_tuner.metrics.uncertainty import AurocMethod
-from rust_tuner.metrics.visits import VisitTotals, paired_totals
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -44,31 +31,8 @@ RADIOGRAPHS = ((1, 1), (2, 2), (3, 5))
 METHODS: tuple[AurocMethod, ...] = ("percentile", "bca", "score")
 # Of 16 labels in one table, as of the four cortices.
 MACRO_PREVALENCES = (0.05, 0.15, 0.3, 0.5) * 4
-# How frequent each score is.
-SHARES = {
-    "even": (0.2, 0.3, 0.3, 0.2),
-    "one rare": (0.3, 0.4, 0.25, 0.05),
-    "one usual": (0.03, 0.04, 0.9, 0.03),
-}
-# How frequent each error of a total is, from whole points to how many of a hundred visits.
-ERRORS = {
-    "few large": {0: 96, 6: 4},
-    "few medium": {0: 90, 4: 10},
-    "small and large": {0: 80, 1: 8, -1: 7, 3: 5},
-    "both ways": {0: 65, 1: 15, -1: 15, 4: 3, -4: 2},
-    "one way": {0: 50, 1: 25, 2: 12, 3: 7, 4: 4, 6: 2},
-}
-ERROR_PATIENTS = (10, 30, 50, 80, 150)
-_ERROR_FIGURES = ("mae", "bias", "lower_limit", "upper_limit")
-# Visits of a patient, from and to, of the figures of scores.
-VISITS = ((1, 1), (2, 4))
-# How much a predicted score has in common with the true one.
-_SKILL = 0.75
-_SCORE_FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "kappa")
-# How many patients stand for the truth.
-_MANY = 60_000
 # How much two radiographs of one patient have in common, of labels and of scores.
-_LIKENESS = 0.5
+LIKENESS = 0.5
 # How many independent data sets are drawn as the labels of one table.
 _AT_ONCE = 50
 
@@ -127,7 +91,7 @@ def draw(
     counts = rng.integers(low, high + 1, size=setting.patients)
     owner = np.repeat(np.arange(setting.patients), counts)
     labels = len(setting.prevalences)
-    likeness = _LIKENESS if high > 1 else 0.0
+    likeness = LIKENESS if high > 1 else 0.0
 
     def noise() -> FloatArray:
         of_patient = rng.normal(size=(setting.patients, labels))[owner]
@@ -191,93 +155,6 @@ def macro_coverage(
     return summarise(found, setting.auroc)
 
 
-def draw_scores(
-    patients: int, visits: tuple[int, int], shares: Sequence[float], rng: np.random.Generator
-) -> tuple[FloatArray, FloatArray, npt.NDArray[np.int64]]:
-    """True and predicted scores (n, 4) of visits that show all cortices, and patients (n,).
-
-    Latent scores of a patient's visits and cortices go together, and so do the errors.
-    """
-    counts = rng.integers(visits[0], visits[1] + 1, size=patients)
-    owner = np.repeat(np.arange(patients), counts)
-
-    def latent() -> FloatArray:
-        of_patient = rng.normal(size=(patients, 1))[owner]
-        own = rng.normal(size=(len(owner), len(CORTICES)))
-        mixed: FloatArray = np.sqrt(_LIKENESS) * of_patient + np.sqrt(1 - _LIKENESS) * own
-        return mixed
-
-    edges = special.ndtri(np.cumsum(shares)[:-1])
-    true = latent()
-    predicted = _SKILL * true + np.sqrt(1 - _SKILL**2) * latent()
-    scores = (np.searchsorted(edges, side).astype(np.float64) + 1 for side in (true, predicted))
-    reference, answer = scores
-    return reference, answer, owner.astype(np.int64)
-
-
-def score_coverage(
-    patients: int, visits: tuple[int, int], shares: Sequence[float], *, seed: int, num_datasets: int
-) -> dict[str, Coverage]:
-    """Of the figures of scores and of both intervals of the ICC, by their names."""
-    rng = np.random.default_rng(seed)
-    reference, predicted, owner = draw_scores(_MANY, visits, shares, rng)
-    truth = _true_values(reference, predicted)
-    found: dict[str, list[Interval]] = {name: [] for name in truth}
-    for _ in range(num_datasets):
-        reference, predicted, owner = draw_scores(patients, visits, shares, rng)
-        for figure in score_figures(reference, predicted, owner):
-            name = f"{figure.figure} {figure.of}"
-            if name in found:
-                found[name].append(Interval(figure.value, figure.low, figure.high))
-        totals = paired_totals(reference, predicted, owner, np.arange(len(owner)))
-        icc = next(one for one in visit_figures(totals, union_threshold=13) if one.figure == "icc")
-        found["icc jackknife"].append(Interval(icc.value, icc.low, icc.high))
-        pair = np.stack([totals.reference, totals.predicted], axis=1)
-        found["icc analytic"].append(intraclass_correlation(pair))
-    return {name: summarise(intervals, truth[name]) for name, intervals in found.items()}
-
-
-def error_coverage(
-    patients: int, errors: Mapping[int, int], *, seed: int, num_datasets: int
-) -> dict[str, Coverage]:
-    """Of the figures of totals, one visit a patient, by their names."""
-    rng = np.random.default_rng(seed)
-    points = np.repeat(np.array(list(errors), np.float64), list(errors.values()))
-    spread = 1.96 * points.std()
-    truth = {
-        "mae": float(np.abs(points).mean()),
-        "bias": float(points.mean()),
-        "lower_limit": float(points.mean() - spread),
-        "upper_limit": float(points.mean() + spread),
-    }
-    found: dict[str, list[Interval]] = {name: [] for name in _ERROR_FIGURES}
-    owner = np.arange(patients).astype(object)
-    for _ in range(num_datasets):
-        reference = np.full(patients, 10.0)
-        predicted = reference + rng.choice(points, size=patients)
-        totals = VisitTotals(reference, predicted, owner, patients)
-        for figure in visit_figures(totals, union_threshold=13):
-            if figure.figure in found:
-                found[figure.figure].append(Interval(figure.value, figure.low, figure.high))
-    return {name: summarise(intervals, truth[name]) for name, intervals in found.items()}
-
-
-def _true_values(reference: FloatArray, predicted: FloatArray) -> dict[str, float]:
-    """The figures of very many patients."""
-    agreement = score_agreement(reference, predicted)
-    values = {
-        "accuracy": agreement.exact,
-        "balanced_accuracy": agreement.balanced_accuracy,
-        "macro_f1": agreement.macro_f1,
-        "kappa": agreement.kappa,
-    }
-    icc = intraclass_correlation(np.stack([reference.sum(axis=1), predicted.sum(axis=1)], axis=1))
-    truth: dict[str, float] = {}
-    for name in _SCORE_FIGURES:
-        truth |= {f"{name} medial": values[name].mean(), f"{name} cortices": values[name].mean()}
-    return truth | {"icc jackknife": icc.value, "icc analytic": icc.value}
-
-
 def summarise(intervals: Sequence[Interval], truth: float) -> Coverage:
     """What became of intervals for one true value; NaN shares where none is shown."""
     defined = [item for item in intervals if not np.isnan(item.value)]
@@ -319,16 +196,8 @@ def main() -> None:
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--spread", type=float, default=1.0, help="of the positives' scores")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--figures", default="labels,macro", help="labels, macro, or both; or scores; or errors"
-    )
+    parser.add_argument("--figures", default="labels,macro", help="labels, macro, or both")
     asked = parser.parse_args()
-    if asked.figures == "scores":
-        print_scores(asked.seed, asked.datasets)
-        return
-    if asked.figures == "errors":
-        print_errors(asked.seed, asked.datasets)
-        return
     methods = [method for method in METHODS if method in asked.methods.split(",")]
     drawn: dict[str, int] = {"num_datasets": asked.datasets, "num_resamples": asked.resamples}
     header = "  ".join(f"{method:>10}: shown covers above below width" for method in methods)
@@ -346,38 +215,6 @@ def main() -> None:
                 macro_coverage(setting, method, num_folds=num_folds, **drawn) for method in methods
             ]
             print(_line(setting, f"macro/{num_folds}", found), flush=True)
-
-
-def print_scores(seed: int, num_datasets: int) -> None:
-    """One line a figure and cell of the grid of scores."""
-    print(f"{'visits':>6} {'patients':>8} {'shares':>8}  figure: shown covers above below width")
-    for visits in VISITS:
-        for patients in PATIENTS:
-            for name, shares in SHARES.items():
-                found = score_coverage(
-                    patients, visits, shares, seed=seed, num_datasets=num_datasets
-                )
-                place = f"{'-'.join(map(str, dict.fromkeys(visits))):>6} {patients:8} {name:>8}"
-                for figure, item in found.items():
-                    print(
-                        f"{place}  {figure:<27} {item.shown:5.0%} {item.covered:6.1%} "
-                        f"{item.above:5.1%} {item.below:5.1%} {item.width:5.3f}",
-                        flush=True,
-                    )
-
-
-def print_errors(seed: int, num_datasets: int) -> None:
-    """One line a figure and cell of the grid of errors."""
-    print(f"{'patients':>8} {'errors':>16}  figure: shown covers above below width")
-    for name, errors in ERRORS.items():
-        for patients in ERROR_PATIENTS:
-            found = error_coverage(patients, errors, seed=seed, num_datasets=num_datasets)
-            for figure, item in found.items():
-                print(
-                    f"{patients:8} {name:>16}  {figure:<12} {item.shown:5.0%} {item.covered:6.1%} "
-                    f"{item.above:5.1%} {item.below:5.1%} {item.width:5.2f}",
-                    flush=True,
-                )
 
 
 def _line(setting: Setting, name: str, found: Sequence[Coverage]) -> str:

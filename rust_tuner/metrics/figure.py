@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rust_tuner.metrics.figure_interval import Measured, figure_interval
+from rust_tuner.metrics.figure_interval import CLASS_MEANS, SCALES, Measured, figure_interval
 from rust_tuner.metrics.jackknife import Statistic, patient_jackknife
+from rust_tuner.metrics.score_interval import unseen_variance
 from rust_tuner.metrics.uncertainty import Interval
 from rust_tuner.scope import CORTEX_SCOPE, LABEL_SCOPE
 
@@ -59,6 +60,7 @@ def with_intervals(
     patient_ids: npt.NDArray[Any],
     *,
     num_patients: npt.NDArray[np.int64] | None = None,
+    of_classes: npt.ArrayLike = 0.0,
 ) -> list[Figure]:
     """Give figures, in the order of the statistic's columns, their values and intervals.
 
@@ -68,25 +70,36 @@ def with_intervals(
         patient_ids: (n,) the patient of each row.
         num_patients: (figures,) how many patients each figure depends on; None counts those who
             define it by their own rows alone.
+        of_classes: (figures,) the `unseen_variance` of each mean of shares of classes.
     """
     if not len(patient_ids):
         return [filled(figure, Interval(NAN, NAN, NAN)) for figure in empty]
     jackknife = patient_jackknife(statistic, patient_ids)
     counts = jackknife.defining if num_patients is None else num_patients
-    # A mean is only as certain as its label with the fewest patients.
-    fewest: dict[str, int] = {}
-    for figure, value, patients in zip(empty, jackknife.values, counts, strict=True):
-        if not figure.average and not np.isnan(value):
-            fewest[figure.figure] = min(int(patients), fewest.get(figure.figure, int(patients)))
+    is_share = [item.figure not in SCALES and item.figure not in CLASS_MEANS for item in empty]
+    unseen = np.where(is_share, unseen_variance(jackknife.values, counts), of_classes)
     figures = []
     for column, figure in enumerate(empty):
         of_mean = figure.average == "macro"
-        patients = int(counts[column])
+        parts = [
+            number
+            for number, one in enumerate(empty)
+            if one.figure == figure.figure and not one.average
+            if not np.isnan(jackknife.values[number])
+        ]
+        patients, variance = int(counts[column]), float(jackknife.variances[column])
+        if of_mean and parts:
+            # A mean is only as certain as its label with the fewest patients.
+            patients = int(counts[parts].min())
+            variance += float(unseen[parts].sum()) / len(parts) ** 2
+        elif figure.figure in CLASS_MEANS:
+            variance += float(unseen[column])
         measured = Measured(
             figure.figure,
             float(jackknife.values[column]),
-            float(jackknife.variances[column]),
-            patients=fewest.get(figure.figure, patients) if of_mean else patients,
+            variance,
+            degrees=float(jackknife.degrees[column]),
+            patients=patients,
             moving=int(jackknife.moving[column]),
             contributing=int(jackknife.contributing[column]),
             of_mean=of_mean,

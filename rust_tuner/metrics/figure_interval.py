@@ -41,6 +41,32 @@ MIN_WITHOUT_MODEL: Final = 10
 # Errors of totals are small in most patients and large in a few. With fewer patients the few are
 # missed, or are one of many, and the limits, which depend on their squares, need the most.
 MIN_OF_ERRORS: Final = {"mae": 30, "bias": 30, "lower_limit": 80, "upper_limit": 80}
+
+
+@dataclass(frozen=True)
+class Unusual:
+    """What a figure needs that depends on the patients who differ from most others.
+
+    Attributes:
+        what: what most patients have in common: their score, total or error.
+        least: how many patients have to have another one, if at least half of them do.
+        least_of_few: the same if fewer than half do.
+        least_of_mean: both in each cortex, for a mean over the cortices.
+    """
+
+    what: str
+    least: int
+    least_of_few: int
+    least_of_mean: tuple[int, int] = (0, 0)
+
+
+# Where nearly all patients have the same, the data say little about the others, who decide.
+UNUSUAL: Final = {
+    "kappa": Unusual("score", 20, 40, least_of_mean=(15, 30)),
+    "icc": Unusual("total", 30, 80),
+    "lower_limit": Unusual("error", 20, 20),
+    "upper_limit": Unusual("error", 20, 20),
+}
 # The average precision of a rare label lies above the truth; in a mean over labels no interval
 # corrects that.
 MIN_OF_MEAN_PRECISION: Final = 20
@@ -54,9 +80,10 @@ class Measured:
         figure: its name, such as `recall`.
         value: NaN where undefined.
         variance: over patients.
+        degrees: of freedom of the variance.
         patients: how many define it by their own rows: for a share, those in its denominator; for a
-            mean, those of the label or score that has the fewest; for kappa, those with another
-            score than the most frequent one.
+            mean, those of the label or score that has the fewest; for a figure in `UNUSUAL`, those
+            with another score, total or error than the most frequent one.
         moving: how many change it when left out.
         contributing: how many have data for it; see `Jackknife`.
         of_mean: whether it is a mean over labels or cortices.
@@ -65,6 +92,7 @@ class Measured:
     figure: str
     value: float
     variance: float
+    degrees: float
     patients: int
     moving: int
     contributing: int
@@ -75,39 +103,49 @@ def figure_interval(measured: Measured) -> Interval:
     """The interval of a figure that is not an AUROC, or the reason why it has none.
 
     A share gets `share_interval`. A mean of shares, whose labels or scores are predicted together,
-    and the figures in `SCALES` get `t_interval` with one degree of freedom fewer than patients.
+    and the figures in `SCALES` get `t_interval` with the degrees of freedom of their variance.
     """
     name, value = measured.figure, measured.value
     if np.isnan(value):
         return Interval(np.nan, np.nan, np.nan)
     scale = SCALES.get(name)
-    least = MIN_PATIENTS if scale is None else MIN_OF_ERRORS.get(name, MIN_WITHOUT_MODEL)
-    if measured.of_mean and name == "average_precision":
-        least = MIN_OF_MEAN_PRECISION
-    is_class_mean = name in CLASS_MEANS
-    is_share = scale is None and not measured.of_mean and not is_class_mean
-    num_patients = measured.patients if scale is None else measured.contributing
+    is_share = scale is None and not measured.of_mean and name not in CLASS_MEANS
     unmoved = Interval(value, np.nan, np.nan, reason="no patient changes it")
     if not is_share and not measured.moving:
         return unmoved
-    which = "with data for it"
-    if name == "kappa" and measured.patients < num_patients:
-        num_patients, which = measured.patients, "with another score than the most frequent one"
-        least = MIN_PATIENTS if measured.of_mean else MIN_WITHOUT_MODEL
-    if num_patients < least:
-        if is_class_mean:
-            which = "with the rarest score"
-        elif measured.of_mean and scale is None:
-            which = "with the rarest label"
-        return Interval(value, np.nan, np.nan, reason=too_few(num_patients, which, least))
+    shortage = _shortage(measured)
+    if shortage:
+        return Interval(value, np.nan, np.nan, reason=shortage)
     if np.isnan(measured.variance):
         return Interval(value, np.nan, np.nan, reason="it is undefined without one of the patients")
     if is_share:
-        return Interval(value, *share_interval(value, measured.variance, patients=num_patients))
+        return Interval(
+            value, *share_interval(value, measured.variance, patients=measured.patients)
+        )
     # Rounding alone may leave a variance even if no patient changes the figure.
     if measured.moving == 1:
         return Interval(value, np.nan, np.nan, reason="only one patient changes it")
-    ends = t_interval(
-        value, measured.variance, degrees=measured.contributing - 1, scale=scale or UNIT_SCALE
-    )
+    ends = t_interval(value, measured.variance, degrees=measured.degrees, scale=scale or UNIT_SCALE)
     return unmoved if ends is None else Interval(value, *ends)
+
+
+def _shortage(measured: Measured) -> str:
+    """Which patients are too few for an interval, and how many it needs; empty if none are."""
+    name, of_mean = measured.figure, measured.of_mean
+    patients, which, least = measured.patients, "with data for it", MIN_PATIENTS
+    if name in CLASS_MEANS:
+        which = "with the rarest score"
+    elif name in SCALES:
+        patients, least = measured.contributing, MIN_OF_ERRORS.get(name, MIN_WITHOUT_MODEL)
+    elif of_mean:
+        which = "with the rarest label"
+        least = MIN_OF_MEAN_PRECISION if name == "average_precision" else MIN_PATIENTS
+    if patients < least:
+        return too_few(patients, which, least)
+    unusual = UNUSUAL.get(name)
+    if unusual is None:
+        return ""
+    both = unusual.least_of_mean if of_mean else (unusual.least, unusual.least_of_few)
+    least = both[measured.patients < measured.contributing / 2]
+    which = f"with another {unusual.what} than the most frequent one"
+    return too_few(measured.patients, which, least) if measured.patients < least else ""

@@ -29,6 +29,8 @@ class Jackknife:
         values: (figures,) of the data, NaN where undefined.
         variances: (figures,) of Quenouille and Tukey; NaN if leaving out some patient makes the
             figure undefined.
+        degrees: (figures,) the degrees of freedom of the variances, at most `contributing` minus
+            one; fewer where few patients make most of the variance.
         accelerations: (figures,) a sixth of their skewness, for BCa; 0 if no patient changes the
             figure.
         moving: (figures,) how many patients change the figure when left out.
@@ -40,6 +42,7 @@ class Jackknife:
 
     values: FloatArray
     variances: FloatArray
+    degrees: FloatArray
     accelerations: FloatArray
     moving: IntArray
     contributing: IntArray
@@ -50,7 +53,9 @@ def patient_jackknife(statistic: Statistic, patient_ids: npt.ArrayLike) -> Jackk
     """Compute figures without each patient, and for each patient alone.
 
     The variance is (n - 1) / n times the sum of the squared differences from their mean. On average
-    it is not too small (Efron and Stein, Ann Stat 1981, doi:10.1214/aos/1176345462).
+    it is not too small (Efron and Stein, Ann Stat 1981, doi:10.1214/aos/1176345462). Its degrees of
+    freedom, 2 n / (k - 1) for n differences of kurtosis k, follow from its own variance
+    (Satterthwaite, Biometrics Bull 1946, doi:10.2307/3002019).
 
     Args:
         statistic: maps weights (n, columns), how often each row counts, to (columns, figures), NaN
@@ -77,13 +82,18 @@ def patient_jackknife(statistic: Statistic, patient_ids: npt.ArrayLike) -> Jackk
     # A figure that is undefined without a patient counts as changed by that patient.
     is_moved = ~np.isclose(left, values, rtol=0, atol=1e-12)
     is_defined = ~np.isnan(alone)
-    squares, cubes = (np.nansum(kept**power, axis=0) for power in (2, 3))
+    squares, cubes, fourths = (np.nansum(kept**power, axis=0) for power in (2, 3, 4))
+    contributing = (is_moved | is_defined).sum(axis=0)
+    # One where all differences are equally large, and then the degrees have no other limit.
+    kurtosis = np.divide(contributing * fourths, squares**2, out=squares * 0 + 1, where=squares > 0)
+    above_one = np.maximum(kurtosis - 1, np.finfo(np.float64).eps)
     return Jackknife(
         values=values,
         variances=_variance(left),
+        degrees=np.minimum(contributing - 1, 2 * contributing / above_one),
         accelerations=np.divide(cubes, 6 * squares**1.5, out=squares * 0, where=squares > 0),
         moving=is_moved.sum(axis=0),
-        contributing=(is_moved | is_defined).sum(axis=0),
+        contributing=contributing,
         defining=is_defined.sum(axis=0),
     )
 

@@ -22,6 +22,8 @@ from rust_tuner.metrics.figure import (
 )
 from rust_tuner.metrics.figure_interval import CLASS_MEANS
 from rust_tuner.metrics.jackknife import of_each_patient
+from rust_tuner.metrics.ranking import ratio
+from rust_tuner.metrics.score_interval import unseen_variance
 from rust_tuner.metrics.visits import VisitTotals
 from rust_tuner.metrics.weighted_counts import WeightedAgreement, WeightedTotals, WeightedUnion
 
@@ -55,7 +57,13 @@ def score_figures(
     ]
     confusions = of_each_patient(statistic.confusion, patient_ids)
     num_patients = _defining(confusions, statistic.names)
-    figures = with_intervals(empty, statistic, patient_ids, num_patients=num_patients)
+    figures = with_intervals(
+        empty,
+        statistic,
+        patient_ids,
+        num_patients=num_patients,
+        of_classes=_unseen_of_classes(confusions, statistic.names),
+    )
     present = _present(confusions.sum(axis=0))
     return [_counted(figure, figures, present) for figure in figures]
 
@@ -78,7 +86,12 @@ def visit_figures(
         return [dataclasses.replace(plain, figure=name) for name in names]
 
     of_totals = WeightedTotals(*pair)
-    of_visits = with_intervals(figures(of_totals.names), of_totals, totals.patient_ids)
+    of_visits = with_intervals(
+        figures(of_totals.names),
+        of_totals,
+        totals.patient_ids,
+        num_patients=_num_unusual(totals, of_totals.names),
+    )
     union = WeightedUnion(*pair, threshold=union_threshold, cutoff=union_cutoff)
     return of_visits + with_intervals(figures(union.names), union, totals.patient_ids)
 
@@ -114,6 +127,40 @@ def _defining(confusions: FloatArray, names: Sequence[str]) -> IntArray:
             of_cortices = np.where(present[name], with_score, len(confusions)).min(axis=1)
         parts.append(np.concatenate([[of_cortices.min()], of_cortices]))
     return np.concatenate(parts).astype(np.int64)
+
+
+def _unseen_of_classes(confusions: FloatArray, names: Sequence[str]) -> FloatArray:
+    """The `unseen_variance` (figures,) of the means of classes of each cortex, elsewhere 0.
+
+    That of an F1 is that of its recall, as often as the F1 changes with the recall.
+    """
+    confusion = confusions.sum(axis=0)
+    hits, true = np.diagonal(confusion, axis1=1, axis2=2), confusion.sum(axis=2)
+    unseen = unseen_variance(ratio(hits, true), (confusions.sum(axis=3) > 0).sum(axis=0))
+    slopes = (np.ones_like(true), ratio(2 * true, true + confusion.sum(axis=1)))
+    present = _present(confusion)
+    figures = {
+        name: np.nansum(unseen * slope**2, axis=1) / np.maximum(present[name].sum(axis=1), 1) ** 2
+        for name, slope in zip(CLASS_MEANS, slopes, strict=True)
+    }
+    nothing = np.zeros(len(CORTICES))
+    return np.concatenate([np.append(0.0, figures.get(name, nothing)) for name in names])
+
+
+def _num_unusual(totals: VisitTotals, names: Sequence[str]) -> IntArray:
+    """How many patients have another total, or another error, than the most frequent one.
+
+    ICC depends on the former, by the reference; all other figures of totals on the latter.
+    """
+
+    def unusual(values: FloatArray) -> int:
+        kinds, counts = np.unique(values, return_counts=True)
+        usual = kinds[counts.argmax()] if len(kinds) else NAN
+        return len(np.unique(totals.patient_ids[values != usual]))
+
+    errors = totals.predicted - totals.reference
+    counts = [unusual(totals.reference if name == "icc" else errors) for name in names]
+    return np.array(counts, dtype=np.int64)
 
 
 def _counted(

@@ -23,6 +23,8 @@ Model = Callable[[float], float]
 # How many patients the model's variance counts for next to that of the data; see `score_interval`.
 PRIOR_PATIENTS: Final = 4
 _CONFIDENCE: Final = 0.975
+# How many patients with, or without, what a share counts are few.
+FEW: Final = 3
 # The smallest distance of a value from 0 and 1, where a variance is divided by.
 _EDGE: Final = 1e-9
 
@@ -111,16 +113,46 @@ def score_interval(
 def share_interval(value: float, variance: float, *, patients: int) -> Ends:
     """`score_interval` of a share, such as a recall; its model has one observation per patient.
 
-    The rows of a patient therefore count as one, which is what they are worth if they agree.
+    The rows of a patient therefore count as one, which is what they are worth if they agree. With
+    up to `FEW` patients on one side, that end is at least as far out as the Poisson limit of their
+    number: Wilson's interval alone covers true shares close to 0 or 1 in as few as 84 % (Brown, Cai
+    and DasGupta, Stat Sci 2001, doi:10.1214/ss/1009213286).
 
     Args:
         value: the share, in [0, 1].
         variance: its variance over patients.
         patients: how many patients have rows in the denominator, at least 1.
     """
-    return score_interval(
+    from scipy import stats
+
+    low, high = score_interval(
         value, variance, lambda true: true * (1 - true) / patients, patients=patients
     )
+    with_it, without_it = patients * value, patients * (1 - value)
+    if 0 < with_it <= FEW:
+        low = min(low, float(stats.chi2.ppf(2 * (1 - _CONFIDENCE), 2 * with_it)) / 2 / patients)
+    if 0 < without_it <= FEW:
+        most = float(stats.chi2.ppf(2 * (1 - _CONFIDENCE), 2 * without_it)) / 2 / patients
+        high = max(high, 1 - most)
+    return low, high
+
+
+def unseen_variance(shares: npt.ArrayLike, patients: npt.ArrayLike) -> FloatArray:
+    """What a share close to 0 or 1 of few patients lacks of its variance, (...) float64.
+
+    The jackknife sees no variance in a share of 0 or 1, and in a mean of shares nothing moderates
+    it as in `share_interval`. This is the difference from the variance with two more patients on
+    either side (Agresti and Coull, Am Stat 1998, doi:10.1080/00031305.1998.10480550).
+
+    Args:
+        shares: (...) in [0, 1]; NaN, which lacks nothing, where undefined.
+        patients: (...) how many each share is of.
+    """
+    share, number = np.asarray(shares, np.float64), np.asarray(patients, np.float64)
+    nearer = (share * number + PRIOR_PATIENTS / 2) / (number + PRIOR_PATIENTS)
+    lacking = np.maximum(nearer * (1 - nearer) - share * (1 - share), 0)
+    is_defined = ~np.isnan(share) & (number > 0)
+    return np.divide(lacking, number, out=np.zeros_like(lacking), where=is_defined)
 
 
 @dataclass(frozen=True)

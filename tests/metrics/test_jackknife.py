@@ -73,6 +73,28 @@ def test_one_row_a_patient_gives_the_variance_of_the_mean() -> None:
     assert found.variances[1] == pytest.approx(score.var(ddof=1) / 50)
 
 
+def test_degrees_of_freedom_fall_where_few_patients_make_most_of_the_variance() -> None:
+    def degrees(score: npt.NDArray[np.float64]) -> float:
+        patients = np.arange(len(score))
+        jackknife = patient_jackknife(recall_and_mean(score > 0, score > 1, score), patients)
+        return float(jackknife.degrees[1])
+
+    rng = np.random.default_rng(2)
+    # A normal kurtosis of 3 gives n degrees, which the number of patients limits.
+    assert degrees(np.array([-1.0, 1.0] * 20)) == 39
+    assert degrees(rng.normal(size=4000)) == pytest.approx(4000, rel=0.1)
+    score = rng.exponential(size=300)
+    kurtosis = np.mean((score - score.mean()) ** 4) / score.var() ** 2
+    assert degrees(score) == pytest.approx(600 / (kurtosis - 1))
+    assert degrees(score) < 200
+    one_decides = np.zeros(40)
+    one_decides[0] = 6.0
+    # n / (n - 1) more than 2, since the kurtosis of n values is below n.
+    assert degrees(one_decides) == pytest.approx(2.1, abs=0.1)
+    # No difference, no variance.
+    assert degrees(np.zeros(40)) == 39
+
+
 def test_it_does_not_depend_on_how_many_patients_are_left_out_at_a_time(
     problem: Problem,
     monkeypatch: pytest.MonkeyPatch,
