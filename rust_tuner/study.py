@@ -146,7 +146,10 @@ class Study(StudyData):
             self._say_size(REGIME_2, protocol, development, folds)
             # The import of TensorFlow takes seconds, in which the study is in use.
             from rust_tuner.search.regimes import regime_2
+            from rust_tuner.steps.refit import require_own_search
 
+            if not given:
+                require_own_search(read_project(self.directory / REGIME_1), development)
             begin_step(self._file, REGIME_2, protocol, weights, **asked)
             arguments = self._search_arguments(protocol, folds)
             with self._recording(REGIME_2):
@@ -236,7 +239,7 @@ class Study(StudyData):
         """
         from rust_tuner.steps.final import cross_validate_final, fit_final_model
         from rust_tuner.steps.holdout import evaluate_holdout, known_evaluation
-        from rust_tuner.steps.refit import tuned_values
+        from rust_tuner.steps.refit import require_own_search, tuned_values
 
         reason = None if look_again is None else require_reason(look_again)
         seen = known_evaluation(self.directory, reason=reason)
@@ -260,6 +263,9 @@ class Study(StudyData):
         shared = self._search_arguments(protocol, folds)
         folds = shared.pop("folds")
         with hold_lock(self.directory, "the final model", noted=True):
+            for name in (REGIME_1, REGIME_2):
+                if (self.directory / name / RUN_FILE).is_file():
+                    require_own_search(read_project(self.directory / name), development)
             remove_leftovers(self.directory / FINAL)
             begin_step(self._file, FINAL, protocol, weights)
             project = cross_validate_final(

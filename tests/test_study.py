@@ -16,6 +16,7 @@ from rust_tuner.data.manifest import load_manifest
 from rust_tuner.environment import describe_machine
 from rust_tuner.errors import (
     ResumeError,
+    SearchError,
 )
 from rust_tuner.files import read_json
 from rust_tuner.records.project import read_project
@@ -216,3 +217,23 @@ def test_what_killed_writes_left_aside_is_removed(prepared: Path) -> None:
     leftover.write_bytes(b"half")
     Study(prepared).prepare()
     assert not leftover.exists()
+
+
+def test_searches_of_another_split_choose_nothing_for_this_study(
+    tmp_path: Path, finished_copy: StudyFolder, tiny_protocol: Protocol
+) -> None:
+    """The patients sealed here may be those that the other search was run on."""
+    protocol = dataclasses.replace(tiny_protocol, seed=1)
+    study = Study(tmp_path / "other", finished_copy.manifest, protocol, cache=finished_copy.cache)
+    study.prepare()
+    for name in ("regime_1", "regime_2"):
+        shutil.copytree(finished_copy.directory / name, tmp_path / "other" / name)
+    before = contents(tmp_path / "other")
+    with pytest.raises(SearchError, match=r"regime_1 was run on other radiographs .* hold-out"):
+        study.final()
+    shutil.rmtree(tmp_path / "other" / "regime_2")
+    with pytest.raises(SearchError, match=r"regime_1 was run on other radiographs .* hold-out"):
+        study.regime_2()
+    assert (tmp_path / "other" / "study.json").read_bytes() == before["study.json"]
+    assert not (tmp_path / "other" / "final").exists()
+    assert not (tmp_path / "other" / "regime_2").exists()

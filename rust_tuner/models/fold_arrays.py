@@ -39,6 +39,7 @@ from rust_tuner.models.fold_state import as_numpy
 from rust_tuner.models.fold_steps import chunks_of, fed, output_starts, room_of_step
 from rust_tuner.models.fold_twin import FoldTwin
 from rust_tuner.models.keras_state import clear_session
+from rust_tuner.models.model_figures import ModelFigures, rows_to_compare
 from rust_tuner.models.runtime import (
     is_unchangeable,
     new_garbage_collected,
@@ -63,6 +64,8 @@ class ArraysTogether:
         self._data = data
         self._table: keras.Variable | None = None
         self._twin: FoldTwin | None = None
+        # The metric of models of a signature that depends on which rows are computed together.
+        self._mixing: dict[str, str | None] = {}
 
     def plan(self, model: keras.Model, folds: Sequence[FoldRows]) -> ModelPlan:
         """Read a compiled model.
@@ -82,6 +85,10 @@ class ArraysTogether:
         refuse_size(
             model, self._data, num_folds=len(folds), rows=room_of_step(max(step_sizes(folds)))
         )
+        if plan.signature not in self._mixing:
+            self._mixing[plan.signature] = self._mixing_metric(model, plan)
+        if (metric := self._mixing[plan.signature]) is not None:
+            raise MixedFolds(f"metric {metric} depends on which rows are computed together")
         return plan
 
     def train(
@@ -150,6 +157,14 @@ class ArraysTogether:
                 raise MixedFolds("build makes models of several kinds")
         self._twin.reset(plan, built)
         return self._twin
+
+    def _mixing_metric(self, model: keras.Model, plan: ModelPlan) -> str | None:
+        targets = np.asarray(self._data.targets)
+        rows = rows_to_compare(targets)
+        inputs = np.asarray(self._data.inputs)[rows].astype(model.inputs[0].dtype)
+        predictions = np.asarray(model(inputs, training=False))
+        figures = ModelFigures(model, plan.loss, plan.final)
+        return figures.mixing_rows(targets[rows], predictions)
 
     def _table_for(self, model: keras.Model) -> keras.Variable:
         """The inputs in the type that the model takes."""

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 from keras.src.backend.common import global_state
 
+from rust_tuner.models.described import compile_arguments
 from rust_tuner.models.fold_batches import FoldPlace
 from rust_tuner.models.seeding import seeded_weights
 from rust_tuner.models.starting_values import StartingValues
@@ -107,10 +108,18 @@ def build_at(
         number_names_from_scratch()
         model = _built_without_clash(place, build, purpose)
         values.note(model, before)
+        _reset_metrics_of(model)
     finally:
         values.end_build(before)
         _starting_values.reset(token)
     return model
+
+
+def _reset_metrics_of(model: keras.Model) -> None:
+    """Reset metrics that other models may have used; Keras resets none that a model is new to."""
+    for metric in keras.tree.flatten(compile_arguments(model)):
+        if isinstance(metric, keras.metrics.Metric):
+            metric.reset_state()
 
 
 def _built_without_clash(

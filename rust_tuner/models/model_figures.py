@@ -4,12 +4,15 @@ Keras computes them batch by batch beside training; folds that train together ha
 all, so each fold's are computed afterwards, by the model's own code.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
+# Rows for a comparison of metrics, evenly spaced, and of how many the first of two batches is.
+_COMPARED, _FIRST = 32, 5
 # So many rows at a time, so that metrics of many thresholds do not fill the memory.
 _ROWS = 8192
 
@@ -62,10 +65,45 @@ class ModelFigures:
         figures["loss"] = sum(losses) / len(outputs)
         return figures, np.concatenate(parts)
 
+    def mixing_rows(
+        self, targets: npt.NDArray[Any], predictions: npt.NDArray[np.float32]
+    ) -> str | None:
+        """The name of a metric that depends on which rows are computed together, if any does.
+
+        Keras computes such a metric, as `keras.losses.dice` is, for each batch, and takes the mean.
+
+        Args:
+            targets: (n, ...) as `fit` takes them.
+            predictions: (n, ...) of the model.
+        """
+        together = self._metrics_of(targets, predictions, [])
+        apart = self._metrics_of(targets, predictions, [_FIRST])
+        self._model.reset_metrics()
+        for name, value in together.items():
+            if not np.allclose(value, apart[name], rtol=1e-4, atol=1e-6, equal_nan=True):
+                return str(name)
+        return None
+
+    def _metrics_of(
+        self, targets: npt.NDArray[Any], predictions: npt.NDArray[np.float32], ends: Sequence[int]
+    ) -> dict[str, npt.NDArray[Any]]:
+        self._model.reset_metrics()
+        figures: dict[str, Any] = {}
+        for part in zip(np.split(targets, ends), np.split(predictions, ends), strict=True):
+            figures = self._model.compute_metrics(None, *map(keras.ops.convert_to_tensor, part))
+        return {name: np.asarray(value) for name, value in figures.items()}
+
     def _one_step(self, targets: Any, outputs: Any) -> tuple[Any, dict[str, Any], Any]:
         answers = outputs if self._final is None else self._final(outputs)
         loss = self._model.compute_loss(None, targets, answers, None, training=False)
         return loss, self._model.compute_metrics(None, targets, answers), answers
+
+
+def rows_to_compare(targets: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Which rows of targets (n, ...) tell metrics apart: some of all, the smallest and largest."""
+    sums = targets.reshape(len(targets), -1).sum(axis=1, dtype=np.float64)
+    spaced = np.linspace(0, len(targets) - 1, min(_COMPARED, len(targets))).astype(np.int64)
+    return np.unique([*spaced, sums.argmin(), sums.argmax()])
 
 
 def _as_number(value: Any) -> Any:

@@ -27,12 +27,21 @@ from rust_tuner.records.trials import PRUNED
 from rust_tuner.search.exact_space import exact
 from rust_tuner.search.learning_oracle import LearningOracle
 from rust_tuner.search.oracles import require_count
-from rust_tuner.search.points import Values, grid_points, grid_size, plain, values_key
+from rust_tuner.search.points import (
+    Values,
+    draw_value,
+    grid_points,
+    grid_size,
+    plain,
+    values_key,
+)
 from rust_tuner.search.random_search import RandomSearchOracle
 from rust_tuner.seeds import seed_word
 
 # KerasTuner starts its optimiser of the acquisition function from so many random points.
 _STARTS = 50
+# So many random points without a new one show that a space has none left.
+_MOST_ATTEMPTS = 1000
 
 
 class BayesianOptimizationOracle(LearningOracle, StockOracle):  # type: ignore[misc]
@@ -123,16 +132,52 @@ class BayesianOptimizationOracle(LearningOracle, StockOracle):  # type: ignore[m
     def propose(self, space: Sequence[Any], earlier: Sequence[Trial]) -> Values | None:
         """A random point at first, then the point that the Gaussian process proposes."""
         number = len(earlier)
+        if len(space) > len(self.declared.space):
+            return self._in_grown(space, earlier)
         # By which of the trials before, and now, there were enough completed ones to learn from.
         learns = [self._learns(earlier, before) for before in range(number + 1)]
         if not learns[-1]:
             return self._random_search(earlier).values_of(number)
         values = self._learn(space, earlier, num_before=sum(learns[:-1]))
         tried = {values_key(trial.hyperparameters.values) for trial in earlier}
-        if len(space) > len(self.declared.space) or values_key(values) not in tried:
+        if values_key(values) not in tried:
             return values
         drawn = (self._random_search(earlier).values_of(n) for n in range(self.num_trials()))
         return next((one for one in drawn if one and values_key(one) not in tried), None)
+
+    def _in_grown(self, space: Sequence[Any], earlier: Sequence[Trial]) -> Values | None:
+        """A proposal for a space that has grown, or random values if it repeats a trial.
+
+        A trial asks for part of the space alone. What it has asked for decides what it asks for
+        next, so a proposal that agrees with a trial in all of that trial's values repeats it.
+        """
+        number = len(earlier)
+        learns = [self._learns(earlier, before) for before in range(number + 1)]
+        tried = [
+            # One that runs has not asked for all of its values yet.
+            plain(trial.hyperparameters.values)
+            for trial in earlier
+            if trial.status != TrialStatus.RUNNING
+        ]
+
+        def random_values(attempt: int) -> Values:
+            values: Values = {}
+            for hp in space:
+                is_active = all(condition.is_active(values) for condition in hp.conditions)
+                if is_active and hp.name not in values:
+                    word = seed_word(self.drawn_seed, number, attempt, "grown", hp.name)
+                    values[hp.name] = draw_value(hp, word, self.exact_steps)
+            return values
+
+        values = random_values(0)
+        if learns[-1]:
+            values = self._learn(space, earlier, num_before=sum(learns[:-1]))
+        for attempt in range(1, _MOST_ATTEMPTS):
+            if not any(trial.items() <= plain(values).items() for trial in tried):
+                return values
+            values = random_values(attempt)
+        # Of a small space, all of which has been tried.
+        return None
 
     def _learns(self, earlier: Sequence[Trial], number: int) -> bool:
         """Whether enough trials are completed for the Gaussian process to propose a trial."""

@@ -4,7 +4,9 @@ from typing import Any
 
 import keras_tuner
 
+from rust_tuner.errors import SearchError
 from rust_tuner.search.halving import SuccessiveHalving
+from rust_tuner.search.objectives import RankedObjectives
 from rust_tuner.search.random_search import RandomSearchOracle
 
 
@@ -41,7 +43,12 @@ class SuccessiveHalvingOracle(RandomSearchOracle):
             **kwargs: the other arguments of `RandomSearchOracle`.
 
         Raises:
-            SearchError: for a rung or a factor that is out of range.
+            SearchError: for a rung or a factor that is out of range, or several objectives.
         """
         super().__init__(objective, max_trials, seed, hyperparameters, **kwargs)
+        if isinstance(self.objective, RankedObjectives):
+            raise SearchError(
+                "SuccessiveHalvingOracle compares trials by one score at each rung, and several "
+                "objectives have only ranks, which change with each trial; give one objective"
+            )
         self.stop_rule = SuccessiveHalving(first_rung, factor)

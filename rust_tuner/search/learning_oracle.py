@@ -12,10 +12,12 @@ number of workers that happen to be alive.
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from keras_tuner.engine.trial import Trial, TrialStatus
 
+from rust_tuner.errors import SearchError
 from rust_tuner.search.asked import (
     AskedHyperParameters,
     Rule,
@@ -23,14 +25,40 @@ from rust_tuner.search.asked import (
     asked_late,
     begun_values,
 )
+from rust_tuner.search.objectives import RankedObjectives
 from rust_tuner.search.oracles import ResumableOracle
 from rust_tuner.search.points import Values, plain, values_key
+
+
+@dataclass(frozen=True)
+class _ProposedOrDrawn:
+    """A rule that can be pickled, as the hyperparameters that follow it are."""
+
+    proposed: Values
+    drawn: Rule
+
+    def __call__(self, hp: Any) -> Any:
+        return self.proposed[hp.name] if hp.name in self.proposed else self.drawn(hp)
 
 
 class LearningOracle(ResumableOracle):
     """An oracle that learns from the trials that have ended."""
 
     _proposed: tuple[str, Values | None] | None = None
+
+    def __init__(self, objective: Any, *args: Any, **kwargs: Any) -> None:
+        """Take one objective: ranks by several change with each trial, and cannot be learned from.
+
+        Raises:
+            SearchError: for several.
+        """
+        super().__init__(objective, *args, **kwargs)
+        if isinstance(self.objective, RankedObjectives):
+            raise SearchError(
+                f"{type(self).__name__} learns from one score, and several objectives have only "
+                "ranks, which change with each trial; give one objective, or use "
+                "RandomSearchOracle or GridSearchOracle"
+            )
 
     @abstractmethod
     def propose(self, space: Sequence[Any], earlier: Sequence[Trial]) -> Values | None:
@@ -71,7 +99,7 @@ class LearningOracle(ResumableOracle):
         """The proposed value, where a trial before has asked for the hyperparameter as well."""
         proposed = self._proposal(number) or {}
         drawn = super().growth_rule(number)
-        return lambda hp: proposed[hp.name] if hp.name in proposed else drawn(hp)
+        return _ProposedOrDrawn(proposed, drawn)
 
     def accepts(self, number: int, trial: Trial) -> bool:
         """Accept the recorded values: the records of the folds belong to them."""

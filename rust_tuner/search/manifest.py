@@ -5,6 +5,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from rust_tuner.files import sha256_of_json
@@ -131,6 +132,8 @@ def own_choices(
         recorded["lag"] = oracle.lag
     if not oracle.tune_new_entries:
         recorded["tune_new_entries"] = False
+    if keras.config.epsilon() != RunManifest.model_fields["keras_epsilon"].default:
+        recorded["keras_epsilon"] = keras.config.epsilon()
     if run_trial is not None:
         recorded["run_trial"] = sha256_of_json(method_code(run_trial, "run_trial"))
     return recorded

@@ -146,7 +146,7 @@ class _Folds:
             keeps_running=keeps_running,
             identity={
                 "inputs": sha256,
-                "targets": sha256_of_arrays(targets, radiographs.visible),
+                "targets": targets_sha256(radiographs, masked_loss=about["masked_loss"]),
                 "rows": rows_sha256(rows),
                 "folds": sha256_of_folds(pairs),
                 "num_folds": len(pairs),
@@ -310,6 +310,12 @@ def is_radiographs(x: Any) -> bool:
 def takes_radiographs(hypermodel: Any) -> bool:
     """Whether a hypermodel is made for radiographs."""
     return hasattr(hypermodel, "feature_recipe") or hasattr(hypermodel, "image_recipe")
+
+
+def targets_sha256(radiographs: Radiographs, *, masked_loss: bool) -> str:
+    """The SHA-256 that names the labels that a search is run on."""
+    targets = training_targets(radiographs, masked_loss=masked_loss)
+    return sha256_of_arrays(targets, radiographs.visible)
 
 
 def training_targets(radiographs: Radiographs, *, masked_loss: bool) -> npt.NDArray[np.float32]:

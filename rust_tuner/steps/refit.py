@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from rust_tuner.data.splits import Development
 from rust_tuner.errors import SearchError
 from rust_tuner.models.space import SearchSpace
 from rust_tuner.protocol import Protocol
@@ -40,6 +41,24 @@ def tuned_values(project: Project) -> HyperValues:
             "first, so that the final model is the best of all trials"
         )
     return {name: best.values[name] for name in HYPERPARAMETERS}
+
+
+def require_own_search(project: Project, development: Development) -> None:
+    """Refuse a search on other radiographs: its choice may have used the hold-out set.
+
+    Raises:
+        SearchError: if the search was not run on this development set.
+    """
+    from rust_tuner.search.subjects import targets_sha256
+
+    radiographs = development.radiographs
+    own = [targets_sha256(radiographs, masked_loss=masked) for masked in (True, False)]
+    if project.run.subject.targets not in own:
+        raise SearchError(
+            f"{project.folder} was run on other radiographs than the development set of this "
+            "study, and may have used its hold-out set; move that folder away and run the search "
+            "again"
+        )
 
 
 def tuned_hypermodel(

@@ -301,3 +301,48 @@ def test_a_word_beyond_a_fold_is_not_one_of_another_fold() -> None:
 def test_folds_of_unequal_numbers_of_steps_train_one_after_another() -> None:
     with pytest.raises(MixedFolds, match="the folds take 2 to 3 steps in each epoch"):
         together(binary_data(), binary, folds(batch_size=17))
+
+
+@pytest.mark.parametrize(
+    ("metric", "shape", "name"),
+    [
+        # Their value for a batch is none of its rows alone.
+        (keras.losses.dice, (-1, 1), "dice"),
+        (keras.losses.tversky, (-1, 1), "tversky"),
+        # Keras subtracts (n, 1) predictions from (n,) targets, which gives (n, n).
+        (keras.metrics.Hinge(), (-1,), "hinge"),
+    ],
+)
+def test_metrics_of_whole_batches_are_computed_as_keras_does(
+    metric: Any, shape: tuple[int, ...], name: str
+) -> None:
+    def build() -> keras.Model:
+        model = binary()
+        model.compile("sgd", "binary_crossentropy", metrics=["accuracy", metric])
+        return model
+
+    data = binary_data()
+    # One positive row alone: no batch of the first rows would tell.
+    targets = np.zeros(NUM_ROWS)
+    targets[-1] = 1
+    data = data_of(is_a(np.ndarray, data.inputs), targets.reshape(shape))
+    with pytest.raises(MixedFolds, match=f"metric {name} depends on which rows are computed"):
+        ArraysTogether(data).plan(seeded(build, FoldPlace(0, 0, 0)), folds())
+
+
+def test_metrics_of_rows_train_together() -> None:
+    metrics = [
+        *("accuracy", "mse", "cosine_similarity", keras.metrics.R2Score(), keras.metrics.AUC()),
+        *(keras.metrics.Precision(), keras.metrics.F1Score(threshold=0.5)),
+        *(keras.metrics.RootMeanSquaredError(), keras.metrics.RecallAtPrecision(0.5)),
+    ]
+
+    def build() -> keras.Model:
+        model = binary()
+        model.compile("sgd", "binary_crossentropy", metrics=metrics)
+        return model
+
+    data = binary_data()
+    targets = np.asarray(data.targets, np.float32).reshape(-1, 1)
+    data = data_of(is_a(np.ndarray, data.inputs), targets)
+    ArraysTogether(data).plan(seeded(build, FoldPlace(0, 0, 0)), folds())

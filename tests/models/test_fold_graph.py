@@ -115,6 +115,15 @@ def used_twice() -> keras.Model:
             lambda: model(loss=keras.losses.MeanSquaredError(reduction="sum")),
             "has reduction='sum'",
         ),
+        *(
+            (lambda loss=loss: model(loss=loss(axis=1)), "has axis=1")
+            for loss in (
+                keras.losses.BinaryCrossentropy,
+                keras.losses.BinaryFocalCrossentropy,
+                keras.losses.CategoricalCrossentropy,
+                keras.losses.CategoricalFocalCrossentropy,
+            )
+        ),
         (lambda: model(metrics=[lambda y, p: 0.0]), "is code of your own"),
         (lambda: model(optimizer=keras.optimizers.Adam(clipnorm=1.0)), "has clipnorm=1.0"),
         (lambda: model(optimizer="nadam"), "Nadam is not known to treat each weight separately"),

@@ -47,3 +47,17 @@ def test_a_scope_that_an_error_leaves_open_is_closed() -> None:
             raise KeyError
     except KeyError:
         assert keras.Variable(0.0, name="inner").path == name
+
+
+def test_a_metric_that_models_share_starts_each_of_them_anew() -> None:
+    metric = keras.metrics.MeanSquaredError(name="error")
+
+    def build() -> keras.Model:
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse", metrics=[metric])
+        return model
+
+    metric.update_state(np.ones((4, 1)), np.zeros((4, 1)))
+    with users_layers_kept():
+        build_at(FoldPlace(0, 0, 0), build)
+        assert float(metric.result()) == 0

@@ -1,14 +1,26 @@
 """Bayesian optimisation: KerasTuner's own proposals, from records alone."""
 
+import pickle
 from pathlib import Path
 from typing import Any
 
 import keras_tuner
 import pytest
+from growing_problems import (
+    GROWING,
+    branch,
+    loop_that_shrinks,
+    open_growing,
+    play,
+    points_of,
+    range_of_a_value,
+    used_by,
+)
 from keras_tuner.engine.trial import Trial, TrialStatus
 from oracle_problems import (
     Declare,
     Values,
+    as_set,
     fail,
     finish,
     load_trials,
@@ -132,6 +144,37 @@ def test_no_trial_is_repeated_and_a_small_space_ends_when_it_is_complete(tmp_pat
     assert oracle.num_trials() == 4
     tried = [tuple(trial.hyperparameters.values.items()) for trial in run_to_the_end(oracle)]
     assert len(tried) == len(set(tried)) == 4
+
+
+def test_the_values_of_a_trial_can_be_pickled(tmp_path: Path) -> None:
+    oracle = open_growing(BayesianOptimizationOracle, branch, tmp_path, max_trials=2)
+    values = oracle.create_trial("tuner0").hyperparameters
+    assert pickle.loads(pickle.dumps(values)).values == values.values
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        pytest.param(build, marks=() if build is branch else pytest.mark.slow, id=build.__name__)
+        for build in GROWING
+        # It is never complete; or it declares what fewer layers do not use, which is a value, too.
+        if build not in (range_of_a_value, loop_that_shrinks)
+    ],
+)
+def test_no_trial_is_repeated_in_a_growing_space_either(tmp_path: Path, build: Any) -> None:
+    expected = [used_by(build, values) for values in points_of(build)]
+    for initial, seed in ((2, 1), (6, 7)):
+        oracle = open_growing(
+            BayesianOptimizationOracle,
+            build,
+            tmp_path / str(initial),
+            max_trials=200,
+            num_initial_points=initial,
+            seed=seed,
+        )
+        found = [used_by(build, values) for values in play(oracle)]
+        assert len(as_set(found)) == len(found)
+        assert as_set(found) == as_set(expected)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,14 @@ import pytest
 import sklearn.metrics
 from search_problems import TinyHyperModel, arrays
 
-from rust_tuner import CrossValidationTuner, GridSearchOracle, OutOfFoldScore
+from rust_tuner import (
+    BayesianOptimizationOracle,
+    CrossValidationTuner,
+    GridSearchOracle,
+    OptunaOracle,
+    OutOfFoldScore,
+    SuccessiveHalvingOracle,
+)
 from rust_tuner.errors import ResumeError, SearchError
 from rust_tuner.records.trial_tables import results_table
 from rust_tuner.search.objectives import as_objective
@@ -188,6 +195,21 @@ def test_several_objectives_rank_by_the_mean_of_ranks(tmp_path: Path) -> None:
     again = search(tmp_path, ["val_auroc", "val_loss"], max_trials=4)
     assert again.results()["score"].tolist() == results["score"].tolist()
     assert results_table(again.project)["rank"].tolist() == results["rank"].tolist()
+
+
+def test_oracles_that_learn_from_scores_refuse_several_objectives() -> None:
+    """KerasTuner lets them learn from the sum, in which the metric with the largest values wins."""
+    import optuna
+
+    objectives = ["val_loss", "val_auroc"]
+    for oracle in (
+        lambda: BayesianOptimizationOracle(objectives, 8),
+        lambda: OptunaOracle(optuna.samplers.TPESampler(), objectives, 8),
+        lambda: SuccessiveHalvingOracle(objectives, 8),
+    ):
+        with pytest.raises(SearchError, match="several objectives have only ranks"):
+            oracle()
+    assert BayesianOptimizationOracle(["val_loss"], 8).objective.name == "val_loss"
 
 
 @pytest.mark.slow

@@ -67,6 +67,18 @@ def test_a_changed_search_is_refused_with_what_differs(
         run_search(one_trial, "grid", max_trials=1, **({"epochs": 1} | changes))
 
 
+def test_another_epsilon_of_keras_is_refused(one_trial: Path) -> None:
+    """A mean absolute percentage error is divided by it where the truth is 0."""
+    before = keras.config.epsilon()
+    keras.config.set_epsilon(0.1)
+    try:
+        with pytest.raises(ResumeError, match=r"keras_epsilon: was absent, is 0\.1"):
+            run_search(one_trial, "grid", max_trials=1, epochs=1)
+    finally:
+        keras.config.set_epsilon(before)
+    run_search(one_trial, "grid", max_trials=1, epochs=1)
+
+
 def test_the_number_of_trials_never_shrinks(one_trial: Path) -> None:
     run_search(one_trial, "grid", max_trials=2, epochs=1)
     with pytest.raises(ResumeError, match=r"of 2 trials, but 1 are requested; .* may only grow"):

@@ -1,8 +1,9 @@
 """Layers that a user makes once and puts into the model of every fold: each fold starts alike."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -170,7 +171,13 @@ def test_what_the_user_has_set_in_keras_stays() -> None:
         keras.config.enable_interactive_logging()
 
 
-def searched(build: Callable[[], keras.Model], folder: Path, **options: Any) -> Any:
+def searched(
+    build: Callable[[], keras.Model],
+    folder: Path,
+    *,
+    searching: Mapping[str, Any] = MappingProxyType({}),
+    **options: Any,
+) -> Any:
     def build_at(hp: keras_tuner.HyperParameters) -> keras.Model:
         hp.Float("unused", 0, 1)
         return build()
@@ -184,8 +191,30 @@ def searched(build: Callable[[], keras.Model], folder: Path, **options: Any) -> 
         seed=1,
         **options,
     )
-    tuner.search(X, Y, epochs=2, batch_size=8, verbose=0)
+    tuner.search(X, Y, epochs=2, batch_size=8, verbose=0, **searching)
     return tuner
+
+
+@pytest.mark.slow
+def test_a_metric_made_outside_build_counts_the_rows_of_its_own_fold_alone(tmp_path: Path) -> None:
+    metrics = [keras.metrics.MeanSquaredError(name="error")]
+
+    def build() -> keras.Model:
+        dense = keras.layers.Dense(1, activation="sigmoid")
+        model = keras.Sequential([keras.Input(X.shape[1:]), dense])
+        model.compile(keras.optimizers.SGD(0.0), "mse", metrics=[metrics, "auc"])
+        return model
+
+    ways = []
+    for name, options in (("together", {}), ("alone", {"callbacks": [keras.callbacks.Callback()]})):
+        tuner = searched(build, tmp_path / name, searching=options)
+        ways.append(tuner.results()["folds_trained"][0])
+        history = tuner.history().pivot_table(
+            index=["trial", "fold", "split", "epoch"], columns="metric", values="value"
+        )
+        # Nothing is learned, so both are the same in each epoch.
+        np.testing.assert_allclose(history["error"], history["loss"], rtol=1e-5)
+    assert len(set(ways)) == 2
 
 
 def weights(model: keras.Model | keras.Layer) -> list[Numbers]:
