@@ -169,7 +169,7 @@ def assess(
         >>> import numpy as np
         >>> from rust_tuner.data.phantoms import phantom_table
         >>> from rust_tuner import Radiographs
-        >>> known = Radiographs(phantom_table(patients=40, seed=0))
+        >>> known = Radiographs(phantom_table(patients=120, seed=0))
         >>> noise = np.random.default_rng(0).normal(size=(len(known), 18))
         >>> probabilities = 1 / (1 + np.exp(1.5 - 3 * known.labels - noise))
         >>> visits, patients = known.table["visit"].to_numpy(), known.patient_ids
@@ -177,7 +177,7 @@ def assess(
         >>> kappas = [figure for figure in assess(predicted) if figure.figure == "kappa"]
         >>> (figure,) = [figure for figure in kappas if figure.of == "cortices"]
         >>> print(f"{figure.value:.2f} ({figure.low:.2f} to {figure.high:.2f})")
-        0.89 (0.76 to 0.95)
+        0.93 (0.87 to 0.96)
     """
     labels, visible = predictions.labels, predictions.visible
     patient_ids = predictions.patient_ids
@@ -203,7 +203,9 @@ def assess(
         decided = WeightedDecisions(*scope.problem, threshold=threshold)
         figures += with_intervals(empty, decided, patient_ids)
         brier = WeightedBrier(*scope.problem)
-        figures += with_intervals(scope.figures("brier"), brier, patient_ids)
+        figures += with_intervals(
+            scope.figures("brier"), brier, patient_ids, num_patients=scope.rarer_sides(patient_ids)
+        )
     figures = _with_counts(figures)
     for scope in scopes:
         figures += _calibration(scope)
@@ -231,6 +233,16 @@ class _Scope:
     def problem(self) -> tuple[npt.NDArray[Any], FloatArray, npt.NDArray[np.bool_]]:
         """The arguments of the figures."""
         return self.truth, self.score, self.mask
+
+    def rarer_sides(self, patient_ids: npt.NDArray[Any]) -> IntArray:
+        """How many patients have each label, or lack it if these are fewer; the fewest first."""
+        truth = self.truth.astype(bool)
+        sides = [
+            [len(np.unique(patient_ids[side[:, label]])) for label in range(truth.shape[1])]
+            for side in (truth & self.mask, ~truth & self.mask)
+        ]
+        of_labels = np.array(sides).min(axis=0)
+        return np.array([of_labels.min(), *of_labels], dtype=np.int64)
 
     def figures(self, name: str, averages: Sequence[str] = ("macro",)) -> list[Figure]:
         """The figures of a name without values: averages first, then each label."""

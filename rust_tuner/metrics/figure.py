@@ -92,6 +92,9 @@ def with_intervals(
             # A mean is only as certain as its label with the fewest patients.
             patients = int(counts[parts].min())
             variance += float(unseen[parts].sum()) / len(parts) ** 2
+            if figure.figure == "average_precision":
+                # It is too large for each label, and a mean over labels does not reduce that.
+                variance += float(jackknife.biases[column]) ** 2
         elif figure.figure in CLASS_MEANS:
             variance += float(unseen[column])
         measured = Measured(

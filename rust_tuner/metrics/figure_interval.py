@@ -67,9 +67,11 @@ UNUSUAL: Final = {
     "lower_limit": Unusual("error", 20, 20),
     "upper_limit": Unusual("error", 20, 20),
 }
-# The average precision of a rare label lies above the truth; in a mean over labels no interval
-# corrects that.
+# The average precision of a rare label lies above the truth, and with fewer patients the jackknife
+# does not say by how much.
 MIN_OF_MEAN_PRECISION: Final = 20
+# A label's Brier score is small in patients without the label and large in those with it.
+MIN_OF_BRIER: Final = MIN_PATIENTS
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,8 @@ class Measured:
         degrees: of freedom of the variance.
         patients: how many define it by their own rows: for a share, those in its denominator; for a
             mean, those of the label or score that has the fewest; for a figure in `UNUSUAL`, those
-            with another score, total or error than the most frequent one.
+            with another score, total or error than the most frequent one; for a Brier score, those
+            with the label, or those without it if these are fewer.
         moving: how many change it when left out.
         contributing: how many have data for it; see `Jackknife`.
         of_mean: whether it is a mean over labels or cortices.
@@ -142,6 +145,8 @@ def _shortage(measured: Measured) -> str:
         least = MIN_OF_MEAN_PRECISION if name == "average_precision" else MIN_PATIENTS
     if patients < least:
         return too_few(patients, which, least)
+    if name == "brier" and not of_mean and measured.patients < MIN_OF_BRIER:
+        return too_few(measured.patients, "with the label, or without it", MIN_OF_BRIER)
     unusual = UNUSUAL.get(name)
     if unusual is None:
         return ""

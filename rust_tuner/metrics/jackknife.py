@@ -29,6 +29,7 @@ class Jackknife:
         values: (figures,) of the data, NaN where undefined.
         variances: (figures,) of Quenouille and Tukey; NaN if leaving out some patient makes the
             figure undefined.
+        biases: (figures,) by how much they are too large on average, of Quenouille.
         degrees: (figures,) the degrees of freedom of the variances, at most `contributing` minus
             one; fewer where few patients make most of the variance.
         accelerations: (figures,) a sixth of their skewness, for BCa; 0 if no patient changes the
@@ -42,6 +43,7 @@ class Jackknife:
 
     values: FloatArray
     variances: FloatArray
+    biases: FloatArray
     degrees: FloatArray
     accelerations: FloatArray
     moving: IntArray
@@ -78,7 +80,8 @@ def patient_jackknife(statistic: Statistic, patient_ids: npt.ArrayLike) -> Jackk
     values = statistic(np.ones((len(np.asarray(patient_ids)), 1)))[0]
     left = of_each_patient(lambda is_own: statistic(1 - is_own), patient_ids)
     alone = of_each_patient(statistic, patient_ids)
-    kept = mean_of_defined(left, axis=0) - left
+    middle = mean_of_defined(left, axis=0)
+    kept = middle - left
     # A figure that is undefined without a patient counts as changed by that patient.
     is_moved = ~np.isclose(left, values, rtol=0, atol=1e-12)
     is_defined = ~np.isnan(alone)
@@ -90,6 +93,7 @@ def patient_jackknife(statistic: Statistic, patient_ids: npt.ArrayLike) -> Jackk
     return Jackknife(
         values=values,
         variances=_variance(left),
+        biases=(len(left) - 1) * (middle[0] - values),
         degrees=np.minimum(contributing - 1, 2 * contributing / above_one),
         accelerations=np.divide(cubes, 6 * squares**1.5, out=squares * 0, where=squares > 0),
         moving=is_moved.sum(axis=0),

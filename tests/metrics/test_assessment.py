@@ -326,3 +326,40 @@ def test_a_whole_studys_figures_take_seconds() -> None:
     print(f"\n3,000 rows of 750 patients: AUROC {macro:.1f} s, all figures {everything:.1f} s")
     assert macro < 2
     assert everything < 60
+
+
+def test_a_label_that_hardly_anyone_has_has_no_interval_of_its_brier_score() -> None:
+    """Without the large errors of those who have it, the interval would be far too low."""
+    drawn = draw(num_patients=60)
+    labels, name = drawn.labels.copy(), "medial_4"
+    column = LABELS.index(name)
+    has_it = np.isin(drawn.patient_ids, ["P1", "P2", "P3", "P4"])
+    labels[~has_it, column] = 0
+    figures = by_name(assess(dataclasses.replace(drawn, labels=labels)))
+    rare = figures["brier", name, "", "all"]
+    number = len(set(drawn.patient_ids[labels[:, column] > 0]))
+    assert number < 5
+    assert rare.reason.startswith(f"{number} patient")
+    assert "with the label, or without it; an interval needs at least 5" in rare.reason
+    assert np.isfinite(figures["brier", "labels", "macro", "all"].low)
+    assert np.isfinite(figures["brier", "medial_1", "", "all"].low)
+
+
+@pytest.mark.slow
+def test_the_mean_average_precision_of_a_poor_model_is_covered() -> None:
+    """Each label's is too large, and the mean of 18 is precise: without the bias it is missed."""
+    rng = np.random.default_rng(0)
+
+    def poor(patients: int) -> Predictions:
+        drawn = draw(int(rng.integers(1 << 30)), patients)
+        logit = 0.5 * drawn.labels + rng.normal(size=drawn.labels.shape)
+        return dataclasses.replace(drawn, probabilities=1 / (1 + np.exp(-logit)))
+
+    key = "average_precision", "labels", "macro", "all"
+    many = poor(8000)
+    truth = average_precision_score(many.labels, many.probabilities, average="macro")
+    covered = []
+    for _ in range(60):
+        figure = by_name(assess(poor(120)))[key]
+        covered.append(figure.low <= truth <= figure.high)
+    assert np.mean(covered) >= 0.85

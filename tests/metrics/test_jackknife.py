@@ -95,6 +95,17 @@ def test_degrees_of_freedom_fall_where_few_patients_make_most_of_the_variance() 
     assert degrees(np.zeros(40)) == 39
 
 
+def test_the_bias_of_a_square_is_that_of_the_variance() -> None:
+    score = np.random.default_rng(3).normal(size=60)
+
+    def squared_mean(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return np.asarray((weights.T @ score / weights.sum(axis=0)) ** 2)[:, None]
+
+    found = patient_jackknife(squared_mean, np.arange(60))
+    # On average, the square of a mean is too large by the variance of the mean.
+    assert found.biases[0] == pytest.approx(score.var(ddof=1) / 60, rel=1e-6)
+
+
 def test_it_does_not_depend_on_how_many_patients_are_left_out_at_a_time(
     problem: Problem,
     monkeypatch: pytest.MonkeyPatch,
