@@ -193,13 +193,16 @@ class Study(StudyData):
                 None, as many as were begun, or 10.
         """
         from rust_tuner.steps.noise import best_project, measure_noise
+        from rust_tuner.steps.refit import require_own_search
 
-        num_folds = best_project(self.directory).run.subject.num_folds
+        source = best_project(self.directory)
+        num_folds = source.run.subject.num_folds
         protocol = self.protocol_of(NOISE)
         count = self.begun_repeats() if repeats is None else repeats
         development, folds = self._development_and_folds(num_folds)
         weights = find_study_weights(self._file, protocol)
         with hold_lock(self.directory, "the noise floor", noted=True):
+            require_own_search(source, development)
             begin_step(self._file, NOISE, protocol, weights, repeats=count)
             floor = measure_noise(
                 development,

@@ -87,10 +87,10 @@ def with_intervals(
             if one.figure == figure.figure and not one.average
             if not np.isnan(jackknife.values[number])
         ]
-        patients, variance = int(counts[column]), float(jackknife.variances[column])
+        variance, limiting = float(jackknife.variances[column]), column
         if of_mean and parts:
             # A mean is only as certain as its label with the fewest patients.
-            patients = int(counts[parts].min())
+            limiting = parts[int(counts[parts].argmin())]
             variance += float(unseen[parts].sum()) / len(parts) ** 2
             if figure.figure == "average_precision":
                 # It is too large for each label, and a mean over labels does not reduce that.
@@ -102,10 +102,11 @@ def with_intervals(
             float(jackknife.values[column]),
             variance,
             degrees=float(jackknife.degrees[column]),
-            patients=patients,
+            patients=int(counts[limiting]),
             moving=int(jackknife.moving[column]),
             contributing=int(jackknife.contributing[column]),
             of_mean=of_mean,
+            all_patients=int(jackknife.contributing[limiting]),
         )
         figures.append(filled(figure, figure_interval(measured)))
     return figures

@@ -1,7 +1,8 @@
 """Chooses the 95 % interval of each figure, and the number of patients that it needs.
 
 AUROCs have their intervals in `uncertainty`; those of all other figures are here, from the
-jackknife over patients. The choices follow the coverage that `experiments/coverage.py` measures.
+jackknife over patients. The choices follow the coverage that `experiments/score_coverage.py`
+measures.
 """
 
 from dataclasses import dataclass
@@ -49,23 +50,21 @@ class Unusual:
 
     Attributes:
         what: what most patients have in common: their score, total or error.
-        least: how many patients have to have another one, if at least half of them do.
-        least_of_few: the same if fewer than half do.
-        least_of_mean: both in each cortex, for a mean over the cortices.
+        least: how many patients need another one: if at least half of all have it, and otherwise.
+        least_of_mean: the same in each cortex, for a mean over the cortices; None if there is none.
     """
 
     what: str
-    least: int
-    least_of_few: int
-    least_of_mean: tuple[int, int] = (0, 0)
+    least: tuple[int, int]
+    least_of_mean: tuple[int, int] | None = None
 
 
 # Where nearly all patients have the same, the data say little about the others, who decide.
 UNUSUAL: Final = {
-    "kappa": Unusual("score", 20, 40, least_of_mean=(15, 30)),
-    "icc": Unusual("total", 30, 80),
-    "lower_limit": Unusual("error", 20, 20),
-    "upper_limit": Unusual("error", 20, 20),
+    "kappa": Unusual("score", (20, 40), least_of_mean=(15, 30)),
+    "icc": Unusual("total", (30, 80)),
+    "lower_limit": Unusual("error", (20, 20)),
+    "upper_limit": Unusual("error", (20, 20)),
 }
 # The average precision of a rare label lies above the truth, and with fewer patients the jackknife
 # does not say by how much.
@@ -87,6 +86,7 @@ class Measured:
             mean, those of the label or score that has the fewest; for a figure in `UNUSUAL`, those
             with another score, total or error than the most frequent one; for a Brier score, those
             with the label, or those without it if these are fewer.
+        all_patients: how many there are of which `patients` are some.
         moving: how many change it when left out.
         contributing: how many have data for it; see `Jackknife`.
         of_mean: whether it is a mean over labels or cortices.
@@ -100,6 +100,7 @@ class Measured:
     moving: int
     contributing: int
     of_mean: bool = False
+    all_patients: int = 0
 
 
 def figure_interval(measured: Measured) -> Interval:
@@ -150,7 +151,8 @@ def _shortage(measured: Measured) -> str:
     unusual = UNUSUAL.get(name)
     if unusual is None:
         return ""
-    both = unusual.least_of_mean if of_mean else (unusual.least, unusual.least_of_few)
-    least = both[measured.patients < measured.contributing / 2]
+    both = unusual.least_of_mean if of_mean else unusual.least
+    assert both is not None
+    least = both[measured.patients < measured.all_patients / 2]
     which = f"with another {unusual.what} than the most frequent one"
     return too_few(measured.patients, which, least) if measured.patients < least else ""

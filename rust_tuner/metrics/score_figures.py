@@ -132,7 +132,7 @@ def _defining(confusions: FloatArray, names: Sequence[str]) -> IntArray:
 def _unseen_of_classes(confusions: FloatArray, names: Sequence[str]) -> FloatArray:
     """The `unseen_variance` (figures,) of the means of classes of each cortex, elsewhere 0.
 
-    That of an F1 is that of its recall, as often as the F1 changes with the recall.
+    For an F1 it is that of its recall, times the squared slope of the F1 in the recall.
     """
     confusion = confusions.sum(axis=0)
     hits, true = np.diagonal(confusion, axis1=1, axis2=2), confusion.sum(axis=2)

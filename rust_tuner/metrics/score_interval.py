@@ -114,9 +114,9 @@ def share_interval(value: float, variance: float, *, patients: int) -> Ends:
     """`score_interval` of a share, such as a recall; its model has one observation per patient.
 
     The rows of a patient therefore count as one, which is what they are worth if they agree. With
-    up to `FEW` patients on one side, that end is at least as far out as the Poisson limit of their
-    number: Wilson's interval alone covers true shares close to 0 or 1 in as few as 84 % (Brown, Cai
-    and DasGupta, Stat Sci 2001, doi:10.1214/ss/1009213286).
+    up to `FEW` patients on one side, that end is at least as far out as the one-sided 95 % Poisson
+    limit of their number: Wilson's interval alone covers true shares close to 0 or 1 in as few as
+    84 % (Brown, Cai and DasGupta, Stat Sci 2001, doi:10.1214/ss/1009213286).
 
     Args:
         value: the share, in [0, 1].

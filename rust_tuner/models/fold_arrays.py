@@ -39,7 +39,7 @@ from rust_tuner.models.fold_state import as_numpy
 from rust_tuner.models.fold_steps import chunks_of, fed, output_starts, room_of_step
 from rust_tuner.models.fold_twin import FoldTwin
 from rust_tuner.models.keras_state import clear_session
-from rust_tuner.models.model_figures import ModelFigures, rows_to_compare
+from rust_tuner.models.model_figures import ModelFigures
 from rust_tuner.models.runtime import (
     is_unchangeable,
     new_garbage_collected,
@@ -86,7 +86,11 @@ class ArraysTogether:
             model, self._data, num_folds=len(folds), rows=room_of_step(max(step_sizes(folds)))
         )
         if plan.signature not in self._mixing:
-            self._mixing[plan.signature] = self._mixing_metric(model, plan)
+            figures = ModelFigures(model, plan.loss, plan.final)
+            assert isinstance(self._data.inputs, np.ndarray)
+            shape = model.compute_output_shape(self._data.inputs.shape)[1:]
+            targets = np.asarray(self._data.targets)
+            self._mixing[plan.signature] = figures.mixing_rows(targets, shape)
         if (metric := self._mixing[plan.signature]) is not None:
             raise MixedFolds(f"metric {metric} depends on which rows are computed together")
         return plan
@@ -157,14 +161,6 @@ class ArraysTogether:
                 raise MixedFolds("build makes models of several kinds")
         self._twin.reset(plan, built)
         return self._twin
-
-    def _mixing_metric(self, model: keras.Model, plan: ModelPlan) -> str | None:
-        targets = np.asarray(self._data.targets)
-        rows = rows_to_compare(targets)
-        inputs = np.asarray(self._data.inputs)[rows].astype(model.inputs[0].dtype)
-        predictions = np.asarray(model(inputs, training=False))
-        figures = ModelFigures(model, plan.loss, plan.final)
-        return figures.mixing_rows(targets[rows], predictions)
 
     def _table_for(self, model: keras.Model) -> keras.Variable:
         """The inputs in the type that the model takes."""

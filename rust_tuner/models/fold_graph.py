@@ -265,7 +265,7 @@ def _loss(model: keras.Model) -> keras.losses.Loss:
         raise MixedFolds(f"loss {name} has reduction={config['reduction']!r}")
     if getattr(loss, "ignore_class", None) is not None or config.get("ignore_class") is not None:
         raise MixedFolds(f"loss {name} has ignore_class")
-    # With folds in front, any other number is that of another axis.
+    # The axis of the folds in front shifts every axis that is counted from the front.
     axis = config.get("axis", getattr(loss, "axis", -1))
     if axis not in (None, -1):
         raise MixedFolds(f"loss {name} has axis={axis}")

@@ -3,12 +3,15 @@
 import collections
 import contextlib
 import contextvars
+import os
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 from keras.src.backend.common import global_state
 
+from rust_tuner.errors import SearchError
 from rust_tuner.models.described import compile_arguments
 from rust_tuner.models.fold_batches import FoldPlace
 from rust_tuner.models.seeding import seeded_weights
@@ -19,6 +22,17 @@ _starting_values: contextvars.ContextVar[StartingValues | None] = contextvars.Co
     "starting_values", default=None
 )
 
+# Held by the thread that searches.
+_one_thread = threading.RLock()
+
+
+def _forget_threads() -> None:
+    """In a process that was forked, the thread that searched is not there."""
+    global _one_thread
+    _one_thread = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_forget_threads)
 # How often Keras has given each name to a layer, metric or model that has none of its own.
 _NAMES = "object_name_uids"
 # Each of a user's layers may take a name that the model needs, but no more than so many do.
@@ -48,10 +62,36 @@ def users_layers_kept(*, joins: bool = False) -> Iterator[None]:
     no other layer. Keras's settings and its random state in this thread are as before, too. Within
     the block, each model that `build_at` makes starts with these values.
 
+    Initial weights and dropout masks follow from random states of the process, so only one thread
+    at a time may be within such a block.
+
     Args:
         joins: whether this is a part of a search, if there is one around it. A search within a
             search is one of its own.
+
+    Raises:
+        SearchError: while another thread is within a block.
     """
+    with _alone():
+        yield from _layers_kept(joins=joins)
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    lock = _one_thread
+    if not lock.acquire(blocking=False):
+        raise SearchError(
+            "another thread of this process is searching or training folds, and Keras's random "
+            "numbers belong to the process: the scores of both would follow from no seed. Run one "
+            "after the other, or each in a process of its own"
+        )
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _layers_kept(*, joins: bool) -> Iterator[None]:
     values = _starting_values.get() if joins else None
     values = StartingValues() if values is None else values
     token = _starting_values.set(values)
@@ -116,9 +156,10 @@ def build_at(
 
 
 def _reset_metrics_of(model: keras.Model) -> None:
-    """Reset metrics that other models may have used; Keras resets none that a model is new to."""
+    """Reset metrics that other models may have used; Keras does not, before a model uses them."""
     for metric in keras.tree.flatten(compile_arguments(model)):
-        if isinstance(metric, keras.metrics.Metric):
+        # A metric may make its variables at its first use.
+        if isinstance(metric, keras.metrics.Metric) and metric.variables:
             metric.reset_state()
 
 

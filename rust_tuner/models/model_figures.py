@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-# Rows for a comparison of metrics, evenly spaced, and of how many the first of two batches is.
+# How many rows metrics are compared on, and how many of them are the first of two batches.
 _COMPARED, _FIRST = 32, 5
 # So many rows at a time, so that metrics of many thresholds do not fill the memory.
 _ROWS = 8192
@@ -65,19 +65,26 @@ class ModelFigures:
         figures["loss"] = sum(losses) / len(outputs)
         return figures, np.concatenate(parts)
 
-    def mixing_rows(
-        self, targets: npt.NDArray[Any], predictions: npt.NDArray[np.float32]
-    ) -> str | None:
+    def mixing_rows(self, targets: npt.NDArray[Any], shape: Sequence[int | None]) -> str | None:
         """The name of a metric that depends on which rows are computed together, if any does.
 
         Keras computes such a metric, as `keras.losses.dice` is, for each batch, and takes the mean.
+        `R2Score` depends on them by rounding, where targets vary by much less than their mean. The
+        predictions are random, so that the answer follows from the model and the targets alone.
 
         Args:
             targets: (n, ...) as `fit` takes them.
-            predictions: (n, ...) of the model.
+            shape: (..., ) of a row of the model's predictions.
         """
-        together = self._metrics_of(targets, predictions, [])
-        apart = self._metrics_of(targets, predictions, [_FIRST])
+        rows = _rows_to_compare(targets)
+        chosen = np.asarray(targets[rows])
+        rng = np.random.default_rng(0)
+        size = (len(rows), *(side or 1 for side in shape))
+        values = rng.random(size, dtype=np.float32)
+        if self._final is not None:
+            values = np.asarray(self._final(keras.ops.convert_to_tensor(8 * values - 4)))
+        together = self._metrics_of(chosen, values, [])
+        apart = self._metrics_of(chosen, values, [_FIRST])
         self._model.reset_metrics()
         for name, value in together.items():
             if not np.allclose(value, apart[name], rtol=1e-4, atol=1e-6, equal_nan=True):
@@ -99,9 +106,9 @@ class ModelFigures:
         return loss, self._model.compute_metrics(None, targets, answers), answers
 
 
-def rows_to_compare(targets: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Which rows of targets (n, ...) tell metrics apart: some of all, the smallest and largest."""
-    sums = targets.reshape(len(targets), -1).sum(axis=1, dtype=np.float64)
+def _rows_to_compare(targets: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Rows of targets (n, ...) at equal distances, and those with the smallest and largest sum."""
+    sums = targets.sum(axis=tuple(range(1, targets.ndim)), dtype=np.float64)
     spaced = np.linspace(0, len(targets) - 1, min(_COMPARED, len(targets))).astype(np.int64)
     return np.unique([*spaced, sums.argmin(), sums.argmax()])
 

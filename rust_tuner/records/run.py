@@ -138,7 +138,8 @@ class RunManifest(Record):
         grown_space: what models have asked for beyond the space, by name; it follows from the
             records of the trials.
         tune_new_entries: whether hyperparameters are tuned that are not in the oracle's.
-        keras_epsilon: `keras.config.epsilon()`, which some losses and metrics add to denominators.
+        keras_epsilon: `keras.config.epsilon()`, which some losses and metrics add to denominators;
+            None in records of earlier versions.
     """
 
     file_name: ClassVar[str] = RUN_FILE
@@ -168,7 +169,7 @@ class RunManifest(Record):
     arrays_together: bool = False
     stop_hopeless: Json | None = None
     tune_new_entries: bool = True
-    keras_epsilon: float = 1e-7
+    keras_epsilon: float | None = None
     lag: Count = 0
     grown_space: Annotated[dict[str, Hyperparameter], Field(default_factory=dict)]
 

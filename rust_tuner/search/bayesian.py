@@ -24,6 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from rust_tuner.errors import SpaceError
 from rust_tuner.records.trials import PRUNED
+from rust_tuner.search.asked import asked_late
 from rust_tuner.search.exact_space import exact
 from rust_tuner.search.learning_oracle import LearningOracle
 from rust_tuner.search.oracles import require_count
@@ -40,7 +41,7 @@ from rust_tuner.seeds import seed_word
 
 # KerasTuner starts its optimiser of the acquisition function from so many random points.
 _STARTS = 50
-# So many random points without a new one show that a space has none left.
+# How many random points are tried before the grid of a space is searched for a new one.
 _MOST_ATTEMPTS = 1000
 
 
@@ -153,11 +154,12 @@ class BayesianOptimizationOracle(LearningOracle, StockOracle):  # type: ignore[m
         """
         number = len(earlier)
         learns = [self._learns(earlier, before) for before in range(number + 1)]
+        # Then only a completed trial has certainly asked for all of its values.
+        is_late = any(asked_late(trial) for trial in earlier)
         tried = [
-            # One that runs has not asked for all of its values yet.
             plain(trial.hyperparameters.values)
             for trial in earlier
-            if trial.status != TrialStatus.RUNNING
+            if not is_late or trial.status == TrialStatus.COMPLETED
         ]
 
         def random_values(attempt: int) -> Values:
@@ -172,12 +174,13 @@ class BayesianOptimizationOracle(LearningOracle, StockOracle):  # type: ignore[m
         values = random_values(0)
         if learns[-1]:
             values = self._learn(space, earlier, num_before=sum(learns[:-1]))
-        for attempt in range(1, _MOST_ATTEMPTS):
+        for attempt in range(1, _MOST_ATTEMPTS + 1):
             if not any(trial.items() <= plain(values).items() for trial in tried):
                 return values
             values = random_values(attempt)
-        # Of a small space, all of which has been tried.
-        return None
+        # There are few new points, or none.
+        point = self._random_search(earlier).first_unseen(number)
+        return None if point is None else {hp.name: hp.default for hp in space} | point
 
     def _learns(self, earlier: Sequence[Trial], number: int) -> bool:
         """Whether enough trials are completed for the Gaussian process to propose a trial."""

@@ -132,7 +132,7 @@ def own_choices(
         recorded["lag"] = oracle.lag
     if not oracle.tune_new_entries:
         recorded["tune_new_entries"] = False
-    if keras.config.epsilon() != RunManifest.model_fields["keras_epsilon"].default:
+    if begun is None or begun.keras_epsilon is not None:
         recorded["keras_epsilon"] = keras.config.epsilon()
     if run_trial is not None:
         recorded["run_trial"] = sha256_of_json(method_code(run_trial, "run_trial"))

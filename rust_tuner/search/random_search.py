@@ -131,7 +131,7 @@ class RandomSearchOracle(ResumableOracle, keras_tuner.oracles.RandomSearchOracle
         draw = self._next_draw(number)
         if draw is not None:
             return draw, self._draw(draw)
-        values = self._first_unseen(number)
+        values = self.first_unseen(number)
         return None if values is None else (None, values)
 
     def _declared_draw(self, number: int) -> _Draw | None:
@@ -195,7 +195,7 @@ class RandomSearchOracle(ResumableOracle, keras_tuner.oracles.RandomSearchOracle
         values = trial.hyperparameters.values
         return all(values[hp.name] == rule(hp) for hp in self.asked_by(trial))
 
-    def _first_unseen(self, number: int) -> Values | None:
+    def first_unseen(self, number: int) -> Values | None:
         """The grid's first point that no earlier trial has; None if there is none, or no grid."""
         earlier = list(itertools.islice(self.in_order(), number))
         asked = {hp.name: hp for trial in earlier for hp in self.asked_by(trial)}

@@ -45,7 +45,6 @@ from rust_tuner.search.fit_options import (
 from rust_tuner.search.given_subject import subject_of
 from rust_tuner.search.mean_curves import chosen_epoch
 from rust_tuner.search.objectives import objectives_of, require_validation, with_scores
-from rust_tuner.search.one_search import alone_in_process
 from rust_tuner.search.opening import make_project_folder, open_run, remove_search
 from rust_tuner.search.own_tuner import HOOKS, refuse_workers
 from rust_tuner.search.pruning import AnyRule, compared_with, stop_rule_of
@@ -315,7 +314,6 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
         with (
             contextlib.nullcontext() if engine is None else contextlib.closing(engine),
             hold_lock(self.project_folder, "searching hyperparameters", noted=True),
-            alone_in_process(),
         ):
             in_workers = why_not_ahead(hooks, own_scores=own_scores) is None
             num_workers = engine.num_workers if engine is not None and in_workers else 1
@@ -346,7 +344,8 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
                     self.keep_best_models()
             finally:
                 self._run.release()
-                self.oracle.complete_by(None)  # It refers to the data of the search.
+                # It refers to the data of the search.
+                self.oracle.complete_by(None)
 
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Cross-validate one configuration.

@@ -22,6 +22,7 @@ def of(
     moving: int = 80,
     **options: Any,
 ) -> Interval:
+    options.setdefault("all_patients", 80)
     return figure_interval(Measured(figure, value, variance, 79, patients, moving, 80, **options))
 
 
@@ -52,49 +53,52 @@ def test_an_interval_holds_its_value(figure: str) -> None:
             Measured("macro_f1", 0.5, 0.01, 30, 4, 40, 40),
             "4 patients with the rarest score; an interval needs at least 5",
         ),
-        (Measured("icc", 0.5, 0.01, 30, 40, 9, 9), "an interval needs at least 10"),
+        (Measured("icc", 0.5, 0.01, 30, 40, 9, 9, all_patients=9), "an interval needs at least 10"),
         (Measured("mae", 1.0, 0.01, 30, 40, 29, 29), "an interval needs at least 30"),
         (Measured("bias", 1.0, 0.01, 30, 40, 29, 29), "an interval needs at least 30"),
-        (Measured("lower_limit", 1.0, 0.01, 30, 79, 79, 79), "an interval needs at least 80"),
+        (
+            Measured("lower_limit", 1.0, 0.01, 30, 79, 79, 79, all_patients=79),
+            "an interval needs at least 80",
+        ),
         (Measured("upper_limit", 1.0, 0.01, 30, 79, 79, 79), "an interval needs at least 80"),
         (
-            Measured("kappa", 0.5, 0.01, 30, 19, 38, 38),
+            Measured("kappa", 0.5, 0.01, 30, 19, 38, 38, all_patients=38),
             "19 patients with another score than the most frequent one; an interval needs at "
             "least 20",
         ),
         (
-            Measured("kappa", 0.5, 0.01, 30, 14, 28, 28, of_mean=True),
+            Measured("kappa", 0.5, 0.01, 30, 14, 28, 28, of_mean=True, all_patients=28),
             "14 patients with another score than the most frequent one; an interval needs at "
             "least 15",
         ),
         (
-            Measured("icc", 0.5, 0.01, 30, 29, 40, 40),
+            Measured("icc", 0.5, 0.01, 30, 29, 40, 40, all_patients=40),
             "29 patients with another total than the most frequent one; an interval needs at "
             "least 30",
         ),
         (
-            Measured("icc", 0.5, 0.01, 30, 79, 160, 160),
+            Measured("icc", 0.5, 0.01, 30, 79, 160, 160, all_patients=160),
             "79 patients with another total than the most frequent one; an interval needs at "
             "least 80",
         ),
         (
-            Measured("kappa", 0.5, 0.01, 30, 39, 90, 90),
+            Measured("kappa", 0.5, 0.01, 30, 39, 90, 90, all_patients=90),
             "39 patients with another score than the most frequent one; an interval needs at "
             "least 40",
         ),
         (
-            Measured("kappa", 0.5, 0.01, 30, 29, 90, 90, of_mean=True),
+            Measured("kappa", 0.5, 0.01, 30, 29, 90, 90, of_mean=True, all_patients=90),
             "29 patients with another score than the most frequent one; an interval needs at "
             "least 30",
         ),
         (
-            Measured("lower_limit", -1.0, 0.01, 30, 19, 90, 90),
+            Measured("lower_limit", -1.0, 0.01, 30, 19, 90, 90, all_patients=90),
             "19 patients with another error than the most frequent one; an interval needs at "
             "least 20",
         ),
-        (Measured("kappa", 1.0, 0.0, 30, 40, 40, 40), "no patient changes it"),
+        (Measured("kappa", 1.0, 0.0, 30, 40, 40, 40, all_patients=40), "no patient changes it"),
         # All answers are right: no patient changes it, however many there are.
-        (Measured("kappa", 1.0, 0.0, 30, 30, 0, 3), "no patient changes it"),
+        (Measured("kappa", 1.0, 0.0, 30, 30, 0, 3, all_patients=3), "no patient changes it"),
         (
             Measured("recall", 0.1, 1e-33, 30, 40, 0, 40, of_mean=True),
             "no patient changes it",
@@ -155,6 +159,23 @@ def test_kappa_depends_on_patients_with_another_score_than_the_usual_one() -> No
         assert figures[name].reason.startswith(f"{count} patients with another score")
 
 
+def test_the_mean_kappa_asks_how_many_differ_among_those_who_show_the_cortex() -> None:
+    """AP radiographs alone show two of the cortices, and lateral ones the others."""
+    rng = np.random.default_rng(0)
+    reference = np.full((80, 4), np.nan)
+    reference[:40, :2], reference[40:, 2:] = 3.0, 3.0
+    for column in range(4):
+        first = 40 * (column > 1)
+        reference[first : first + 26, column] = rng.choice([1.0, 2.0], size=26)
+    predicted = np.where(rng.random((80, 4)) < 0.3, 2.0, reference)
+    figures = score_figures(
+        reference, np.where(np.isnan(reference), np.nan, predicted), np.arange(80)
+    )
+    (mean,) = (one for one in figures if (one.figure, one.of) == ("kappa", "cortices"))
+    assert math.isfinite(mean.low)
+    assert mean.reason == ""
+
+
 def test_icc_and_limits_depend_on_patients_with_another_total_and_error() -> None:
     reference = np.full(160, 4.0)
     reference[:79] = 12.0
@@ -192,20 +213,22 @@ def test_a_mean_of_shares_of_which_some_are_0_has_room_for_those_that_are_not() 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("patients", "shares", "skill"),
+    ("patients", "shares", "skill", "shown"),
     [
-        (50, "even", 0.75),
-        (150, "9 in 10 are 1", 0.3),
-        (150, "9 in 10 are 3", 0.75),
-        (300, "1 and 4", 0.95),
-        (300, "19 in 20 are 1", 0.3),
+        (50, "even", 0.75, 10),
+        (150, "9 in 10 are 1", 0.3, 6),
+        (150, "9 in 10 are 3", 0.75, 6),
+        (300, "1 and 4", 0.95, 10),
+        (300, "19 in 20 are 1", 0.3, 6),
     ],
 )
 def test_intervals_of_scores_and_totals_hold_the_truth(
-    patients: int, shares: str, skill: float
+    patients: int, shares: str, skill: float, shown: int
 ) -> None:
     cell = Cell(patients, (1, 1), SHARES[shares], skill)
-    for name, found in score_coverage(cell, seed=0, num_datasets=200).items():
-        # Two hundred intervals that cover in 93 % lie below 0.875 once in 700 times.
+    measured = score_coverage(cell, seed=0, num_datasets=200)
+    assert sum(found.count >= 100 for found in measured.values()) >= shown
+    for name, found in measured.items():
+        # Of a hundred intervals that cover in 95 %, fewer than 86 do so once in 10,000 times.
         if found.count >= 100:
-            assert found.covered >= 0.875, (name, found)
+            assert found.covered >= 0.86, (name, found)

@@ -330,6 +330,15 @@ def test_metrics_of_whole_batches_are_computed_as_keras_does(
         ArraysTogether(data).plan(seeded(build, FoldPlace(0, 0, 0)), folds())
 
 
+def test_a_metric_is_judged_by_random_predictions_and_not_by_those_of_the_first_weights() -> None:
+    def build() -> keras.Model:
+        zeros = layers.Dense(1, kernel_initializer="zeros", activation="sigmoid")
+        return compiled(chain(zeros), "sgd", metrics=[keras.metrics.Hinge()])
+
+    with pytest.raises(MixedFolds, match="metric hinge depends on which rows"):
+        ArraysTogether(binary_data()).plan(seeded(build, FoldPlace(0, 0, 0)), folds())
+
+
 def test_metrics_of_rows_train_together() -> None:
     metrics = [
         *("accuracy", "mse", "cosine_similarity", keras.metrics.R2Score(), keras.metrics.AUC()),

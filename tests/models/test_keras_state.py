@@ -49,6 +49,29 @@ def test_a_scope_that_an_error_leaves_open_is_closed() -> None:
         assert keras.Variable(0.0, name="inner").path == name
 
 
+class MadeAtFirstUse(keras.metrics.Metric):  # type: ignore[misc]
+    def update_state(self, y_true: object, y_pred: object, sample_weight: object = None) -> None:
+        if not self.variables:
+            self.total = self.add_variable((), "zeros")
+        self.total.assign_add(1.0)
+
+    def result(self) -> keras.KerasTensor:
+        return self.total
+
+    def reset_state(self) -> None:
+        self.total.assign(0.0)
+
+
+def test_a_metric_that_makes_its_variables_at_its_first_use_is_left_alone() -> None:
+    def build() -> keras.Model:
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse", metrics=[MadeAtFirstUse()])
+        return model
+
+    with users_layers_kept():
+        assert build_at(FoldPlace(0, 0, 0), build).built
+
+
 def test_a_metric_that_models_share_starts_each_of_them_anew() -> None:
     metric = keras.metrics.MeanSquaredError(name="error")
 

@@ -43,6 +43,10 @@ def one_number(hp: keras_tuner.HyperParameters) -> None:
     hp.Float("rate", 1e-4, 1e-1, sampling="log")
 
 
+def nothing(hp: keras_tuner.HyperParameters) -> None:
+    """Declares nothing: all is asked for in training."""
+
+
 def four_points(hp: keras_tuner.HyperParameters) -> None:
     hp.Choice("units", [2, 3])
     hp.Choice("dropout", [0.0, 0.25])
@@ -144,6 +148,33 @@ def test_no_trial_is_repeated_and_a_small_space_ends_when_it_is_complete(tmp_pat
     assert oracle.num_trials() == 4
     tried = [tuple(trial.hyperparameters.values.items()) for trial in run_to_the_end(oracle)]
     assert len(tried) == len(set(tried)) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lag", [1, 3])
+def test_no_trial_is_repeated_where_several_run_at_once(tmp_path: Path, lag: int) -> None:
+    oracle = open_growing(
+        BayesianOptimizationOracle, branch, tmp_path, max_trials=50, num_initial_points=2
+    )
+    oracle.lag = lag
+    found = [used_by(branch, values) for values in play(oracle)]
+    assert len(as_set(found)) == len(found)
+    assert as_set(found) == as_set(list(points_of(branch)))
+
+
+def test_a_trial_that_fails_before_it_asks_in_training_ends_no_search(tmp_path: Path) -> None:
+    oracle = open_growing(
+        BayesianOptimizationOracle, nothing, tmp_path, max_trials=9, num_initial_points=2
+    )
+    found = []
+    while (trial := oracle.create_trial("tuner0")).status == TrialStatus.RUNNING:
+        if trial.trial_id in ("1", "2", "0001", "0002"):
+            fail(oracle, trial)
+            continue
+        trial.hyperparameters.Choice("rate", [0.1, 0.2, 0.3, 0.4])
+        found.append(trial.hyperparameters.values["rate"])
+        finish(oracle, trial, found[-1])
+    assert sorted(found) == [0.1, 0.2, 0.3, 0.4]
 
 
 def test_the_values_of_a_trial_can_be_pickled(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_another_epsilon_of_keras_is_refused(one_trial: Path) -> None:
     before = keras.config.epsilon()
     keras.config.set_epsilon(0.1)
     try:
-        with pytest.raises(ResumeError, match=r"keras_epsilon: was absent, is 0\.1"):
+        with pytest.raises(ResumeError, match=r"keras_epsilon: was 1e-07, is 0\.1"):
             run_search(one_trial, "grid", max_trials=1, epochs=1)
     finally:
         keras.config.set_epsilon(before)
