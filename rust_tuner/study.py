@@ -26,7 +26,7 @@ from rust_tuner.files import remove_leftovers
 from rust_tuner.locks import hold_lock
 from rust_tuner.protocol import Protocol
 from rust_tuner.records.baselines import BASELINES_FOLDER, RADIMAGENET, baseline_results
-from rust_tuner.records.begun import fixed_by_regime_2, is_begun
+from rust_tuner.records.begun import fixed_by_regime_2, is_begun, notes_on_choices
 from rust_tuner.records.best import write_best
 from rust_tuner.records.checks import CHECKS, CheckRecord
 from rust_tuner.records.holdout import Holdout
@@ -247,6 +247,8 @@ class Study(StudyData):
         reason = None if look_again is None else require_reason(look_again)
         seen = known_evaluation(self.directory, reason=reason)
         if seen is not None:
+            for note in notes_on_choices(self._file, FINAL, self.protocol_of(FINAL)):
+                self.progress.say(note)
             return seen
         if not (self.directory / REGIME_2 / RUN_FILE).is_file():
             raise SearchError(f"{self.directory}: {REGIME_2} has not been run; run it first")

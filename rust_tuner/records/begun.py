@@ -72,6 +72,17 @@ def choices_to_note(step: str, protocol: Protocol) -> Json:
     return {name: values[name] for name in Protocol.noted_by(step)}
 
 
+def notes_on_choices(file: StudyFile, step: str, protocol: Protocol) -> list[str]:
+    """What is requested for a step that has been done, where that was with another choice."""
+    begun = _choices_of(file, step) or {}
+    requested = choices_to_note(step, protocol)
+    return [
+        f"note: {name}={requested[name]} is not used, because {step} was run with {name}={value}"
+        for name, value in begun.items()
+        if name in requested and requested[name] != value
+    ]
+
+
 def is_begun(directory: Path, step: str) -> bool:
     """Whether a step already has records, which its choices have to match."""
     return any(path.is_file() for path in _manifests(directory, step))

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from hold_out_sets import PROBABILITIES, sides_of
 from narrowing import as_json, not_none
+from notes import Notes
 from PIL import Image
 from stand_ins import backbone_stand_in
 from studies import StudyFolder
@@ -49,6 +50,20 @@ VALUES: dict[str, int | float | str | bool] = {
 def final_study(evaluated_study: StudyFolder) -> tuple[Study, Holdout | None]:
     study = evaluated_study.open()
     return study, read_holdout(study.directory)
+
+
+def test_choices_that_an_earlier_look_does_not_have_are_said(evaluated_study: StudyFolder) -> None:
+    notes = Notes()
+    choices = {"final_epochs": 5}
+    study = Study(
+        evaluated_study.directory, choices=choices, cache=evaluated_study.cache, progress=notes
+    )
+    assert study.final() == read_holdout(evaluated_study.directory)
+    note = "note: final_epochs=5 is not used, because final was run with final_epochs=2"
+    assert notes.said == [note]
+    again = Notes()
+    evaluated_study.open(progress=again).final()
+    assert again.said == []
 
 
 def test_the_final_model_comes_with_what_new_images_are_compared_with(
