@@ -63,7 +63,8 @@ def users_layers_kept(*, joins: bool = False) -> Iterator[None]:
     the block, each model that `build_at` makes starts with these values.
 
     Initial weights and dropout masks follow from random states of the process, so only one thread
-    at a time may be within such a block.
+    at a time may be within such a block that joins no other. A trial that is sent to an executor
+    joins the search; `sent` sees to it that no second one trains in the process.
 
     Args:
         joins: whether this is a part of a search, if there is one around it. A search within a
@@ -72,7 +73,7 @@ def users_layers_kept(*, joins: bool = False) -> Iterator[None]:
     Raises:
         SearchError: while another thread is within a block.
     """
-    with _alone():
+    with contextlib.nullcontext() if joins else _alone():
         yield from _layers_kept(joins=joins)
 
 
