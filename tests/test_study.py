@@ -231,6 +231,8 @@ def test_searches_of_another_split_choose_nothing_for_this_study(
     before = contents(tmp_path / "other")
     with pytest.raises(SearchError, match=r"regime_1 was run on other radiographs .* hold-out"):
         study.final()
+    with pytest.raises(SearchError, match=r"regime_2 was run on other radiographs .* hold-out"):
+        study.noise(repeats=1)
     shutil.rmtree(tmp_path / "other" / "regime_2")
     with pytest.raises(SearchError, match=r"regime_1 was run on other radiographs .* hold-out"):
         study.regime_2()
