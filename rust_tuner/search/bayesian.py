@@ -133,27 +133,30 @@ class BayesianOptimizationOracle(LearningOracle, StockOracle):  # type: ignore[m
     def propose(self, space: Sequence[Any], earlier: Sequence[Trial]) -> Values | None:
         """A random point at first, then the point that the Gaussian process proposes."""
         number = len(earlier)
-        if len(space) > len(self.declared.space):
-            return self._in_grown(space, earlier)
         # By which of the trials before, and now, there were enough completed ones to learn from.
         learns = [self._learns(earlier, before) for before in range(number + 1)]
-        if not learns[-1]:
+        values = None
+        if learns[-1]:
+            values = self._learn(space, earlier, num_before=sum(learns[:-1]))
+        if len(space) > len(self.declared.space):
+            return self._new_in_grown(space, earlier, values)
+        if values is None:
             return self._random_search(earlier).values_of(number)
-        values = self._learn(space, earlier, num_before=sum(learns[:-1]))
         tried = {values_key(trial.hyperparameters.values) for trial in earlier}
         if values_key(values) not in tried:
             return values
         drawn = (self._random_search(earlier).values_of(n) for n in range(self.num_trials()))
         return next((one for one in drawn if one and values_key(one) not in tried), None)
 
-    def _in_grown(self, space: Sequence[Any], earlier: Sequence[Trial]) -> Values | None:
-        """A proposal for a space that has grown, or random values if it repeats a trial.
+    def _new_in_grown(
+        self, space: Sequence[Any], earlier: Sequence[Trial], values: Values | None
+    ) -> Values | None:
+        """Values in a space that has grown, or others if there are none or they repeat a trial.
 
         A trial asks for part of the space alone. What it has asked for decides what it asks for
         next, so a proposal that agrees with a trial in all of that trial's values repeats it.
         """
         number = len(earlier)
-        learns = [self._learns(earlier, before) for before in range(number + 1)]
         # Then only a completed trial has certainly asked for all of its values.
         is_late = any(asked_late(trial) for trial in earlier)
         tried = [
@@ -171,9 +174,7 @@ class BayesianOptimizationOracle(LearningOracle, StockOracle):  # type: ignore[m
                     values[hp.name] = draw_value(hp, word, self.exact_steps)
             return values
 
-        values = random_values(0)
-        if learns[-1]:
-            values = self._learn(space, earlier, num_before=sum(learns[:-1]))
+        values = random_values(0) if values is None else values
         for attempt in range(1, _MOST_ATTEMPTS + 1):
             if not any(trial.items() <= plain(values).items() for trial in tried):
                 return values

@@ -53,7 +53,8 @@ def require_own_search(project: Project, development: Development) -> None:
 
     radiographs = development.radiographs
     own = [targets_sha256(radiographs, masked_loss=masked) for masked in (True, False)]
-    if project.run.subject.targets not in own:
+    recorded = project.run.subject.targets
+    if recorded is not None and recorded not in own:
         raise SearchError(
             f"{project.folder} was run on other radiographs than the development set of this "
             "study, and may have used its hold-out set; move that folder away and run the search "

@@ -30,6 +30,7 @@ from oracle_problems import (
 
 from rust_tuner import BayesianOptimizationOracle, RandomSearchOracle
 from rust_tuner.errors import SpaceError
+from rust_tuner.search import bayesian
 from rust_tuner.search.exact_space import exact
 from rust_tuner.search.stock_oracles import resumable
 
@@ -148,6 +149,18 @@ def test_no_trial_is_repeated_and_a_small_space_ends_when_it_is_complete(tmp_pat
     assert oracle.num_trials() == 4
     tried = [tuple(trial.hyperparameters.values.items()) for trial in run_to_the_end(oracle)]
     assert len(tried) == len(set(tried)) == 4
+
+
+def test_points_that_random_draws_miss_are_found_in_the_grid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bayesian, "_MOST_ATTEMPTS", 1)
+    oracle = open_growing(
+        BayesianOptimizationOracle, branch, tmp_path, max_trials=50, num_initial_points=2
+    )
+    found = [used_by(branch, values) for values in play(oracle)]
+    assert len(as_set(found)) == len(found)
+    assert as_set(found) == as_set(list(points_of(branch)))
 
 
 @pytest.mark.slow
