@@ -20,6 +20,7 @@ from rust_tuner.errors import (
 )
 from rust_tuner.files import read_json
 from rust_tuner.records.project import read_project
+from rust_tuner.steps.refit import require_own_search
 
 
 def test_prepare_writes_down_protocol_seed_versions_and_hashes(
@@ -239,3 +240,14 @@ def test_searches_of_another_split_choose_nothing_for_this_study(
     assert (tmp_path / "other" / "study.json").read_bytes() == before["study.json"]
     assert not (tmp_path / "other" / "final").exists()
     assert not (tmp_path / "other" / "regime_2").exists()
+
+
+def test_a_search_that_did_not_record_its_labels_is_not_taken_for_a_foreign_one(
+    finished_study: StudyFolder,
+) -> None:
+    project = read_project(finished_study.directory / "regime_1")
+    development = finished_study.open().prepare()
+    require_own_search(project, development)
+    subject = project.run.subject.model_copy(update={"targets": None})
+    run = project.run.model_copy(update={"subject": subject})
+    require_own_search(dataclasses.replace(project, run=run), development)
