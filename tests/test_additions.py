@@ -116,7 +116,7 @@ def test_a_hyperparameter_is_added_in_four_places(tmp_path: Path) -> None:
 FIGURE = (
     Place(
         "metrics/assessment.py",
-        '        figures += with_intervals(scope.figures("brier"), brier, patient_ids)',
+        "    figures = _with_counts(figures)",
         '        figures += with_intervals(scope.figures("misses"), brier, patient_ids)\n',
     ),
     Place("words.py", '    "brier": "Brier score",', '    "misses": "squared misses",\n'),

@@ -44,9 +44,12 @@ class Told:
     counts: dict[Any, list[tuple[str, Any]]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, place: str, key: tuple[Any, ...], *numbers: Any) -> None:
-        """Add a value, and both ends of its interval where the place shows them."""
+        """Add a value, and both ends of its interval where the place shows them.
+
+        An end that is NaN says that the figure has none; None says nothing of it.
+        """
         for part, number in zip(("value", "low", "high"), numbers, strict=False):
-            if isinstance(number, str) or (number is not None and not pd.isna(number)):
+            if number is not None and (part != "value" or not pd.isna(number)):
                 self.values[*key, part].append((place, number))
 
     def disagreements(self) -> list[Any]:
@@ -60,7 +63,8 @@ class Told:
             for place, number in text:
                 digits = len(number.partition(".")[2]) if isinstance(number, str) else 12
                 # Half a last digit, and what rounding to it in two ways leaves.
-                if abs(float(number) - exact[0]) > ROUNDING * 10.0**-digits:
+                margin = ROUNDING * 10.0**-digits
+                if not np.isclose(float(number), exact[0], rtol=0, atol=margin, equal_nan=True):
                     found.append((key, place, number, exact[0]))
         found += [(key, text) for key, text in self.counts.items() if len({n for _, n in text}) > 1]
         return found

@@ -28,7 +28,7 @@ from told_figures import (
 )
 
 from rust_tuner.analysis.assessment import as_predictions, figures_table, overall_figures
-from rust_tuner.analysis.study_figures import development_cutoff, find_figure
+from rust_tuner.analysis.study_figures import development_cutoff, find_figure, holdout_figures
 from rust_tuner.figures.style import Drawing
 from rust_tuner.labels import CORTICES, LABELS
 from rust_tuner.metrics.uncertainty import Interval
@@ -67,7 +67,7 @@ def random_study(folder: Path, seed: int) -> Path:
     for place, skill in (("regime_1", 0.6), ("final/cross_validation", rng.choice([0, 0.4, 1.5]))):
         answers = skilled(radiographs, skill=skill, seed=seed)
         project = write_judged_search(folder / place, radiographs, answers)
-    table = make_predictions(int(rng.integers(4, 30)) * 4, seed)
+    table = make_predictions(int(rng.integers(4, 60)) * 4, seed)
     hidden = rng.choice([0, 0.3, 0.8])
     for cortex in CORTICES:
         table[cortex] = table[cortex].mask(rng.random(len(table)) < hidden)
@@ -158,13 +158,18 @@ def test_what_is_told_twice_is_told_alike(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 2])
 def test_a_planted_disagreement_is_found(
+    seed: int,
     tmp_path: Path,
     told_of: Callable[[Path], tuple[Told, dict[str, pd.DataFrame]]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # Without what is planted this study has none: it is the first of those above.
-    folder = random_study(tmp_path / "study", 0)
+    # Without what is planted these studies have none: they are among those above. The files of the
+    # first have another interval, and those of the second, of fewer patients, have none.
+    folder = random_study(tmp_path / "study", seed)
+    interval = np.isfinite(overall_icc(folder)["low"])
+    assert interval == (seed == 0)
     # The drawing takes the interval that treats visits as independent again.
     icc = analytic_icc(folder)
 
@@ -186,3 +191,7 @@ def analytic_icc(folder: Path) -> Interval:
 
     visits = visit_table(not_none(read_study(folder).predictions))
     return total_agreement(visits["true_total"], visits["predicted_total"]).icc
+
+
+def overall_icc(folder: Path) -> dict[str, Any]:
+    return not_none(find_figure(holdout_figures(read_study(folder)), "icc", "visits"))
