@@ -22,7 +22,7 @@ from rust_tuner.records.run import run_if_whole
 from rust_tuner.scope import AUROCS
 from rust_tuner.search.built_once import FAILED_SHA256, BuiltOnce, build_once
 from rust_tuner.search.objectives import require_computable, score_metrics
-from rust_tuner.search.runs import has_scores, readable_trials
+from rust_tuner.search.recovery import has_scores, readable_trials
 from rust_tuner.search.scoring import Scoring
 from rust_tuner.search.subjects import Subject
 

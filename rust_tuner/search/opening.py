@@ -18,12 +18,13 @@ from rust_tuner.search.code_changes import users_model
 from rust_tuner.search.executors.slurm_left import end_jobs
 from rust_tuner.search.manifest import describe_run, own_choices, together_of
 from rust_tuner.search.pruning import AnyRule
+from rust_tuner.search.recovery import recover_trials
 from rust_tuner.search.reserved_names import epochs_name, warn_of_old_epochs
 from rust_tuner.search.run_state import Run
 from rust_tuner.search.runs import (
     claim_folder,
-    recover_trials,
     require_a_search,
+    require_begun_backend,
     run_key,
     with_begun_kernels,
     with_begun_weights,
@@ -103,6 +104,7 @@ def open_run(
         ResumeError: where the folder contains another search.
     """
     folder, oracle, say = tuner.project_folder, tuner.oracle, tuner.progress.say
+    require_begun_backend(folder)
     model = users_model(folder, subject, oracle.declared.copy, scoring, seed=tuner.seed, say=say)
     manifest = describe_run(
         subject,

@@ -1,8 +1,7 @@
-"""Whether a search may be resumed in a project folder, and which of its trials are recovered.
+"""Whether a search may be resumed in a project folder.
 
 A run manifest is written before the first trial. Resuming with anything changed is refused with a
-table of the differences; only `max_trials` may change. Trials are read from their own files. A
-trial that cannot be read, or was running, is run again.
+table of the differences; only `max_trials` may change.
 """
 
 import contextlib
@@ -10,9 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from keras_tuner.engine.trial import Trial, TrialStatus
+import keras
 
-from rust_tuner.errors import ResumeError, RustTunerError, SearchError
+from rust_tuner.errors import ResumeError, SearchError
 from rust_tuner.files import remove_leftovers, sha256_of_json
 from rust_tuner.models.weights import NAMED_WEIGHTS
 from rust_tuner.onednn import ONEDNN_VARIABLE, can_switch_onednn
@@ -21,9 +20,7 @@ from rust_tuner.records.model import Json, Record, read_content, write_record
 from rust_tuner.records.nested import NestedManifest
 from rust_tuner.records.project import trial_folders
 from rust_tuner.records.run import RUN_FILE, RunManifest, run_if_whole
-from rust_tuner.records.trials import PRUNED, read_trial_state
-from rust_tuner.search.asked import again_from_start, begin_with
-from rust_tuner.search.oracles import ResumableOracle, trial_id
+from rust_tuner.search.oracles import ResumableOracle
 from rust_tuner.search.steps import has_float_steps, stepped_values
 
 Manifest = TypeVar("Manifest", RunManifest, NestedManifest)
@@ -31,6 +28,7 @@ AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 _EXACT = "exact"
 _SHOWN = 6
+_ABSENT = "absent"
 # What may change, or follows from how a search was begun; no trial is trained by it.
 EXTENDABLE = ("max_trials", "num_trials", "grown_space", "lag")
 
@@ -113,6 +111,27 @@ def _weights_in(content: Json | None) -> Json | None:
 
 def _onednn_text(enabled: bool | None) -> str:
     return f"{'with' if enabled else 'without'} TensorFlow's oneDNN"
+
+
+def require_begun_backend(folder: Path) -> None:
+    """Refuse to resume a search on another backend of Keras than it was begun on.
+
+    A model is compiled with other options there, which is no change of the user's code.
+
+    Raises:
+        ResumeError: naming both, and how to choose the one that the search was begun on.
+    """
+    begun, now = run_if_whole(folder), keras.backend.backend()
+    backend = now if begun is None else begun.versions.get("backend", now)
+    if backend != now:
+        raise ResumeError(
+            f"{folder} contains a search that was begun on Keras's {backend} backend, not {now}; "
+            f"{_backend_text(backend)} to resume it, or use a new folder"
+        )
+
+
+def _backend_text(backend: object) -> str:
+    return f"set the environment variable KERAS_BACKEND={backend} before Python starts"
 
 
 def require_a_search(folder: Path) -> None:
@@ -237,108 +256,17 @@ def recorded_steps(oracle: ResumableOracle) -> dict[str, str]:
     return {"steps": _EXACT} if has_steps and oracle.exact_steps else {}
 
 
-def recover_trials(
-    folder: Path, oracle: ResumableOracle, is_complete: Callable[[Trial], bool]
-) -> list[str]:
-    """Load the trials of a folder into the oracle.
-
-    Args:
-        folder: the project folder.
-        oracle: its space must be declared, and it must be able to complete values.
-        is_complete: whether a trial that is completed or was stopped has all its records, and they
-            give its score.
-
-    Returns:
-        A line for each trial that was damaged and will be run again.
-
-    Raises:
-        ResumeError: where a trial's values are not those that this search gives to its number.
-    """
-    folders = trial_folders(folder)
-    numbers = [int(path.name.removeprefix("trial_")) for path in folders]
-    total = oracle.num_trials()
-    # There may be more trials than requested, but no gap before the last one.
-    if numbers and numbers[-1] >= max(total, len(numbers)):
-        raise ResumeError(
-            f"{folders[-1]} is beyond the {total} trials of this search; remove it if it is not a "
-            "trial, or use a new folder"
-        )
-    notes: list[str] = []
-    oracle.adopt([])
-    for number in range(max(numbers, default=-1) + 1):
-        name = trial_id(number)
-        trial = load_trial(folder / f"trial_{name}" / "trial.json")
-        is_accepted = trial is not None and oracle.accepts(number, trial)
-        # An oracle that learns takes seconds to propose values.
-        values = trial.hyperparameters.values if is_accepted and trial else oracle.values_of(number)
-        if values is None:
-            raise ResumeError(
-                f"{folder}: trial {name} is beyond the {number} points of the search space; "
-                "use a new folder"
-            )
-        if trial is not None and not is_accepted:
-            raise ResumeError(
-                f"{folder}: trial {name} has the values {trial.hyperparameters.values}, but "
-                f"this search gives it {values}; restore its trial.json or use a new folder"
-            )
-        if trial is None:
-            trial = oracle.new_trial(number, values)
-            notes.append(f"trial {name} has no readable trial.json; it is run again")
-        elif trial.status in (TrialStatus.COMPLETED, PRUNED) and not is_complete(trial):
-            trial = again_from_start(trial)
-            notes.append(
-                f"trial {name} has damaged fold records, or a score that differs from theirs; "
-                "it is run again"
-            )
-        # The values of the next trial may depend on those before it.
-        oracle.adopt_one(trial)
-    oracle.adopt(oracle.in_order())
-    return notes
-
-
-def has_scores(folder: Path) -> bool:
-    """Whether anything was trained in a project folder, which other code must not be mixed with."""
-    trained = any(
-        any(path.glob("fold_*")) or (path / "out_of_fold.npz").exists()
-        for path in trial_folders(folder)
-    )
-    return trained or any(
-        trial.status == TrialStatus.COMPLETED for trial in readable_trials(folder)
-    )
-
-
-def readable_trials(folder: Path) -> list[Trial]:
-    """The trials of a folder whose files can be read; nothing is changed."""
-    trials = (load_trial(path / "trial.json") for path in trial_folders(folder))
-    return [trial for trial in trials if trial is not None]
-
-
-def load_trial(path: Path) -> Trial | None:
-    """The trial in a file, or None where the file is missing or damaged."""
-    try:
-        state = read_trial_state(path)
-        trial = Trial.from_state(state.to_json())
-        late = state.asked_late or []
-        begin_with(trial, {n: v for n, v in trial.hyperparameters.values.items() if n not in late})
-        trial.failed_runs = state.failed_runs or 0
-    except (OSError, RustTunerError, KeyError, TypeError, AttributeError, ValueError):
-        # KerasTuner reads the space in it, and raises various errors.
-        return None
-    statuses = (TrialStatus.RUNNING, TrialStatus.COMPLETED, TrialStatus.FAILED, PRUNED)
-    unscored = trial.status == TrialStatus.COMPLETED and trial.score is None
-    if f"trial_{trial.trial_id}" != path.parent.name or trial.status not in statuses or unscored:
-        return None
-    return trial
-
-
 def _refuse_differences(
     old: Json, new: Json, *, holds: str, mend: str, free: tuple[str, ...]
 ) -> None:
     differences = _differences(old, new, free)
     if differences:
         table = "\n".join(f"  {name}: was {was}, is {now}" for name, was, now in differences)
+        backend = {name: was for name, was, _ in differences}.get("versions.backend", _ABSENT)
         begun = old.get("onednn")
-        if isinstance(begun, bool) and begun != new.get("onednn"):
+        if backend != _ABSENT:
+            mend += f" It was begun on Keras's {backend} backend: {_backend_text(backend)}."
+        elif isinstance(begun, bool) and begun != new.get("onednn"):
             mend += (
                 f" It was begun {_onednn_text(begun)}: set the environment variable "
                 f"{ONEDNN_VARIABLE}={int(begun)} before Python starts."
@@ -371,5 +299,5 @@ def _listed(values: list[float]) -> str:
 
 
 def _short(value: Any) -> str:
-    text = "absent" if value is None else str(value)
+    text = _ABSENT if value is None else str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

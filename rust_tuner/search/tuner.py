@@ -48,7 +48,8 @@ from rust_tuner.search.objectives import objectives_of, require_validation, with
 from rust_tuner.search.opening import make_project_folder, open_run, remove_search
 from rust_tuner.search.own_tuner import HOOKS, refuse_workers
 from rust_tuner.search.pruning import AnyRule, compared_with, stop_rule_of
-from rust_tuner.search.runs import choose_steps, readable_trials
+from rust_tuner.search.recovery import readable_trials
+from rust_tuner.search.runs import choose_steps
 from rust_tuner.search.scoring import Scoring
 from rust_tuner.search.stock_oracles import resumable
 from rust_tuner.search.subjects import Subject

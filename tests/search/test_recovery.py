@@ -10,7 +10,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from rust_tuner import GridSearchOracle
 from rust_tuner.errors import ResumeError
-from rust_tuner.search.runs import recover_trials
+from rust_tuner.search.recovery import recover_trials
 
 NUM_POINTS = 6
 

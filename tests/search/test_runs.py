@@ -4,12 +4,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+import keras
 import pytest
 
 from rust_tuner.errors import ResumeError
 from rust_tuner.records.run import Objective, RunManifest, Subject
 from rust_tuner.search import runs
-from rust_tuner.search.runs import claim_folder, claim_record, run_key, with_begun_kernels
+from rust_tuner.search.runs import (
+    claim_folder,
+    claim_record,
+    require_begun_backend,
+    run_key,
+    with_begun_kernels,
+)
 
 RUN = RunManifest(  # type: ignore[call-arg]
     format=1,
@@ -173,6 +180,28 @@ def test_a_search_begun_by_other_kernels_is_refused_with_the_variable_that_mends
             pass
     assert f"TF_ENABLE_ONEDNN_OPTS={int(was)} before Python starts" in str(refusal.value)
     assert json.loads(path.read_text())["onednn"] is was
+
+
+def test_a_search_begun_on_another_backend_is_refused_with_the_variable_that_mends_it(
+    tmp_path: Path,
+) -> None:
+    here = RUN.with_changes(versions={"backend": keras.backend.backend()}, onednn=None)
+    begun = here.with_changes(versions={"backend": "another"}, onednn=True)
+    path = tmp_path / "search.json"
+    path.write_text(json.dumps(begun.to_json()))
+    with pytest.raises(ResumeError) as refusal:
+        require_begun_backend(tmp_path)
+    assert f"begun on Keras's another backend, not {keras.backend.backend()}" in str(refusal.value)
+    assert "KERAS_BACKEND=another before Python starts" in str(refusal.value)
+    with pytest.raises(ResumeError, match="KERAS_BACKEND=another before") as refusal:
+        claim_record(path, here, what="a noise floor")
+    # Kernels of TensorFlow are not what must be chosen.
+    assert "TF_ENABLE_ONEDNN_OPTS" not in str(refusal.value)
+    path.write_text(json.dumps(here.to_json()))
+    require_begun_backend(tmp_path)
+    # The manifest of an earlier version does not name its backend.
+    path.write_text(json.dumps(RUN.to_json()))
+    require_begun_backend(tmp_path)
 
 
 def test_a_search_of_an_earlier_version_keeps_its_key_and_its_manifest(tmp_path: Path) -> None:

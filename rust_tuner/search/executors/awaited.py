@@ -10,8 +10,9 @@ from rust_tuner.errors import SearchError
 from rust_tuner.records.run import run_if_whole
 from rust_tuner.search.asked import begun_values
 from rust_tuner.search.points import plain
+from rust_tuner.search.recovery import load_trial
 from rust_tuner.search.run_state import Run
-from rust_tuner.search.runs import load_trial, run_key
+from rust_tuner.search.runs import run_key
 
 
 def require_awaited(run: Run, trial: Trial) -> None:

@@ -30,8 +30,8 @@ from rust_tuner.search.executors.same_numbers import require_same_numbers
 from rust_tuner.search.executors.shipping import Array, packed, unpacked
 from rust_tuner.search.executors.worker_log import LOGS, printed_to
 from rust_tuner.search.pruning import Compared
+from rust_tuner.search.recovery import load_trial
 from rust_tuner.search.run_state import Run
-from rust_tuner.search.runs import load_trial
 from rust_tuner.search.subjects import Subject
 from rust_tuner.search.trial_training import cross_validated
 
