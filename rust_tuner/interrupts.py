@@ -12,6 +12,7 @@ work.
 
 import contextlib
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -81,12 +82,30 @@ def remembering_interrupts() -> Iterator[None]:
     for number in ours:
         signal.signal(number, _remember)
     try:
-        yield
+        with _quiet_where_dropped():
+            yield
     finally:
         for number, handler in ours.items():
             signal.signal(number, usual[number][handler])
         if ours:
             _asked = None
+
+
+@contextlib.contextmanager
+def _quiet_where_dropped() -> Iterator[None]:
+    """Print no traceback of an interrupt that Python drops: it is remembered, and raised again."""
+    usual = sys.unraisablehook
+
+    def report(dropped: "sys.UnraisableHookArgs") -> None:
+        if _asked is None or not issubclass(dropped.exc_type, KeyboardInterrupt):
+            usual(dropped)
+
+    sys.unraisablehook = report
+    try:
+        yield
+    finally:
+        if sys.unraisablehook is report:
+            sys.unraisablehook = usual
 
 
 def raise_if_interrupted() -> None:

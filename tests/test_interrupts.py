@@ -1,7 +1,8 @@
 """Ctrl-C: raised at once, and once more where something has swallowed it."""
 
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 
 import pytest
 import typer
@@ -49,6 +50,35 @@ def test_an_interrupt_that_was_swallowed_is_raised_at_the_next_step(terminal: bo
                 swallow()
             task.advance()
     assert steps == 2
+
+
+class Ending:
+    """Runs something where Python drops every exception."""
+
+    def __init__(self, ends: Callable[[], object]) -> None:
+        self.ends = ends
+
+    def __del__(self) -> None:
+        self.ends()
+
+
+def test_an_interrupt_that_python_drops_is_not_printed_and_raised_at_the_next_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    printed: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda dropped: printed.append(dropped.exc_type))
+    before = sys.unraisablehook
+    with remembering_interrupts():
+        # What else is dropped is printed as ever, before an interrupt and after it.
+        Ending(lambda: 1 / 0)
+        Ending(lambda: signal.raise_signal(signal.SIGINT))
+        Ending(lambda: 1 / 0)
+        with pytest.raises(KeyboardInterrupt):
+            raise_if_interrupted()
+    assert printed == [ZeroDivisionError] * 2
+    assert sys.unraisablehook is before
+    Ending(lambda: signal.raise_signal(signal.SIGINT))
+    assert printed[2:] == [KeyboardInterrupt]
 
 
 def test_a_command_ends_with_130_though_something_has_swallowed_ctrl_c() -> None:
