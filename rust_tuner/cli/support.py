@@ -35,6 +35,9 @@ from rust_tuner.progress import Progress, duration
 if TYPE_CHECKING:
     from rust_tuner.study import Study
 
+# The choices that are `--folds` in one command or another.
+_NUM_FOLDS = {"num_folds", "baseline_folds", "final_folds"}
+
 
 def open_study(
     directory: Path,
@@ -82,7 +85,7 @@ def open_study(
     refuse_wrong_choices(given)
     from rust_tuner.study import Study
 
-    return Study(
+    study = Study(
         directory,
         manifest,
         choices=given,
@@ -92,6 +95,13 @@ def open_study(
         plain_ids=plain_ids,
         workers=asked,
     )
+    # A scale sets them for studies that are divided by patient.
+    if study.protocol.folds_by == "site" and "scale" not in given and _NUM_FOLDS & set(given):
+        progress.say(
+            "note: --folds has no effect in this study, where each fold leaves out one site "
+            "(--folds-by site)"
+        )
+    return study
 
 
 def _preset(choices: Choices) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from rust_tuner import Protocol, Study
 from rust_tuner.cli.option_texts import parse_batch_sizes, parse_numbers
 from rust_tuner.cli.option_values import Choices, Precisions, Views
 from rust_tuner.cli.support import open_study
-from rust_tuner.protocol import PUBLISHED_VIEWS
+from rust_tuner.protocol import PUBLISHED_VIEWS, SMALL_SCALE
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,21 @@ def test_batch_sizes_that_are_given_are_not_fitted_and_the_default_is(tmp_path: 
     given = open_study(tmp_path, None, batch_size_range=(16, 2048), **shared)
     assert given.protocol.batch_sizes(40).highest == 2048
     assert open_study(tmp_path, None, **shared).protocol.batch_sizes(40).highest == 40
+
+
+@pytest.mark.parametrize("name", ["num_folds", "baseline_folds", "final_folds"])
+def test_a_number_of_folds_is_noted_as_without_effect_where_sites_are_left_out(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def notes(**choices: Any) -> str:
+        open_study(tmp_path, None, **choices)
+        return " ".join(capsys.readouterr().err.split())
+
+    assert "--folds has no effect" in notes(folds_by="site", **{name: 5})
+    assert notes(**{name: 5}) == ""
+    assert notes(folds_by="site") == ""
+    # Nobody has typed the numbers of a scale.
+    assert notes(folds_by="site", **SMALL_SCALE) == ""
 
 
 @pytest.mark.parametrize(
