@@ -74,13 +74,17 @@ def paired_totals(
         [keys.setdefault(key, len(keys)) for key in zip(patients, names, strict=True)], dtype=int
     )
     counted = ~(np.isnan(truth) | np.isnan(answer))
-    number = np.zeros((len(keys), len(CORTICES)))
+    number = np.zeros((len(keys), len(CORTICES)), dtype=np.int64)
     np.add.at(number, positions, counted)
     complete = (number > 0).all(axis=1)
+    # Over a common denominator, a total that is a whole number is exactly that: thirds of points
+    # that are added up come to just below it, and so to the other side of the union threshold.
+    together = np.lcm.reduce(number[complete], axis=1)
+    factors = together[:, None] // number[complete]
     totals = []
     for side in (truth, answer):
         sums = np.zeros_like(number)
         np.add.at(sums, positions, np.where(counted, side, 0.0))
-        totals.append((sums[complete] / number[complete]).sum(axis=1))
+        totals.append((sums[complete] * factors).sum(axis=1) / together)
     owners, visit_names = (np.array([key[side] for key in keys], dtype=object) for side in (0, 1))
     return VisitTotals(totals[0], totals[1], owners[complete], len(keys), visit_names[complete])

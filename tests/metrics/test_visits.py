@@ -1,8 +1,12 @@
 """Visits: four cortices from two views, as the label table's own totals, and nothing made up."""
 
+from fractions import Fraction
+
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from rust_tuner.data.phantoms import phantom_table
 from rust_tuner.errors import MetricError
@@ -43,6 +47,23 @@ def test_radiographs_taken_twice_are_averaged() -> None:
     found = paired_totals(reference, predicted, ["a", "a"], ["x", "x"])  # type: ignore[arg-type]
     assert found.reference.tolist() == [2 + 2 + 3 + 4]
     assert found.predicted.tolist() == [2.5 + 2 + 3 + 4]
+
+
+@given(
+    exposures=st.lists(st.lists(st.integers(1, 4), min_size=1, max_size=9), min_size=4, max_size=4)
+)
+@example(exposures=[[3, 3, 4], [3, 4, 4], [3], [3, 3, 3]])
+@example(exposures=[[3, 3, 4], [3, 3, 4], [3, 3, 4], [3]])
+def test_a_total_is_the_number_nearest_to_the_exact_sum_of_the_means(
+    exposures: list[list[int]],
+) -> None:
+    rows = max(map(len, exposures))
+    scores = np.full((rows, 4), np.nan)
+    for cortex, values in enumerate(exposures):
+        scores[: len(values), cortex] = values
+    exact = sum(Fraction(sum(values), len(values)) for values in exposures)
+    found = paired_totals(scores, scores, ["a"] * rows, ["x"] * rows)
+    assert found.reference.tolist() == found.predicted.tolist() == [float(exact)]
 
 
 def test_visits_of_one_name_are_not_those_of_another_patient_and_order_does_not_matter() -> None:
