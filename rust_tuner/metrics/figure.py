@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rust_tuner.metrics.figure_interval import CLASS_MEANS, SCALES, Measured, figure_interval
+from rust_tuner.metrics.figure_interval import (
+    CLASS_MEANS,
+    SCALES,
+    Measured,
+    figure_interval,
+    shortage,
+)
 from rust_tuner.metrics.jackknife import Statistic, patient_jackknife
 from rust_tuner.metrics.score_interval import unseen_variance
 from rust_tuner.metrics.uncertainty import Interval
@@ -87,28 +93,32 @@ def with_intervals(
             if one.figure == figure.figure and not one.average
             if not np.isnan(jackknife.values[number])
         ]
-        variance, limiting = float(jackknife.variances[column]), column
+        variance, limiting = float(jackknife.variances[column]), [column]
         if of_mean and parts:
-            # A mean is only as certain as its label with the fewest patients.
-            limiting = parts[int(counts[parts].argmin())]
+            # A mean is only as certain as each of its labels; the one with the fewest comes first.
+            limiting = sorted(parts, key=counts.__getitem__)
             variance += float(unseen[parts].sum()) / len(parts) ** 2
             if figure.figure == "average_precision":
                 # It is too large for each label, and a mean over labels does not reduce that.
                 variance += float(jackknife.biases[column]) ** 2
         elif figure.figure in CLASS_MEANS:
             variance += float(unseen[column])
-        measured = Measured(
-            figure.figure,
-            float(jackknife.values[column]),
-            variance,
-            degrees=float(jackknife.degrees[column]),
-            patients=int(counts[limiting]),
-            moving=int(jackknife.moving[column]),
-            contributing=int(jackknife.contributing[column]),
-            of_mean=of_mean,
-            all_patients=int(jackknife.contributing[limiting]),
-        )
-        figures.append(filled(figure, figure_interval(measured)))
+        measured = [
+            Measured(
+                figure.figure,
+                float(jackknife.values[column]),
+                variance,
+                degrees=float(jackknife.degrees[column]),
+                patients=int(counts[part]),
+                moving=int(jackknife.moving[column]),
+                contributing=int(jackknife.contributing[column]),
+                of_mean=of_mean,
+                all_patients=int(jackknife.contributing[part]),
+            )
+            for part in limiting
+        ]
+        limit = next((one for one in measured if shortage(one)), measured[0])
+        figures.append(filled(figure, figure_interval(limit)))
     return figures
 
 

@@ -117,9 +117,8 @@ def figure_interval(measured: Measured) -> Interval:
     unmoved = Interval(value, np.nan, np.nan, reason="no patient changes it")
     if not is_share and not measured.moving:
         return unmoved
-    shortage = _shortage(measured)
-    if shortage:
-        return Interval(value, np.nan, np.nan, reason=shortage)
+    if short := shortage(measured):
+        return Interval(value, np.nan, np.nan, reason=short)
     if np.isnan(measured.variance):
         return Interval(value, np.nan, np.nan, reason="it is undefined without one of the patients")
     if is_share:
@@ -133,7 +132,7 @@ def figure_interval(measured: Measured) -> Interval:
     return unmoved if ends is None else Interval(value, *ends)
 
 
-def _shortage(measured: Measured) -> str:
+def shortage(measured: Measured) -> str:
     """Which patients are too few for an interval, and how many it needs; empty if none are."""
     name, of_mean = measured.figure, measured.of_mean
     patients, which, least = measured.patients, "with data for it", MIN_PATIENTS

@@ -176,6 +176,23 @@ def test_the_mean_kappa_asks_how_many_differ_among_those_who_show_the_cortex() -
     assert mean.reason == ""
 
 
+def test_the_mean_kappa_asks_each_cortex_not_only_the_one_with_the_fewest() -> None:
+    rng = np.random.default_rng(0)
+    reference = rng.choice([1.0, 2.0, 3.0, 4.0], size=(100, 4))
+    # Of the few who show the medial cortex most differ, and of all who show the lateral one few.
+    reference[:, 0], reference[:30, 0] = np.nan, 3.0
+    reference[:20, 0] = rng.choice([1.0, 2.0, 4.0], size=20)
+    reference[:, 1] = 3.0
+    reference[:25, 1] = rng.choice([1.0, 2.0, 4.0], size=25)
+    drawn = rng.integers(1, 5, reference.shape)
+    predicted = np.where(rng.random(reference.shape) < 0.3, drawn, reference)
+    predicted[np.isnan(reference)] = np.nan
+    figures = score_figures(reference, predicted, np.arange(100))
+    (mean,) = (one for one in figures if (one.figure, one.of) == ("kappa", "cortices"))
+    assert mean.reason.startswith("25 patients with another score")
+    assert math.isnan(mean.low)
+
+
 def test_icc_and_limits_depend_on_patients_with_another_total_and_error() -> None:
     reference = np.full(160, 4.0)
     reference[:79] = 12.0
