@@ -78,6 +78,23 @@ def range_of_a_value(hp: Any) -> None:
         hp.Int("below", 1, first)
 
 
+def another_range(hp: Any) -> None:
+    kind = hp.Choice("kind", ["none", "few", "many"])
+    for name, low in (("few", 1), ("many", 10)):
+        if kind == name:
+            with hp.conditional_scope("kind", [name]):
+                hp.Int("units", low, low + 2)
+
+
+def another_default(hp: Any) -> None:
+    kind = hp.Choice("kind", ["none", "low", "high"])
+    if kind == "low":
+        hp.Choice("rate", [1, 2, 3], default=1)
+    elif kind == "high":
+        hp.Choice("rate", [1, 2, 3], default=3)
+        hp.Choice("other", [1, 2])
+
+
 GROWING = (
     loop,
     branch,
@@ -87,6 +104,8 @@ GROWING = (
     scopes,
     one_name_in_two_places,
     range_of_a_value,
+    another_range,
+    another_default,
 )
 NAMES = tuple(build.__name__ for build in GROWING)
 

@@ -26,7 +26,7 @@ from rust_tuner.errors import SpaceError
 from rust_tuner.records.trials import PRUNED
 from rust_tuner.search.asked import asked_late
 from rust_tuner.search.exact_space import exact
-from rust_tuner.search.learning_oracle import LearningOracle
+from rust_tuner.search.learning_oracle import LearningOracle, RestAtDefaults
 from rust_tuner.search.oracles import require_count
 from rust_tuner.search.points import (
     Values,
@@ -181,7 +181,7 @@ class BayesianOptimizationOracle(LearningOracle, StockOracle):  # type: ignore[m
             values = random_values(attempt)
         # There are few new points, or none.
         point = self._random_search(earlier).first_unseen(number)
-        return None if point is None else {hp.name: hp.default for hp in space} | point
+        return None if point is None else RestAtDefaults(point)
 
     def _learns(self, earlier: Sequence[Trial], number: int) -> bool:
         """Whether enough trials are completed for the Gaussian process to propose a trial."""

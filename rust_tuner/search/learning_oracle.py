@@ -23,6 +23,7 @@ from rust_tuner.search.asked import (
     Rule,
     again_from_start,
     asked_late,
+    at_default,
     begun_values,
 )
 from rust_tuner.search.objectives import RankedObjectives
@@ -39,6 +40,10 @@ class _ProposedOrDrawn:
 
     def __call__(self, hp: Any) -> Any:
         return self.proposed[hp.name] if hp.name in self.proposed else self.drawn(hp)
+
+
+class RestAtDefaults(dict[str, Any]):
+    """Proposed values, beside which the trial takes whatever it asks for at its default."""
 
 
 class LearningOracle(ResumableOracle):
@@ -98,8 +103,8 @@ class LearningOracle(ResumableOracle):
     def growth_rule(self, number: int) -> Rule:
         """The proposed value, where a trial before has asked for the hyperparameter as well."""
         proposed = self._proposal(number) or {}
-        drawn = super().growth_rule(number)
-        return _ProposedOrDrawn(proposed, drawn)
+        is_whole = isinstance(proposed, RestAtDefaults)
+        return _ProposedOrDrawn(proposed, at_default if is_whole else super().growth_rule(number))
 
     def accepts(self, number: int, trial: Trial) -> bool:
         """Accept the recorded values: the records of the folds belong to them."""

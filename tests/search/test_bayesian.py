@@ -8,12 +8,16 @@ import keras_tuner
 import pytest
 from growing_problems import (
     GROWING,
+    Build,
+    another_default,
+    another_range,
     branch,
     loop_that_shrinks,
     open_growing,
     play,
     points_of,
     range_of_a_value,
+    scopes,
     used_by,
 )
 from keras_tuner.engine.trial import Trial, TrialStatus
@@ -32,6 +36,7 @@ from rust_tuner import BayesianOptimizationOracle, RandomSearchOracle
 from rust_tuner.errors import SpaceError
 from rust_tuner.search import bayesian
 from rust_tuner.search.exact_space import exact
+from rust_tuner.search.oracles import ResumableOracle
 from rust_tuner.search.stock_oracles import resumable
 
 
@@ -151,28 +156,35 @@ def test_no_trial_is_repeated_and_a_small_space_ends_when_it_is_complete(tmp_pat
     assert len(tried) == len(set(tried)) == 4
 
 
+@pytest.mark.parametrize("attempts", [1, 20])
+@pytest.mark.parametrize("build", [branch, scopes, another_range, another_default])
 def test_points_that_random_draws_miss_are_found_in_the_grid(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    build: Build, attempts: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bayesian, "_MOST_ATTEMPTS", 1)
+    monkeypatch.setattr(bayesian, "_MOST_ATTEMPTS", attempts)
     oracle = open_growing(
-        BayesianOptimizationOracle, branch, tmp_path, max_trials=50, num_initial_points=2
+        BayesianOptimizationOracle, build, tmp_path, max_trials=50, num_initial_points=2, seed=0
     )
-    found = [used_by(branch, values) for values in play(oracle)]
-    assert len(as_set(found)) == len(found)
-    assert as_set(found) == as_set(list(points_of(branch)))
+    assert_all_are_found_once(oracle, build)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("build", [branch, another_default])
 @pytest.mark.parametrize("lag", [1, 3])
-def test_no_trial_is_repeated_where_several_run_at_once(tmp_path: Path, lag: int) -> None:
+def test_no_trial_is_repeated_where_several_run_at_once(
+    tmp_path: Path, lag: int, build: Build
+) -> None:
     oracle = open_growing(
-        BayesianOptimizationOracle, branch, tmp_path, max_trials=50, num_initial_points=2
+        BayesianOptimizationOracle, build, tmp_path, max_trials=50, num_initial_points=2
     )
     oracle.lag = lag
-    found = [used_by(branch, values) for values in play(oracle)]
+    assert_all_are_found_once(oracle, build)
+
+
+def assert_all_are_found_once(oracle: ResumableOracle, build: Build) -> None:
+    found = [used_by(build, values) for values in play(oracle)]
     assert len(as_set(found)) == len(found)
-    assert as_set(found) == as_set(list(points_of(branch)))
+    assert as_set(found) == as_set(list(points_of(build)))
 
 
 def test_a_trial_that_fails_before_it_asks_in_training_ends_no_search(tmp_path: Path) -> None:

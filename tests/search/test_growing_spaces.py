@@ -13,7 +13,9 @@ from growing_problems import (
     NAMES,
     Build,
     StockRandom,
+    another_default,
     another_order,
+    another_range,
     branch,
     loop,
     loop_that_shrinks,
@@ -49,7 +51,13 @@ from rust_tuner.search.oracles import ResumableOracle
 from rust_tuner.search.random_search import RandomSearchOracle
 
 # KerasTuner stops at a KeyError, or misses points, on these.
-BEYOND_KERAS_TUNER = (another_order, one_name_in_two_places, range_of_a_value)
+BEYOND_KERAS_TUNER = (
+    another_order,
+    one_name_in_two_places,
+    range_of_a_value,
+    another_range,
+    another_default,
+)
 EVERY_BUILD = pytest.mark.parametrize("build", GROWING, ids=NAMES)
 BOTH_KINDS = pytest.mark.parametrize("kind", KINDS, ids=KIND_NAMES)
 OBJECTIVE = keras_tuner.Objective("val_auroc", "max")
