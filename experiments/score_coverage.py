@@ -202,10 +202,12 @@ def print_lines(name: str, patients: int, found: Sequence[Mapping[str, Coverage]
             print(f"{name:>16} {patients:8}  {figure:<27}    0%", flush=True)
             continue
         covered = np.nan_to_num([cell.covered for cell in cells])
-        worst = covered[shown >= 0.5].min(initial=1.0)
+        # A worst case is that of cells that show most of their intervals.
+        most = covered[shown >= 0.5]
+        worst = f"{most.min():6.1%}" if most.size else f"{'-':>6}"
         print(
             f"{name:>16} {patients:8}  {figure:<27} {shown.mean():5.0%} "
-            f"{covered @ counts / counts.sum():8.1%} {worst:6.1%}",
+            f"{covered @ counts / counts.sum():8.1%} {worst}",
             flush=True,
         )
 

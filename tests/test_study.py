@@ -234,7 +234,11 @@ def test_searches_of_another_split_choose_nothing_for_this_study(
         study.final()
     with pytest.raises(SearchError, match=r"regime_2 was run on other radiographs .* hold-out"):
         study.noise(repeats=1)
-    shutil.rmtree(tmp_path / "other" / "regime_2")
+    # Regime II alone holds all of the final model's values.
+    shutil.rmtree(tmp_path / "other" / "regime_1")
+    with pytest.raises(SearchError, match=r"regime_2 was run on other radiographs .* hold-out"):
+        study.final()
+    (tmp_path / "other" / "regime_2").rename(tmp_path / "other" / "regime_1")
     with pytest.raises(SearchError, match=r"regime_1 was run on other radiographs .* hold-out"):
         study.regime_2()
     assert (tmp_path / "other" / "study.json").read_bytes() == before["study.json"]

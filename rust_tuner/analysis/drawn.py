@@ -99,17 +99,16 @@ def with_intervals(scores: pd.DataFrame, *, by: Sequence[str] = ("model",)) -> p
     return pd.concat(parts).loc[scores.index]
 
 
-def with_boxes(scores: pd.DataFrame, *, by: str = "rank") -> pd.DataFrame:
+def with_boxes(scores: pd.DataFrame) -> pd.DataFrame:
     """Scores of folds with what a box plot draws of them, in the columns of `BOX`.
 
     Args:
-        scores: `fold, value`.
-        by: the column that distinguishes the boxes.
+        scores: `fold, rank, value`; each rank has a box.
     """
     if scores.empty:
         return scores.assign(**dict.fromkeys(BOX, np.nan))
     parts = []
-    for _, rows in scores.groupby(by, sort=False):
+    for _, rows in scores.groupby("rank", sort=False):
         values = rows["value"].to_numpy(dtype=np.float64)
         lower, median, upper = np.percentile(values, [25, 50, 75])
         reach = _REACH * (upper - lower)

@@ -168,12 +168,11 @@ def ranked_curves(project: Project, *, metric: str = "auroc", count: int = 9) ->
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
-def best_epoch_scores(curves: pd.DataFrame, *, metric: str = "auroc") -> pd.DataFrame:
-    """Each model's validation metric of every fold at the best epoch of its mean curve.
+def best_epoch_scores(curves: pd.DataFrame) -> pd.DataFrame:
+    """Each model's validation AUROC of every fold at the best epoch of its mean curve.
 
     Args:
         curves: in the published layout, of one model or several.
-        metric: the column.
 
     Returns:
         `model, fold, epoch, value`, models in the order of `curves`, epochs and folds from 1.
@@ -181,11 +180,11 @@ def best_epoch_scores(curves: pd.DataFrame, *, metric: str = "auroc") -> pd.Data
     validation = curves[curves["split"] == "validation"]
     parts = []
     for model, rows in validation.groupby("model", sort=False):
-        epoch = rows.groupby("epoch")[metric].mean().idxmax()
+        epoch = rows.groupby("epoch")["auroc"].mean().idxmax()
         chosen = rows[rows["epoch"] == epoch]
         parts.append(
             pd.DataFrame(
-                {"model": model, "fold": chosen["fold"], "epoch": epoch, "value": chosen[metric]}
+                {"model": model, "fold": chosen["fold"], "epoch": epoch, "value": chosen["auroc"]}
             )
         )
     columns = ["model", "fold", "epoch", "value"]

@@ -84,7 +84,7 @@ def read_tiff(content: bytes, *, errors: FileErrors) -> BareImage:
     if compression not in _COMPRESSIONS:
         name = _OTHERS.get(compression, f"number {compression}")
         raise errors.error(f"a TIFF of compression {name}; {SAVE_AGAIN}")
-    parts = _parts(tags, width, height, samples, errors)
+    parts = _parts(tags, width, height, errors)
     _check_parts(content, parts, compression, samples * depth // 8, height, errors)
     predictor = _one(tags, _PREDICTOR, 1) if compression in _PREDICTED else 1
     if predictor not in (1, 2):
@@ -170,9 +170,7 @@ def _form(tags: dict[int, Numbers], errors: FileErrors) -> tuple[int, int, int]:
     return samples, depth, photometric
 
 
-def _parts(
-    tags: dict[int, Numbers], width: int, height: int, samples: int, errors: FileErrors
-) -> _Parts:
+def _parts(tags: dict[int, Numbers], width: int, height: int, errors: FileErrors) -> _Parts:
     is_tiled = _TILE_OFFSETS in tags
     names = (_TILE_OFFSETS, _TILE_BYTES) if is_tiled else (_STRIP_OFFSETS, _STRIP_BYTES)
     if not all(name in tags for name in names):

@@ -86,9 +86,9 @@ class Measured:
             mean, those of the label or score that has the fewest; for a figure in `UNUSUAL`, those
             with another score, total or error than the most frequent one; for a Brier score, those
             with the label, or those without it if these are fewer.
-        all_patients: how many there are of which `patients` are some.
         moving: how many change it when left out.
         contributing: how many have data for it; see `Jackknife`.
+        all_patients: how many there are of which `patients` are some.
         of_mean: whether it is a mean over labels or cortices.
     """
 
@@ -99,8 +99,8 @@ class Measured:
     patients: int
     moving: int
     contributing: int
+    all_patients: int
     of_mean: bool = False
-    all_patients: int = 0
 
 
 def figure_interval(measured: Measured) -> Interval:

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from rust_tuner.metrics.distributions import normal_quantile, t_quantile
+from rust_tuner.metrics.distributions import chi_square_quantile, normal_quantile, t_quantile
 
 FloatArray = npt.NDArray[np.float64]
 Ends = tuple[float, float]
@@ -123,18 +123,20 @@ def share_interval(value: float, variance: float, *, patients: int) -> Ends:
         variance: its variance over patients.
         patients: how many patients have rows in the denominator, at least 1.
     """
-    from scipy import stats
-
     low, high = score_interval(
         value, variance, lambda true: true * (1 - true) / patients, patients=patients
     )
     with_it, without_it = patients * value, patients * (1 - value)
     if 0 < with_it <= FEW:
-        low = min(low, float(stats.chi2.ppf(2 * (1 - _CONFIDENCE), 2 * with_it)) / 2 / patients)
+        low = min(low, _poisson_limit(with_it) / patients)
     if 0 < without_it <= FEW:
-        most = float(stats.chi2.ppf(2 * (1 - _CONFIDENCE), 2 * without_it)) / 2 / patients
-        high = max(high, 1 - most)
+        high = max(high, 1 - _poisson_limit(without_it) / patients)
     return low, high
+
+
+def _poisson_limit(count: float) -> float:
+    """The lower one-sided 95 % limit of the mean of a Poisson count, above 0."""
+    return chi_square_quantile(2 * (1 - _CONFIDENCE), 2 * count) / 2
 
 
 def unseen_variance(shares: npt.ArrayLike, patients: npt.ArrayLike) -> FloatArray:

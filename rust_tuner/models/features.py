@@ -119,7 +119,6 @@ def extract_features(
             if missing:
                 _extract(
                     images,
-                    entries,
                     missing,
                     values,
                     recipe,
@@ -214,7 +213,6 @@ def _load(entries: Sequence[Path], values: FloatArray) -> dict[Path, list[int]]:
 
 def _extract(
     images: Sequence[Path],
-    entries: Sequence[Path],
     missing: dict[Path, list[int]],
     values: FloatArray,
     recipe: FeatureRecipe,

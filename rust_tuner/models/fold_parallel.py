@@ -128,7 +128,7 @@ class FoldParallelTrainer:
         if twin is None:
             # Keep only one, so that a search over many architectures does not fill the memory.
             self._release_twins()
-            twin = self._twins[key] = _Twin(plan, first, self._table, num_folds, longest)
+            twin = self._twins[key] = _Twin(plan, self._table, num_folds, longest)
             twin.model.build_for(self._data.targets[np.zeros((1, num_folds), np.int64)])
         twin.reset(plan, [first, *(heads(fold) for fold in range(1, num_folds))])
         return twin
@@ -140,7 +140,6 @@ class _Twin:
     def __init__(
         self,
         plan: HeadPlan,
-        head: keras.Model,
         table: keras.Variable,
         num_folds: int,
         longest: int,

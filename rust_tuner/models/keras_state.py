@@ -32,7 +32,9 @@ def _forget_threads() -> None:
     _one_thread = threading.RLock()
 
 
-os.register_at_fork(after_in_child=_forget_threads)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads)
+
 # How often Keras has given each name to a layer, metric or model that has none of its own.
 _NAMES = "object_name_uids"
 # Each of a user's layers may take a name that the model needs, but no more than so many do.

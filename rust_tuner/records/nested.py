@@ -43,8 +43,6 @@ SUMMARY_FILE = "summary.json"
 FIGURES = AUROCS
 # The results of each outer fold, whose mean and spread are in the summary.
 SPREADS = ("selection_score", "inner_estimate", "optimism", "estimate", "gap", "view_only_baseline")
-# The parts of a summary: the same, and one figure of all predictions together.
-SUMMARY_PARTS = (*SPREADS, "pooled")
 
 _MEND = "run rust-tuner nested again, which writes it again"
 
@@ -200,7 +198,7 @@ class NestedSummary(Record):
     pooled: SummaryPart
 
     def part(self, name: str) -> SummaryPart:
-        """One of `SUMMARY_PARTS`."""
+        """One of `SPREADS`, or `pooled`, the figure of all predictions together."""
         parts = {
             "selection_score": self.selection_score,
             "inner_estimate": self.inner_estimate,

@@ -97,6 +97,7 @@ class BayesianOptimizationOracle(LearningOracle, StockOracle):  # type: ignore[m
 
         Raises:
             SpaceError: for a number outside its range.
+            SearchError: for several objectives.
         """
         if num_initial_points is not None:
             require_count(num_initial_points, "num_initial_points", "Bayesian optimisation")
@@ -176,7 +177,8 @@ class BayesianOptimizationOracle(LearningOracle, StockOracle):  # type: ignore[m
 
         values = random_values(0) if values is None else values
         for attempt in range(1, _MOST_ATTEMPTS + 1):
-            if not any(trial.items() <= plain(values).items() for trial in tried):
+            proposed = plain(values).items()
+            if not any(trial.items() <= proposed for trial in tried):
                 return values
             values = random_values(attempt)
         # There are few new points, or none.

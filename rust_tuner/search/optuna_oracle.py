@@ -93,7 +93,7 @@ class OptunaOracle(LearningOracle):
         Raises:
             ExtraError: where Optuna is not installed.
             SearchError: if this is not a sampler of Optuna, or one with an argument that needs more
-                than the records of a search.
+                than the records of a search, or for several objectives.
         """
         require_package("optuna", what="OptunaOracle needs", extra="optuna")
         _require_sampler(sampler)

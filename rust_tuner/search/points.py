@@ -75,11 +75,11 @@ def next_point(
         index = choices.index(values[name]) if values[name] in choices else 0
         if index + 1 < len(choices):
             changed = {earlier: values[earlier] for earlier in varied[:position]}
-            return first_point(space, changed | {name: choices[index + 1]}, exact_steps)
+            return first_point(space, changed | {name: choices[index + 1]})
     return None
 
 
-def first_point(space: keras_tuner.HyperParameters, values: Values, exact_steps: bool) -> Values:
+def first_point(space: keras_tuner.HyperParameters, values: Values) -> Values:
     """The grid's first point with some values: every other active one has its first candidate."""
     point: Values = {}
     for hp in space.space:

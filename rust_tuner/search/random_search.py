@@ -201,7 +201,7 @@ class RandomSearchOracle(ResumableOracle, keras_tuner.oracles.RandomSearchOracle
         asked = {hp.name: hp for trial in earlier for hp in self.asked_by(trial)}
         if grid_size([*self.declared.space, *asked.values()], self.exact_steps) > _MAX_LISTED:
             return None
-        values: Values | None = first_point(self.declared, {}, self.exact_steps)
+        values: Values | None = first_point(self.declared, {})
         while values is not None:
             trial = next((one for one in earlier if self._begins(one, values)), None)
             if trial is None:

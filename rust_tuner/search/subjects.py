@@ -146,7 +146,7 @@ class _Folds:
             keeps_running=keeps_running,
             identity={
                 "inputs": sha256,
-                "targets": sha256_of_arrays(targets, radiographs.visible),
+                "targets": targets_sha256(radiographs, masked_loss=about["masked_loss"]),
                 "rows": rows_sha256(rows),
                 "folds": sha256_of_folds(pairs),
                 "num_folds": len(pairs),

@@ -16,8 +16,6 @@ from rust_tuner.records.baselines import FROZEN_BASELINES
 from rust_tuner.records.project import REGIME_1, REGIME_2
 from rust_tuner.steps.speed import VARIANTS, Speed, typical_speed
 
-# The steps of `rust-tuner study` that may be left out, since no later step needs them.
-SKIPPABLE = ("final", "report", "baselines")
 REPORT_AGAIN = "report again"
 # The names under which steps report their progress.
 FEATURES_TASK, READING_TASK, CROSS_VALIDATION_TASK, REFIT_TASK = (
@@ -73,7 +71,7 @@ def plan_study(
         models: the first models that will be trained.
         num_sites: how many sites there are, if each fold leaves one out.
         speed: the machine's, as measured; a typical one if None.
-        skip: steps that are left out, some of `SKIPPABLE`.
+        skip: steps that are left out, some of `final`, `report` and `baselines`.
         batch_size: of Regime II and the final model, once Regime I has chosen it; halfway through
             Regime I's range if None.
         done: the share that earlier runs have done, in [0, 1], by step.

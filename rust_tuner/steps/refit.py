@@ -92,18 +92,22 @@ def fit_head(
 
     Raises:
         TrialError: if the training diverges.
+        SearchError: while another thread of this process is searching.
     """
     from rust_tuner.models.fold_batches import TrainingData
     from rust_tuner.models.fold_training import train_all
+    from rust_tuner.models.keras_state import users_layers_kept
     from rust_tuner.models.schedules import batch_sizes
     from rust_tuner.models.seeding import seeded_weights
 
     data = TrainingData(features, targets, lambda answers, rows, where: [{} for _ in rows])
     hyperparameters = declared_values(hypermodel)
-    with seeded_weights(place):
-        head = hypermodel.build_head(hyperparameters)
     sizes = batch_sizes(len(targets), int(hyperparameters.get("batch_size")))
-    train_all(head, data, sizes=sizes, epochs=epochs, place=place, on_epoch=on_epoch)
+    # No other thread may search meanwhile: random states belong to the process.
+    with users_layers_kept():
+        with seeded_weights(place):
+            head = hypermodel.build_head(hyperparameters)
+        train_all(head, data, sizes=sizes, epochs=epochs, place=place, on_epoch=on_epoch)
     return head
 
 

@@ -37,30 +37,30 @@ def test_an_interval_holds_its_value(figure: str) -> None:
     ("measured", "reason"),
     [
         (
-            Measured("recall", 0.5, 0.1, 30, 4, 4, 4),
+            Measured("recall", 0.5, 0.1, 30, 4, 4, 4, 4),
             "4 patients with data for it; an interval needs at least 5",
         ),
-        (Measured("recall", 0.5, 0.1, 30, 1, 1, 1), "1 patient with data for it"),
+        (Measured("recall", 0.5, 0.1, 30, 1, 1, 1, 1), "1 patient with data for it"),
         (
-            Measured("recall", 0.5, 0.01, 30, 4, 40, 40, of_mean=True),
+            Measured("recall", 0.5, 0.01, 30, 4, 40, 40, 40, of_mean=True),
             "4 patients with the rarest label; an interval needs at least 5",
         ),
         (
-            Measured("average_precision", 0.5, 0.01, 30, 19, 40, 40, of_mean=True),
+            Measured("average_precision", 0.5, 0.01, 30, 19, 40, 40, 40, of_mean=True),
             "19 patients with the rarest label; an interval needs at least 20",
         ),
         (
-            Measured("macro_f1", 0.5, 0.01, 30, 4, 40, 40),
+            Measured("macro_f1", 0.5, 0.01, 30, 4, 40, 40, 40),
             "4 patients with the rarest score; an interval needs at least 5",
         ),
         (Measured("icc", 0.5, 0.01, 30, 40, 9, 9, all_patients=9), "an interval needs at least 10"),
-        (Measured("mae", 1.0, 0.01, 30, 40, 29, 29), "an interval needs at least 30"),
-        (Measured("bias", 1.0, 0.01, 30, 40, 29, 29), "an interval needs at least 30"),
+        (Measured("mae", 1.0, 0.01, 30, 40, 29, 29, 29), "an interval needs at least 30"),
+        (Measured("bias", 1.0, 0.01, 30, 40, 29, 29, 29), "an interval needs at least 30"),
         (
             Measured("lower_limit", 1.0, 0.01, 30, 79, 79, 79, all_patients=79),
             "an interval needs at least 80",
         ),
-        (Measured("upper_limit", 1.0, 0.01, 30, 79, 79, 79), "an interval needs at least 80"),
+        (Measured("upper_limit", 1.0, 0.01, 30, 79, 79, 79, 79), "an interval needs at least 80"),
         (
             Measured("kappa", 0.5, 0.01, 30, 19, 38, 38, all_patients=38),
             "19 patients with another score than the most frequent one; an interval needs at "
@@ -100,15 +100,15 @@ def test_an_interval_holds_its_value(figure: str) -> None:
         # All answers are right: no patient changes it, however many there are.
         (Measured("kappa", 1.0, 0.0, 30, 30, 0, 3, all_patients=3), "no patient changes it"),
         (
-            Measured("recall", 0.1, 1e-33, 30, 40, 0, 40, of_mean=True),
+            Measured("recall", 0.1, 1e-33, 30, 40, 0, 40, 40, of_mean=True),
             "no patient changes it",
         ),
         (
-            Measured("recall", 0.1, 1e-3, 30, 40, 1, 40, of_mean=True),
+            Measured("recall", 0.1, 1e-3, 30, 40, 1, 40, 40, of_mean=True),
             "only one patient changes it",
         ),
         (
-            Measured("recall", 0.5, math.nan, 30, 9, 9, 9),
+            Measured("recall", 0.5, math.nan, 30, 9, 9, 9, 9),
             "it is undefined without one of the patients",
         ),
     ],

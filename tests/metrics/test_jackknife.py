@@ -91,6 +91,11 @@ def test_degrees_of_freedom_fall_where_few_patients_make_most_of_the_variance() 
     one_decides[0] = 6.0
     # n / (n - 1) more than 2, since the kurtosis of n values is below n.
     assert degrees(one_decides) == pytest.approx(2.1, abs=0.1)
+    # Patients without data for a figure tell nothing of how certain its variance is.
+    statistic = recall_and_mean(score > 0, score > 1, score)
+    alone = patient_jackknife(statistic, np.arange(300))
+    more = patient_jackknife(lambda weights: statistic(weights[:300]), np.arange(900))
+    assert more.degrees == pytest.approx(alone.degrees)
     # No difference, no variance.
     assert degrees(np.zeros(40)) == 39
 

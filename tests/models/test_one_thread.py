@@ -1,5 +1,6 @@
 """Two threads of a process do not search at once."""
 
+import importlib.util
 import os
 import threading
 from collections.abc import Iterator
@@ -8,11 +9,16 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from narrowing import not_none
 from search_problems import make_tuner, run_search
 
-from rust_tuner import cross_validate
+from rust_tuner import Protocol, cross_validate
 from rust_tuner.errors import SearchError
+from rust_tuner.models import keras_state
+from rust_tuner.models.features import FrozenFeatures
+from rust_tuner.models.fold_batches import FoldPlace
 from rust_tuner.models.keras_state import users_layers_kept
+from rust_tuner.steps.refit import fit_head, tuned_hypermodel
 
 
 @pytest.fixture
@@ -43,7 +49,17 @@ def test_whatever_builds_models_beside_a_search_of_another_thread_is_refused(
         make_tuner(tmp_path, "grid")
     with pytest.raises(SearchError, match="another thread"):
         cross_validate(keras.Sequential, np.zeros((4, 1)), np.zeros(4), folds=[], epochs=1)
+    with pytest.raises(SearchError, match="another thread"):
+        fit_head_once()
     assert not list(tmp_path.rglob("trial.json"))
+
+
+def fit_head_once() -> None:
+    labels = np.zeros((8, 18), np.float32)
+    features = FrozenFeatures(np.zeros((8, 2, 2048), np.float32), "abc")
+    values = {"batch_size": 4, "dropout_rate": 0.0, "learning_rate": 1e-3, "epsilon": 1e-7}
+    hypermodel = tuned_hypermodel(Protocol.study(weights="random"), values)
+    fit_head(hypermodel, features, labels, epochs=1, place=FoldPlace(0, 0, 0))
 
 
 @pytest.mark.usefixtures("searching_thread")
@@ -67,4 +83,15 @@ def test_a_search_within_a_search_runs_and_one_that_failed_leaves_nothing() -> N
     thread.start()
     thread.join()
     with users_layers_kept(), users_layers_kept(joins=True):
+        pass
+
+
+def test_where_no_process_can_fork_a_search_runs_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(os, "register_at_fork")
+    found = importlib.util.spec_from_file_location("keras_state_again", keras_state.__file__)
+    again = importlib.util.module_from_spec(not_none(found))
+    not_none(not_none(found).loader).exec_module(again)
+    with again.users_layers_kept():
         pass

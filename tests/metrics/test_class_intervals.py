@@ -1,0 +1,113 @@
+"""Intervals of shares and their means, by hand: scikit-learn's figures without each patient."""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy import special, stats
+from sklearn.metrics import accuracy_score, f1_score, recall_score
+
+from rust_tuner.labels import CORTICES, SCORES
+from rust_tuner.metrics.score_figures import score_figures
+
+FloatArray = npt.NDArray[np.float64]
+PATIENTS = 60
+PRESENT = list(SCORES)
+
+
+def unseen(share: float, patients: int) -> float:
+    """What a share's variance is larger by with two more patients on either side."""
+    nearer = (share * patients + 2) / (patients + 4)
+    return float(max(nearer * (1 - nearer) - share * (1 - share), 0) / patients)
+
+
+def of_recalls(truth: FloatArray, answer: FloatArray) -> list[float]:
+    recalls = recall_score(truth, answer, labels=PRESENT, average=None)
+    return [
+        unseen(recall, int((truth == score).sum()))
+        for score, recall in zip(PRESENT, recalls, strict=True)
+    ]
+
+
+def of_accuracy(truth: FloatArray, answer: FloatArray) -> float:
+    return unseen(accuracy_score(truth, answer), len(truth))
+
+
+def of_balanced_accuracy(truth: FloatArray, answer: FloatArray) -> float:
+    return sum(of_recalls(truth, answer)) / len(PRESENT) ** 2
+
+
+def of_macro_f1(truth: FloatArray, answer: FloatArray) -> float:
+    """An F1 is twice the hits, of as many as are true or predicted."""
+    slopes = [
+        2 * (truth == score).sum() / ((truth == score).sum() + (answer == score).sum())
+        for score in PRESENT
+    ]
+    pairs = zip(slopes, of_recalls(truth, answer), strict=True)
+    return float(sum(slope**2 * one for slope, one in pairs)) / len(PRESENT) ** 2
+
+
+Statistic = Callable[[FloatArray, FloatArray], float]
+FIGURES: dict[str, tuple[Statistic, Statistic]] = {
+    "accuracy": (accuracy_score, of_accuracy),
+    "balanced_accuracy": (
+        lambda truth, answer: recall_score(truth, answer, labels=PRESENT, average="macro"),
+        of_balanced_accuracy,
+    ),
+    "macro_f1": (
+        lambda truth, answer: f1_score(truth, answer, labels=PRESENT, average="macro"),
+        of_macro_f1,
+    ),
+}
+
+
+@pytest.fixture
+def scores() -> tuple[FloatArray, FloatArray]:
+    """A rare score that is always recognised, and predicted much more often than it is true."""
+    rng = np.random.default_rng(0)
+    truth = rng.choice([1.0, 3.0, 4.0], size=(PATIENTS, len(CORTICES)))
+    answer = np.where(rng.random(truth.shape) < 0.7, truth, 3.0)
+    for column in range(len(CORTICES)):
+        rare = rng.permutation(PATIENTS)
+        truth[rare[:6], column], answer[rare[:12], column] = 2.0, 2.0
+    return truth, answer
+
+
+@pytest.mark.parametrize(
+    ("name", "cortices"),
+    [
+        # One share, such as the accuracy of a cortex, has an interval of another kind.
+        ("accuracy", [0, 1, 2, 3]),
+        ("balanced_accuracy", [0]),
+        ("balanced_accuracy", [0, 1, 2, 3]),
+        ("macro_f1", [0]),
+        ("macro_f1", [0, 1, 2, 3]),
+    ],
+)
+def test_an_interval_is_that_of_the_jackknife_and_of_what_it_does_not_see(
+    name: str, cortices: list[int], scores: tuple[FloatArray, FloatArray]
+) -> None:
+    statistic, variance_unseen = FIGURES[name]
+    truth, answer = scores
+
+    def mean(of: Statistic, rows: npt.NDArray[np.intp]) -> float:
+        parts = [of(truth[rows, column], answer[rows, column]) for column in cortices]
+        return float(np.mean(parts))
+
+    everyone = np.arange(PATIENTS)
+    left = np.array([mean(statistic, np.delete(everyone, one)) for one in everyone])
+    apart = left - left.mean()
+    variance = (PATIENTS - 1) / PATIENTS * (apart**2).sum()
+    variance += mean(variance_unseen, everyone) / len(cortices)
+    kurtosis = PATIENTS * (apart**4).sum() / (apart**2).sum() ** 2
+    degrees = min(PATIENTS - 1, 2 * PATIENTS / (kurtosis - 1))
+    value = mean(statistic, everyone)
+    of = "cortices" if len(cortices) > 1 else CORTICES[0]
+    (found,) = (
+        one for one in score_figures(truth, answer, everyone) if (one.figure, one.of) == (name, of)
+    )
+    assert found.value == pytest.approx(value, abs=1e-12)
+    reach = stats.t.ppf(0.975, degrees) * np.sqrt(variance) / (value * (1 - value))
+    ends = special.expit(special.logit(value) + np.array([-reach, reach]))
+    assert (found.low, found.high) == pytest.approx(tuple(ends), rel=1e-6)
