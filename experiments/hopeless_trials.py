@@ -54,7 +54,14 @@ def replay(project: Project, rule: StopRule, order: list[int]) -> tuple[float, i
         verdict = None
         if best >= 0:
             best_curves = [fold.validation[metric] for fold in trials[best].folds]
-            rival = Rival(trials[best].trial, best_curves, sizes, project.run.objective.direction)
+            rival = Rival(
+                trials[best].trial,
+                best_curves,
+                sizes,
+                project.run.objective.direction,
+                score=float(trials[best].score or 0),
+                score_epoch=project.run.score_epoch or "best_mean",
+            )
             verdict = hopeless(rule, rival, curves, epochs)
         if verdict is not None:
             # Its figures are known while the next epoch is trained.
@@ -115,7 +122,7 @@ def simulate(
         scores = curves.mean(axis=1).max(axis=1)
         best = 0
         for trial in range(1, trials):
-            rival = Rival(str(best), curves[best].tolist(), sizes, "max")
+            rival = Rival(str(best), curves[best].tolist(), sizes, "max", scores[best], "best_mean")
             verdict = hopeless(StopRule(), rival, curves[trial].tolist(), epochs)
             if verdict is not None:
                 left_out += epochs - verdict.epoch - 2

@@ -2,7 +2,8 @@
 
 From an epoch on, a trial is compared with the best of the earlier trials at the same epoch, fold by
 fold. If it is worse at a few epochs in a row, by the corrected resampled t-test, it is stopped
-there. Nothing else decides, so a resumed search stops the same trials at the same epochs.
+there. A trial whose score is already as good, such as that of its best epoch, is not stopped.
+Nothing else decides, so a resumed search stops the same trials at the same epochs.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from rust_tuner.errors import SearchError
 from rust_tuner.metrics import corrected_t_test
 from rust_tuner.metrics.comparison import ALPHA
 from rust_tuner.records.model import Json
+from rust_tuner.search.mean_curves import chosen_epoch
 
 Curve = Sequence[float]
 
@@ -62,12 +64,16 @@ class Rival:
         curves: the objective of each of its folds, a value per epoch.
         sizes: the units, such as patients, that a fold trains on and is scored on.
         direction: `max` or `min`, what is best.
+        score: of this trial.
+        score_epoch: the epoch of a score; see `Scoring`.
     """
 
     trial: str
     curves: Sequence[Curve]
     sizes: tuple[float, float]
     direction: str
+    score: float
+    score_epoch: str | int
 
     def p_value(self, scores: Sequence[float], epoch: int) -> float:
         """How likely it is that a trial is no worse than this one at an epoch.
@@ -88,6 +94,18 @@ class Rival:
         sign = -1 if self.direction == "min" else 1
         test = corrected_t_test(sign * np.array(scores), sign * np.array(here), *self.sizes)
         return test.p_value if test.difference < 0 else 1.0
+
+    def is_reached_by(self, curve: Curve) -> bool:
+        """Whether a trial will have a score that is no worse, whatever its next epochs are.
+
+        Args:
+            curve: its mean over the folds, at each epoch so far.
+        """
+        rule = self.score_epoch
+        if rule == "last" or (isinstance(rule, int) and rule >= len(curve)):
+            return False
+        reached = curve[chosen_epoch(curve, rule, self.direction)]
+        return reached <= self.score if self.direction == "min" else reached >= self.score
 
 
 @dataclass(frozen=True)
@@ -129,6 +147,7 @@ class Watch:
         self._epochs = epochs
         self._epoch = 0
         self._row: list[float] = []
+        self._means: list[float] = []
         self.verdict: Hopeless | None = None
 
     def see(self, scores: Sequence[float]) -> bool:
@@ -136,11 +155,12 @@ class Watch:
         epoch, self._epoch = self._epoch, self._epoch + 1
         if self.verdict is not None:
             return True
+        self._means.append(float(np.mean(scores)))
         if epoch < self._rule.first_epoch or epoch >= self._epochs - 1:
             return False
         p_value = self._rival.p_value(scores, epoch)
         self._row = [*self._row, p_value] if p_value < self._rule.level else []
-        if len(self._row) < self._rule.in_a_row:
+        if len(self._row) < self._rule.in_a_row or self._rival.is_reached_by(self._means):
             return False
         self.verdict = Hopeless(epoch, self._rival.trial, tuple(self._row))
         return True

@@ -92,7 +92,10 @@ def rival_of(run: Run, oracle: ResumableOracle, trial: Trial) -> Rival | None:
     curves = _curves(run, records)
     if not curves:
         return None
-    return Rival(best.trial_id, curves, sizes, run.scoring.objective.direction)
+    direction = run.scoring.objective.direction
+    return Rival(
+        best.trial_id, curves, sizes, direction, float(best.score), run.scoring.score_epoch
+    )
 
 
 def _rungs_of(run: Run, rule: SuccessiveHalving, oracle: ResumableOracle, trial: Trial) -> Rungs:

@@ -8,6 +8,7 @@ from narrowing import not_none
 
 from rust_tuner.metrics import corrected_t_test
 from rust_tuner.search.hopeless import Rival, StopRule, Watch, hopeless
+from rust_tuner.search.mean_curves import chosen_epoch
 
 FOLDS, EPOCHS = 6, 12
 NOISE = np.linspace(-0.01, 0.01, FOLDS)[:, None] * np.ones(EPOCHS)
@@ -18,8 +19,10 @@ def curves(level: float, spread: float = 1.0) -> Any:
     return level + NOISE + spread * rng.normal(0, 0.005, (FOLDS, EPOCHS))
 
 
-def rival(values: np.ndarray, direction: str = "max") -> Rival:
-    return Rival("0003", values.tolist(), (100.0, 20.0), direction)
+def rival(values: np.ndarray, direction: str = "max", rule: str | int = "last") -> Rival:
+    mean = values.mean(axis=0)
+    score = float(mean[chosen_epoch(mean, rule, direction)])
+    return Rival("0003", values.tolist(), (100.0, 20.0), direction, score, rule)
 
 
 def test_a_trial_that_is_worse_at_every_epoch_is_stopped_at_the_first_two_that_count() -> None:
@@ -49,6 +52,32 @@ def test_a_single_bad_epoch_or_two_apart_do_not_stop_a_trial() -> None:
     other = best.copy()
     other[:, [7, 8]] = 0.5 + NOISE[:, [7, 8]]
     assert not_none(hopeless(StopRule(), rival(best), other, EPOCHS)).epoch == 8
+
+
+@pytest.mark.parametrize("direction", ["max", "min"])
+@pytest.mark.parametrize(
+    ("rule", "peak", "stopped"),
+    [
+        ("best_mean", 2, False),
+        ("best_mean", None, True),
+        ("last", 2, True),
+        (2, 2, False),
+        # Before the epoch of the score, no trial has it.
+        (11, 2, True),
+        (2, 3, True),
+    ],
+)
+def test_a_trial_that_already_has_the_best_score_is_not_stopped(
+    direction: str, rule: str | int, peak: int | None, stopped: bool
+) -> None:
+    """It learns fast, and overfits after its best epoch."""
+    best, other = curves(0.8), curves(0.6)
+    if peak is not None:
+        other[:, peak] = 0.9 + NOISE[:, peak]
+    if direction == "min":
+        best, other = -best, -other
+    verdict = hopeless(StopRule(), rival(best, direction, rule), other, EPOCHS)
+    assert (verdict is not None) == stopped
 
 
 def test_early_epochs_and_the_last_one_do_not_stop_a_trial() -> None:

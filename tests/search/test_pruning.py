@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import keras_tuner
 import numpy as np
 import pytest
 from fake_executors import LastFirst, SameProcess
@@ -13,7 +14,7 @@ from fault_injection import MOMENTS, Snapshots
 from narrowing import not_none
 from search_problems import AdamHyperModel, Said, arrays, each_fold, make_tuner, trial_states
 
-from rust_tuner import CrossValidationTuner, metrics
+from rust_tuner import CrossValidationTuner, GridSearchOracle, metrics
 from rust_tuner.analysis.export import best_hyperparameters
 from rust_tuner.errors import ResumeError, SearchError, TrialError
 from rust_tuner.models.features import FrozenFeatures
@@ -104,6 +105,37 @@ def search(
         engine=None if executor is None else GivenExecutor(executor),
     )
     return tuner
+
+
+def slow_or_overfitting(hp: Any) -> keras.Model:
+    model = keras.Sequential([keras.Input((60,)), keras.layers.Dense(256, activation="tanh")])
+    model.add(keras.layers.Dense(1, activation="sigmoid"))
+    model.compile(keras.optimizers.Adam(hp.Choice("rate", [1.5e-4, 0.02])), "binary_crossentropy")
+    return model
+
+
+@pytest.mark.parametrize(("rule", "statuses"), [("best_mean", 2), ("last", 1)])
+def test_a_trial_that_overfits_after_the_best_score_of_all_is_kept_where_that_is_its_score(
+    rule: str, statuses: int, tmp_path: Path
+) -> None:
+    generator = np.random.default_rng(4)
+    x = generator.normal(size=(200, 60)).astype("float32")
+    y = (x[:, :3].sum(axis=1) + 0.5 * generator.normal(size=200) > 0).astype("float32")[:, None]
+    tuner = CrossValidationTuner(
+        slow_or_overfitting,
+        GridSearchOracle(keras_tuner.Objective("val_loss", "min")),
+        cv=6,
+        seed=0,
+        score_epoch=rule,
+        directory=tmp_path,
+        project_name="overfitting",
+    )
+    tuner.search(x, y, epochs=16, batch_size=16, stop_hopeless=True)
+    trials = tuner.project.trials
+    assert [trial.status for trial in trials].count("COMPLETED") == statuses
+    if rule == "best_mean":
+        assert not_none(trials[1].score) < not_none(trials[0].score)
+        assert not_none(trials[1].epoch) < StopRule().first_epoch
 
 
 @pytest.fixture(scope="module")
