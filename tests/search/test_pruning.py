@@ -110,7 +110,7 @@ def search(
 def slow_or_overfitting(hp: Any) -> keras.Model:
     model = keras.Sequential([keras.Input((60,)), keras.layers.Dense(256, activation="tanh")])
     model.add(keras.layers.Dense(1, activation="sigmoid"))
-    model.compile(keras.optimizers.Adam(hp.Choice("rate", [1.5e-4, 0.02])), "binary_crossentropy")
+    model.compile(keras.optimizers.Adam(hp.Choice("rate", [1e-4, 0.015])), "binary_crossentropy")
     return model
 
 
@@ -130,7 +130,7 @@ def test_a_trial_that_overfits_after_the_best_score_of_all_is_kept_where_that_is
         directory=tmp_path,
         project_name="overfitting",
     )
-    tuner.search(x, y, epochs=16, batch_size=16, stop_hopeless=True)
+    tuner.search(x, y, epochs=14, batch_size=16, stop_hopeless=StopRule(level=0.1))
     trials = tuner.project.trials
     assert [trial.status for trial in trials].count("COMPLETED") == statuses
     if rule == "best_mean":
