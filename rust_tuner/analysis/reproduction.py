@@ -10,6 +10,7 @@ from rust_tuner.labels import UNION_THRESHOLD
 from rust_tuner.protocol import ANATOMICAL_VIEWS, PUBLISHED_VIEWS, Protocol
 from rust_tuner.records.folder import StudyRecords
 from rust_tuner.records.nested import NestedManifest
+from rust_tuner.records.private import KEY_PATH
 from rust_tuner.records.project import REGIME_1, Project
 from rust_tuner.records.run import RunManifest
 from rust_tuner.records.study_record import StudyRecord
@@ -88,8 +89,9 @@ def _without_option(protocol: Mapping[str, Any]) -> list[str]:
 
 def _commands(records: StudyRecords, study: StudyRecord) -> list[str]:
     protocol = study.protocol
-    manifest = PurePath(study.manifest).name
-    shared = ["--manifest", manifest]
+    # Where patients have keyed names, the manifest is named in the key alone.
+    is_private = PurePath(study.manifest) == PurePath(KEY_PATH)
+    shared = ["--manifest", "MANIFEST" if is_private else PurePath(study.manifest).name]
     for option, value in (
         ("--protocol", preset_of(protocol)),
         ("--views", _views(protocol)),
@@ -120,22 +122,22 @@ def _commands(records: StudyRecords, study: StudyRecord) -> list[str]:
     if records.regime_1 is not None:
         run = records.regime_1.run
         ranges = _ranges(run, ("batch_size_range", "dropout_rate_range"))
-        stopping = _stopping(study, run.protocol)
+        stopping = _stopping(study, run)
         scale = ["--trials", run.num_trials, *_scale(run)]
         lines.append(_line("regime1", *scale, *ranges, *stopping))
     if records.regime_2 is not None:
         run = records.regime_2.run
         fixed = _fixed_otherwise(records.regime_1, records.regime_2)
         ranges = _ranges(run, ("learning_rates", "epsilons"))
-        stopping = _stopping(study, run.protocol)
+        stopping = _stopping(study, run)
         lines.append(_line("regime2", *fixed, *_scale(run), *ranges, *stopping))
     return [*lines, *_repeats(records, study), _line("final"), _line("report")]
 
 
-def _stopping(study: StudyRecord, protocol: Mapping[str, Any] | None) -> list[str]:
+def _stopping(study: StudyRecord, run: RunManifest | NestedManifest) -> list[str]:
     """The option that stops hopeless trials or not, where it is not that of the preset."""
     preset = Protocol.clinical() if preset_of(study.protocol) == "clinical" else Protocol.study()
-    stops = bool((protocol or {}).get("stop_hopeless", preset.stop_hopeless))
+    stops = run.stop_hopeless is not None
     if stops == preset.stop_hopeless:
         return []
     return ["--stop-hopeless" if stops else "--no-stop-hopeless"]
@@ -150,7 +152,7 @@ def _repeats(records: StudyRecords, study: StudyRecord) -> list[str]:
         scale = ["--folds", protocol["num_folds"], "--epochs", protocol["epochs"]]
         names = ("batch_size_range", "dropout_rate_range", "learning_rates", "epsilons")
         outer = ["--outer-folds", nested.outer_folds, "--trials", nested.trials[REGIME_1]]
-        stopping = _stopping(study, protocol)
+        stopping = _stopping(study, nested)
         lines.append(_line("nested", *outer, *scale, *_ranges(nested, names), *stopping))
     if records.noise is not None:
         lines.append(_line("noise", "--repeats", records.noise.run.repeats))

@@ -14,9 +14,10 @@ from rust_tuner import Protocol
 from rust_tuner.analysis.reproduction import reproduction
 from rust_tuner.cli.app import app
 from rust_tuner.cli.options import Preparing
-from rust_tuner.files import read_json
 from rust_tuner.protocol import PUBLISHED_VIEWS
 from rust_tuner.records.folder import read_study
+from rust_tuner.records.private import KEY_PATH
+from rust_tuner.search.hopeless import StopRule
 
 
 def options(line: str) -> dict[str, str]:
@@ -161,11 +162,18 @@ def test_every_choice_of_a_study_is_in_its_commands(name: str, tmp_path: Path) -
 def test_whether_hopeless_trials_were_stopped_is_in_the_commands(study: Path) -> None:
     assert "stop-hopeless" not in " ".join(reproduction(read_study(study)).commands)
     for name in ("regime_1/search.json", "regime_2/search.json", "nested/nested.json"):
-        protocol = read_json(study / name)["protocol"]
-        change_json(study / name, protocol=protocol | {"stop_hopeless": True})
+        change_json(study / name, stop_hopeless=StopRule().to_json())
     lines = reproduction(read_study(study)).commands
     stopping = [line.split()[1] for line in lines if line.endswith(" --stop-hopeless")]
     assert stopping == ["regime1", "regime2", "nested"]
+
+
+def test_the_commands_of_a_study_with_keyed_names_do_not_name_the_key(tmp_path: Path) -> None:
+    record = study_record(protocol=Protocol.study().to_json(), manifest=KEY_PATH)
+    write_json(tmp_path / "study.json", record)
+    text = " ".join(reproduction(read_study(tmp_path)).commands)
+    assert "--manifest MANIFEST " in text
+    assert "key.json" not in text
 
 
 def test_a_study_of_small_scale_is_one_command(study: Path) -> None:
