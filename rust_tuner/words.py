@@ -32,6 +32,18 @@ def metric_name(metric: str, *, is_study: bool) -> str:
     return METRICS.get(metric, metric)
 
 
+def epoch_of_score(rule: object) -> str:
+    """The epoch at which trials are scored, by a `score_epoch`; None is the default."""
+    if chooses_epoch(rule):
+        return "the best epoch of its mean curve"
+    return "its last epoch" if rule == "last" else f"epoch {rule} (from 0)"
+
+
+def chooses_epoch(rule: object) -> bool:
+    """Whether a score is the best of several epochs, so that chance helps it."""
+    return rule in (None, "best_mean")
+
+
 # Figures of predictions, by their names in tables.
 FIGURES = {
     "accuracy": "accuracy",

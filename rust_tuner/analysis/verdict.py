@@ -20,7 +20,7 @@ from rust_tuner.records.project import REGIME_1, REGIME_2, Project
 from rust_tuner.records.run import RunManifest
 from rust_tuner.records.trials import TrialRecord
 from rust_tuner.scope import AUROCS
-from rust_tuner.words import METRICS, counted, short_number, words
+from rust_tuner.words import METRICS, counted, epoch_of_score, short_number, words
 
 SEARCH_NAMES = {REGIME_1: "Regime I", REGIME_2: "Regime II"}
 MODEL_NAMES = {
@@ -75,11 +75,10 @@ def summary(records: StudyRecords) -> Summary:
     if name is not None:
         best = done[name].best
         assert best is not None
-        worth = (
-            f"selection score: cross-validation, the best of {len(done)} models and their epochs"
-            if len(done) > 1
-            else "selection score: cross-validation, the best of its epochs"
-        )
+        rule = done[name].run.score_epoch
+        worth = "selection score: cross-validation, "
+        worth += f"the best of {len(done)} models, each " if len(done) > 1 else ""
+        worth += f"at {epoch_of_score(rule)}"
         rows.append(SummaryRow(f"Best first model: {MODEL_NAMES[name]}", *_spread(best), worth))
     for key, project in ((REGIME_1, records.regime_1), (REGIME_2, records.regime_2)):
         if project is None or project.best is None:
@@ -89,7 +88,8 @@ def summary(records: StudyRecords) -> Summary:
             f"selection score: the best of {number} trials, so chance helped; it says which values "
             "to choose, not how well they will perform"
             if number > 1
-            else "selection score: the only trial with a score, at its best epoch"
+            else "selection score: the only trial with a score, at "
+            f"{epoch_of_score(project.run.score_epoch)}"
         )
         num_tied = sum(tie.tied for tie in project.ties.values())
         if num_tied > 1:
@@ -142,15 +142,12 @@ def _asked(records: StudyRecords) -> list[str]:
         return ["The study's choices are not known: study.json is missing or damaged."]
     objective = str(protocol.get("objective", "")).removeprefix("val_")
     preset = preset_of(protocol)
-    rule = protocol.get("score_epoch")
-    epoch = {"best_mean": "its best epoch", "last": "its last epoch"}.get(
-        str(rule), f"epoch {rule} (from 0)"
-    )
+    epoch = epoch_of_score(protocol.get("score_epoch"))
     asked = [
         f"Which hyperparameters give a frozen InceptionV3 with a new head the best "
         f"{METRICS.get(objective, objective)}, in cross-validation grouped by patient?",
         f"Protocol: {preset or 'custom'}. A trial's score averages each epoch's validation figure "
-        f"over the folds and takes {epoch}.",
+        f"over the folds, at {epoch}.",
     ]
     if protocol.get("scale") == "small":
         asked.append("Scale: small, for trying things out; not that of the published study.")

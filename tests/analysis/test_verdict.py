@@ -17,6 +17,8 @@ from rust_tuner import Protocol
 from rust_tuner.analysis.verdict import summary, warnings_of
 from rust_tuner.files import read_json, write_json
 from rust_tuner.records.folder import read_study
+from rust_tuner.report.page import Room
+from rust_tuner.report.sections.baselines import baselines_section
 
 
 def warned(study: Path, part: str) -> list[str]:
@@ -44,6 +46,31 @@ def test_every_result_stands_in_the_summary_with_its_worth(study: Path) -> None:
     for name in ("Regime I: best trial", "Regime II: best trial"):
         assert rows[name].worth.startswith("selection score: the best of ")
     assert "12 trials" in rows["Regime I: best trial"].worth
+
+
+@pytest.mark.parametrize(
+    ("rule", "at"),
+    [
+        ("best_mean", "the best epoch of its mean curve"),
+        ("last", "its last epoch"),
+        (2, "epoch 2 (from 0)"),
+    ],
+)
+def test_the_epoch_of_a_score_is_that_of_the_rule(
+    rule: str | int, at: str, study: Path, tmp_path: Path
+) -> None:
+    for path in study.rglob("search.json"):
+        change_json(path, score_epoch=rule)
+    record = read_json(study / "study.json")
+    change_json(study / "study.json", protocol=record["protocol"] | {"score_epoch": rule})
+    records = read_study(study)
+    told = summary(records)
+    assert f"over the folds, at {at}." in told.asked[1]
+    (first,) = [row for row in told.rows if row.what.startswith("Best first model")]
+    assert first.worth.endswith(f" at {at}")
+    lead = baselines_section(records, Room(tmp_path / "report")).lead[0]
+    assert f" at {at}." in lead
+    assert ("slightly better" in lead) == (rule == "best_mean")
 
 
 def test_every_result_is_called_a_selection_score_or_an_estimate_and_never_the_other(

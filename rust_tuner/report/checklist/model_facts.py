@@ -17,7 +17,7 @@ from rust_tuner.report.checklist.registry import (
     search_of,
     study_of,
 )
-from rust_tuner.words import short_number
+from rust_tuner.words import epoch_of_score, short_number
 
 
 @fact
@@ -133,12 +133,9 @@ def _best(records: StudyRecords) -> list[str]:
 
 @fact
 def _selection(records: StudyRecords) -> list[str]:
-    rule = {
-        "best_mean": "the best epoch of the mean curve",
-        "last": "the last epoch",
-    }.get(str(choices_of(records)["score_epoch"]), f"epoch {choices_of(records)['score_epoch']}")
+    epoch = epoch_of_score(choices_of(records)["score_epoch"])
     return [
-        f"a configuration's score is its mean over the folds, at {rule}; "
+        f"a configuration's score is its mean over the folds, at {epoch}; "
         "the best score is a selection score"
     ]
 

@@ -18,7 +18,7 @@ from rust_tuner.records.folder import StudyRecords
 from rust_tuner.records.project import Project
 from rust_tuner.report.page import Picture, Room, Section, attempt, cortices_first, folded, results
 from rust_tuner.scope import CORTEX_SCOPE, LABEL_SCOPE
-from rust_tuner.words import METRICS
+from rust_tuner.words import METRICS, chooses_epoch, epoch_of_score
 
 # The figure that leads, and the one that folds away beside it.
 _ORDER = (CORTEX_SCOPE.metric, LABEL_SCOPE.metric)
@@ -32,10 +32,13 @@ def baselines_section(records: StudyRecords, room: Room) -> Section:
             f"The first models have not been run: {command('baselines', records.directory)}"
         )
         return section
-    section.lead.append(
-        "Cross-validation of the first models, each at the best epoch of its mean curve. This "
-        "choice makes all of them look slightly better, so these are selection scores."
-    )
+    rule = next(iter(records.baselines.values())).run.score_epoch
+    lead = f"Cross-validation of the first models, each at {epoch_of_score(rule)}."
+    if chooses_epoch(rule):
+        lead += (
+            " This choice makes all of them look slightly better, so these are selection scores."
+        )
+    section.lead.append(lead)
 
     def table() -> None:
         models = baseline_results(records.directory)
