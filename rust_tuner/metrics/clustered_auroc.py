@@ -29,14 +29,17 @@ class AreaWithVariance:
         variance: over patients; NaN where undefined.
         positives: the number of patients who have a row with the label; for a mean, with any label.
         negatives: the number of patients who have a row without it.
-        terms: (terms, 3), a row for each ranking in the weighted sum: its weight, and the numbers
-            of patients with and without the label; used by `model`.
+        effective: how many patients with equally many rows the smaller class is worth, by Kish;
+            below the number of patients where few have most of the rows.
+        terms: (terms, 3), a row for each ranking in the weighted sum: its weight, and the effective
+            numbers of patients with and without the label; used by `model`.
     """
 
     value: float
     variance: float
     positives: int
     negatives: int
+    effective: float
     terms: FloatArray
 
     @property
@@ -162,15 +165,16 @@ class ClusteredAurocs:
         for item in labels:
             # A rare label that is ranked perfectly shows no spread; the other labels say what to
             # expect.
-            pulled = (item.patients * item.value + PRIOR_PATIENTS * value) / (
-                item.patients + PRIOR_PATIENTS
+            pulled = (item.effective * item.value + PRIOR_PATIENTS * value) / (
+                item.effective + PRIOR_PATIENTS
             )
-            separate += moderated(item.variance, item.model(pulled), item.patients)
+            separate += moderated(item.variance, item.model(pulled), item.effective)
         return AreaWithVariance(
             value,
             max(common + separate, float(together @ together)),
             int(has_rows[0].sum()),
             int(has_rows[1].sum()),
+            float(_effective(self._rows.sum(axis=(1, 2))).min()),
             np.concatenate([item.terms for item in labels]),
         )
 
@@ -186,10 +190,12 @@ class ClusteredAurocs:
             + _unbiased(negatives) * second @ second
             + 2 * _unbiased(either) * first @ second
         )
-        counts = rows.sum(axis=2)
-        terms = np.stack([weights[used], *counts.astype(np.float64)], axis=1)
+        of_label = self._rows[:, used, label]
+        terms = np.stack([weights[used], *_effective(of_label)], axis=1)
+        effective = float(_effective(of_label.sum(axis=1)).min())
         value = float(weights[used] @ self._areas[used, label] / weights[used].sum())
-        return AreaWithVariance(value, max(float(variance), 0.0), positives, negatives, terms)
+        variance = max(float(variance), 0.0)
+        return AreaWithVariance(value, variance, positives, negatives, effective, terms)
 
     def _influence(self, label: int, weights: FloatArray) -> FloatArray:
         """How far each patient's positive and negative rows move a label's weighted sum: (2, p).
@@ -210,7 +216,18 @@ class ClusteredAurocs:
 
 def _undefined(has_rows: npt.NDArray[np.bool_]) -> AreaWithVariance:
     positives, negatives = (int(side.sum()) for side in has_rows)
-    return AreaWithVariance(float("nan"), float("nan"), positives, negatives, np.zeros((0, 3)))
+    nan = float("nan")
+    return AreaWithVariance(nan, nan, positives, negatives, nan, np.zeros((0, 3)))
+
+
+def _effective(rows: FloatArray) -> FloatArray:
+    """Kish's effective number of patients (...), from how many rows (..., patients) each has.
+
+    (sum r)^2 / sum r^2: all patients where they have equally many rows, close to one where one
+    patient has nearly all of them (Survey Sampling, 1965).
+    """
+    number: FloatArray = rows.sum(axis=-1) ** 2 / (rows**2).sum(axis=-1)
+    return number
 
 
 def _unbiased(count: int) -> float:

@@ -51,7 +51,7 @@ def area_variance(area: float, positives: FloatArray, negatives: FloatArray) -> 
     return (area * (1 - area) + (positives + negatives - 2) * twice) / (positives * negatives)
 
 
-def moderated(variance: float, model: float, patients: int, prior: int = PRIOR_PATIENTS) -> float:
+def moderated(variance: float, model: float, patients: float, prior: int = PRIOR_PATIENTS) -> float:
     """The data's and the model's variance, weighted by patients minus one and by the prior.
 
     Args:
@@ -69,7 +69,7 @@ def score_interval(
     variance: float,
     model: Model,
     *,
-    patients: int,
+    patients: float,
     prior: int = PRIOR_PATIENTS,
     at_the_end: float = 1.0,
 ) -> Ends:
@@ -86,7 +86,7 @@ def score_interval(
         value: the estimate, in [0, 1].
         variance: its variance over patients.
         model: the model's variance at a true value in [0, 1]; 0 at both ends only.
-        patients: how many patients the variance comes from, at least 1.
+        patients: how many patients the variance comes from, or are as good as these; at least 1.
         prior: how many patients the model counts for.
         at_the_end: the factor at an estimate of 0 or 1, where the data give none.
     """

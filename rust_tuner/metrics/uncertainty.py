@@ -165,7 +165,7 @@ def auroc_intervals(
         >>> intervals = auroc_intervals(truth, score, patients)
         >>> macro = intervals.macro
         >>> print(f"{macro.value:.3f} ({macro.low:.3f} to {macro.high:.3f})")
-        0.839 (0.775 to 0.884)
+        0.839 (0.775 to 0.885)
     """
     identifiers = checked_patients(patient_ids)
     if method == "score":
@@ -190,7 +190,7 @@ def area_interval(area: AreaWithVariance) -> Interval:
         return Interval(
             area.value, np.nan, np.nan, reason=too_few(area.patients, f"{side} this label")
         )
-    ends = score_interval(area.value, area.variance, area.model, patients=area.patients)
+    ends = score_interval(area.value, area.variance, area.model, patients=area.effective)
     return Interval(area.value, *ends)
 
 
@@ -213,7 +213,7 @@ def macro_area_interval(area: AreaWithVariance) -> Interval:
         area.value,
         area.variance,
         area.model,
-        patients=area.patients,
+        patients=area.effective,
         at_the_end=len(area.terms),
         prior=0,
     )

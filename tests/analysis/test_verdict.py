@@ -139,7 +139,7 @@ def test_the_question_names_objective_and_protocol(tmp_path: Path) -> None:
     asked = " ".join(summary(read_study(tmp_path)).asked)
     assert "the best AUROC, visible cortices" in asked
     assert "Protocol: clinical" in asked
-    assert "takes epoch 4 (from 0)" in asked
+    assert "at epoch 4 (from 0)" in asked
 
 
 def test_a_sound_study_has_no_grave_warning(study: Path) -> None:
