@@ -78,9 +78,7 @@ def _without_option(protocol: Mapping[str, Any]) -> list[str]:
         odd.append("view_cortices")
     defaults = Protocol.study().to_json()
     names = ["score_epoch", "baseline_batch_size", "baseline_dropout_rate"]
-    if protocol.get("scale") != "small":
-        names += ["final_folds", "final_epochs"]
-    else:
+    if protocol.get("scale") == "small":
         names = names[:1]
     if protocol.get("fit_batch_sizes") and protocol.get("scale") != "small":
         names.append("batch_size_range")
@@ -113,8 +111,11 @@ def _commands(records: StudyRecords, study: StudyRecord) -> list[str]:
         "--plain-ids": study.patient_ids == "plain",
     }
     shared += [flag for flag, is_on in flags.items() if is_on]
+    # Whoever repeats a study whose hold-out set is sealed must not unseal it.
+    has_final = records.cross_validation is not None or records.holdout is not None
     if study.is_small:
-        return [_line("study", "--scale", "small", *shared), *_repeats(records, study)]
+        skip = [] if has_final else ["--skip", "final"]
+        return [_line("study", "--scale", "small", *shared, *skip), *_repeats(records, study)]
     lines = [_line("prepare", *shared)]
     if records.baselines:
         run = next(iter(records.baselines.values())).run
@@ -131,7 +132,11 @@ def _commands(records: StudyRecords, study: StudyRecord) -> list[str]:
         ranges = _ranges(run, ("learning_rates", "epsilons"))
         stopping = _stopping(study, run)
         lines.append(_line("regime2", *fixed, *_scale(run), *ranges, *stopping))
-    return [*lines, *_repeats(records, study), _line("final"), _line("report")]
+    lines += _repeats(records, study)
+    if has_final:
+        run = None if records.cross_validation is None else records.cross_validation.run
+        lines.append(_line("final", *([] if run is None else _scale(run))))
+    return [*lines, _line("report")]
 
 
 def _stopping(study: StudyRecord, run: RunManifest | NestedManifest) -> list[str]:

@@ -2,11 +2,13 @@
 
 import dataclasses
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+from narrowing import not_none
 from report_searches import change_json, write_json, write_project, write_regime_1, write_regime_2
 from report_studies import study_record
 
@@ -48,6 +50,11 @@ def test_the_commands_say_what_was_searched(study: Path) -> None:
         "--precision": "float32",
     }
     assert options(text[1]) == {"--folds": "4", "--epochs": "5"}
+    run = not_none(read_study(study).cross_validation).run
+    assert options(text[6]) == {
+        "--folds": str(run.subject.num_folds),
+        "--epochs": str(run.epochs),
+    }
     assert options(text[2]) == {
         "--trials": "12",
         "--folds": "3",
@@ -108,10 +115,10 @@ def test_a_manifest_with_an_odd_name_cannot_break_a_command(tmp_path: Path) -> N
 
 
 def test_choices_without_an_option_are_named(tmp_path: Path) -> None:
-    protocol = Protocol.study(score_epoch="last", flips="none", final_folds=4).to_json()
+    protocol = Protocol.study(score_epoch="last", flips="none").to_json()
     write_json(tmp_path / "study.json", study_record(protocol=protocol))
     expected = " ".join(reproduction(read_study(tmp_path)).notes)
-    assert "flips, masked_loss, score_epoch, final_folds cannot be set" in expected
+    assert "flips, masked_loss, score_epoch cannot be set" in expected
     usual = Protocol.study(seed=7, image_size=75).to_json()
     write_json(tmp_path / "study.json", study_record(protocol=usual))
     assert "cannot be set" not in " ".join(reproduction(read_study(tmp_path)).notes)
@@ -182,6 +189,20 @@ def test_a_study_of_small_scale_is_one_command(study: Path) -> None:
     assert [other.split()[1] for other in more] == ["nested", "noise"]
     assert line.startswith("rust-tuner study STUDY --scale small --manifest manifest.csv ")
     assert options(line)["--seed"] == "3"
+
+
+@pytest.mark.parametrize("scale", ["full", "small"])
+def test_whoever_repeats_a_study_with_a_sealed_hold_out_set_does_not_unseal_it(
+    scale: str, study: Path
+) -> None:
+    change_json(study / "study.json", protocol=Protocol.study(scale=scale).to_json())
+    whole = reproduction(read_study(study)).commands
+    assert any("final" in line.split() for line in whole) == (scale == "full")
+    assert "--skip final" not in " ".join(whole)
+    shutil.rmtree(study / "final")
+    sealed = reproduction(read_study(study)).commands
+    assert not any(line.startswith("rust-tuner final") for line in sealed)
+    assert (" --skip final" in sealed[0]) == (scale == "small")
 
 
 def test_radimagenet_is_cited_where_it_was_used(tmp_path: Path) -> None:

@@ -98,20 +98,20 @@ def judge_shuffled(runs: Sequence[Predictions]) -> Verdict:
     whole, view_only = (
         float(of_runs) for of_runs in np.mean([_aurocs(run, LABEL_SCOPE) for run in runs], axis=0)
     )
+    low, high = max(expected + lift.low, 0.0), min(expected + lift.high, 1.0)
     figures = {
         "permutations": float(len(runs)),
         "cortex_auroc": cortex,
-        "cortex_auroc_low": expected + lift.low,
-        "cortex_auroc_high": expected + lift.high,
+        "cortex_auroc_low": low,
+        "cortex_auroc_high": high,
         "cortex_auroc_expected": expected,
         "auroc": whole,
         "auroc_view_only": view_only,
     }
     result = (
         f"{CORTEX_SCOPE.title} {cortex:.3f}, where {expected:.3f} is expected; 95 % interval "
-        f"{expected + lift.low:.3f} to {expected + lift.high:.3f}, over {len(runs)} permutations, "
-        f"each with its own training. {METRICS['auroc']} {whole:.3f}, where the view alone gives "
-        f"{view_only:.3f}."
+        f"{low:.3f} to {high:.3f}, over {len(runs)} permutations, each with its own training. "
+        f"{METRICS['auroc']} {whole:.3f}, where the view alone gives {view_only:.3f}."
     )
     if lift.low > 0:
         return Verdict(
@@ -124,11 +124,19 @@ def judge_shuffled(runs: Sequence[Predictions]) -> Verdict:
             f"permutations (--permutations {2 * max(len(runs), DEFAULT_PERMUTATIONS)}).",
             figures=figures,
         )
+    if high == 1:
+        return Verdict(
+            *SHUFFLED,
+            "not_run",
+            f"The permutations are too few, or differ too much, to rule out any leak: {result}",
+            f"Request more: --permutations {max(2 * len(runs), DEFAULT_PERMUTATIONS)}.",
+            figures=figures,
+        )
     return Verdict(
         *SHUFFLED,
         "passed",
         f"Nothing was learned from shuffled labels: {result} A leak that raises this AUROC by less "
-        f"than {lift.high:.3f} is not ruled out. {BLIND_SPOTS}",
+        f"than {high - expected:.3f} is not ruled out. {BLIND_SPOTS}",
         figures=figures,
     )
 
