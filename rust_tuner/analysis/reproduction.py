@@ -134,8 +134,8 @@ def _commands(records: StudyRecords, study: StudyRecord) -> list[str]:
         lines.append(_line("regime2", *fixed, *_scale(run), *ranges, *stopping))
     lines += _repeats(records, study)
     if has_final:
-        run = None if records.cross_validation is None else records.cross_validation.run
-        lines.append(_line("final", *([] if run is None else _scale(run))))
+        project = records.cross_validation
+        lines.append(_line("final", *([] if project is None else _scale(project.run))))
     return [*lines, _line("report")]
 
 

@@ -119,7 +119,24 @@ def with_intervals(
         ]
         limit = next((one for one in measured if shortage(one)), measured[0])
         figures.append(filled(figure, figure_interval(limit)))
-    return figures
+    return [_no_wider_than_parts(figure, figures) for figure in figures]
+
+
+def _no_wider_than_parts(figure: Figure, figures: Sequence[Figure]) -> Figure:
+    """A mean with the mean ends of its labels' intervals, where its own are farther out.
+
+    A mean is least certain where all of its labels go together, and then its ends are theirs.
+    """
+    if figure.average != "macro":
+        return figure
+    parts = [one for one in figures if one.figure == figure.figure and not one.average]
+    ends = np.array([(one.low, one.high) for one in parts if not np.isnan(one.value)])
+    if np.isnan(figure.low) or not ends.size or np.isnan(ends).any():
+        return figure
+    low, high = ends.mean(axis=0)
+    return dataclasses.replace(
+        figure, low=max(figure.low, float(low)), high=min(figure.high, float(high))
+    )
 
 
 def filled(figure: Figure, interval: Interval) -> Figure:

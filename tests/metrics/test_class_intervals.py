@@ -16,6 +16,17 @@ PATIENTS = 60
 PRESENT = list(SCORES)
 
 
+def test_a_mean_is_no_less_certain_than_its_parts_together() -> None:
+    """Two of 15 patients have all errors, which leaves the variance one degree of freedom."""
+    truth = np.tile([1.0, 2.0, 3.0, 4.0], (PATIENTS // 4, 1))
+    answer = truth.copy()
+    answer[0, 0], answer[1, 1] = 2.0, 3.0
+    figures = score_figures(truth, answer, np.arange(len(truth)))
+    mean, *parts = (one for one in figures if one.figure == "accuracy")
+    assert mean.low == pytest.approx(np.mean([part.low for part in parts]))
+    assert mean.low < mean.value < mean.high <= np.mean([part.high for part in parts]) + 1e-12
+
+
 def unseen(share: float, patients: int) -> float:
     """What a share's variance is larger by with two more patients on either side."""
     nearer = (share * patients + 2) / (patients + 4)
