@@ -20,6 +20,7 @@ class FoldCurves:
         predictions: (epochs, n_validation, ...) float32, in a file where they are large.
         seconds: how long it took.
         epochs_trained: how many epochs `fit` trained; the rest repeats its last model.
+        left_at: the epoch, from 0, whose model is left after the last one; None where it is that.
         outputs: which columns of the predictions belong to which output; None where there is one.
         steps_per_epoch: optimiser steps of each epoch, where they are not those that were asked.
     """
@@ -29,6 +30,7 @@ class FoldCurves:
     predictions: npt.NDArray[np.float32] | EpochFile
     seconds: float
     epochs_trained: int | None = None
+    left_at: int | None = None
     outputs: Outputs | None = None
     steps_per_epoch: int | None = None
 

@@ -57,6 +57,8 @@ class FoldHead(Record):
         validation: metric -> value per epoch, on the fold's validation rows.
         epochs_trained: where `fit` stopped early; the later epochs repeat the model that it left.
             None if all were trained.
+        left_at: the epoch whose model a user's own `fit` left, such as that of the best weights;
+            None if it is the last.
         folds_trained: whether it was trained together with the other folds, or why not: `together`,
             or `one after another: REASON`. None in records of earlier versions.
         trained_on: threads, kernels and machine; None in records of earlier versions.
@@ -70,6 +72,7 @@ class FoldHead(Record):
     training: Curves
     validation: Curves
     epochs_trained: Epochs | None = None
+    left_at: Annotated[int, Field(ge=0)] | None = None
     folds_trained: str | None = None
     trained_on: TrainedOn | None = None
     sha256: str
@@ -97,6 +100,7 @@ class FoldRecord:
         steps_per_epoch: optimiser steps of each epoch.
         seconds: how long the fold took.
         epochs_trained: how many epochs `fit` trained before it stopped; None if all.
+        left_at: see `FoldHead`.
         outputs: which columns of the predictions belong to which output; None if there is one.
         folds_trained: see `FoldHead`.
         trained_on: see `FoldHead`.
@@ -110,6 +114,7 @@ class FoldRecord:
     steps_per_epoch: int
     seconds: float
     epochs_trained: int | None = None
+    left_at: int | None = None
     outputs: Outputs | None = None
     folds_trained: str | None = None
     trained_on: TrainedOn | None = None
@@ -194,6 +199,8 @@ class FoldStore:
         epochs = min((len(curve) for curve in record.validation.values()), default=0)
         if record.epochs_trained is not None and record.epochs_trained < epochs:
             head["epochs_trained"] = record.epochs_trained
+        if record.left_at is not None:
+            head["left_at"] = record.left_at
         if record.folds_trained is not None:
             head["folds_trained"] = record.folds_trained
         if record.trained_on is not None:
@@ -293,6 +300,7 @@ class FoldStore:
             steps_per_epoch=head.steps_per_epoch,
             seconds=head.seconds,
             epochs_trained=head.epochs_trained,
+            left_at=head.left_at,
             outputs=Outputs.from_array(arrays.get("outputs")),
             folds_trained=head.folds_trained,
             trained_on=head.trained_on,

@@ -10,7 +10,7 @@ from rust_tuner.records.model import Curves
 
 
 def of_one_length(records: list[FoldRecord], store: FoldStore | None) -> list[FoldRecord]:
-    """Records with as many epochs as the longest; the others keep their last figures.
+    """Records with as many epochs as the longest; the others keep those of the model that is left.
 
     How many epochs a user's own `fit` trains is known only once all folds are trained.
     """
@@ -20,15 +20,16 @@ def of_one_length(records: list[FoldRecord], store: FoldStore | None) -> list[Fo
         predictions = record.predictions
         assert predictions is not None
         if _num_epochs(record) < epochs or len(predictions) < epochs:
+            left = len(predictions) - 1 if record.left_at is None else record.left_at
             while isinstance(predictions, EpochFile) and len(predictions) < epochs:
-                predictions.append(predictions[-1])
+                predictions.append(predictions[left])
             if not isinstance(predictions, EpochFile):
-                missing = epochs - len(predictions)
-                predictions = np.concatenate([predictions, *[predictions[-1:]] * missing])
+                again = predictions[[left] * (epochs - len(predictions))]
+                predictions = np.concatenate([predictions, again])
             record = dataclasses.replace(
                 record,
                 training=_lengthened(record.training, epochs),
-                validation=_lengthened(record.validation, epochs),
+                validation=_lengthened(record.validation, epochs, record.left_at),
                 predictions=predictions,
                 epochs_trained=record.epochs_trained or _num_epochs(record),
             )
@@ -42,5 +43,8 @@ def _num_epochs(record: FoldRecord) -> int:
     return max(len(curve) for curve in record.validation.values())
 
 
-def _lengthened(curves: Curves, epochs: int) -> Curves:
-    return {name: [*curve, *curve[-1:] * (epochs - len(curve))] for name, curve in curves.items()}
+def _lengthened(curves: Curves, epochs: int, left_at: int | None = None) -> Curves:
+    epoch = -1 if left_at is None else left_at
+    return {
+        name: [*curve, *[curve[epoch]] * (epochs - len(curve))] for name, curve in curves.items()
+    }

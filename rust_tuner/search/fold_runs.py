@@ -251,6 +251,7 @@ def _as_record(
         steps_per_epoch=steps if curves.steps_per_epoch is None else curves.steps_per_epoch,
         seconds=curves.seconds,
         epochs_trained=curves.epochs_trained,
+        left_at=curves.left_at,
         outputs=curves.outputs,
         folds_trained=way,
         trained_on=TrainedOn.of(trained_here()),

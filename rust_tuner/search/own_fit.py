@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import keras_tuner
 import numpy as np
+import numpy.typing as npt
 from keras_tuner.engine.trial import Trial
 
 from rust_tuner.errors import TrialError
@@ -29,7 +30,7 @@ from rust_tuner.models.fold_callbacks import as_validated
 from rust_tuner.models.fold_curves import FoldCurves
 from rust_tuner.models.seeding import seeded_weights
 from rust_tuner.search.fit_options import Default
-from rust_tuner.search.own_tuner import metrics_of
+from rust_tuner.search.own_tuner import curves_of, metrics_of
 from rust_tuner.search.run_state import Run
 
 
@@ -95,6 +96,7 @@ class HyperModelFit:
             # Those of the model that `fit` leaves, where it did not call the callbacks.
             answers = held.answers().astype(np.float32)
             kept.log.restore(np.repeat(answers[None], num_epochs, axis=0))
+        left_at = _left_at(held.answers().astype(np.float32), kept.log, num_epochs)
         on_restored(max(epochs - kept.counted, 0))
         steps = int(np.asarray(model.optimizer.iterations))
         return FoldCurves(
@@ -103,6 +105,7 @@ class HyperModelFit:
             predictions=kept.log.result(),
             seconds=time.monotonic() - start,
             epochs_trained=num_epochs,
+            left_at=left_at,
             outputs=held.outputs,
             steps_per_epoch=-(-steps // max(num_kept, num_epochs)),
         )
@@ -137,7 +140,7 @@ class HyperModelFit:
     ) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
         """The training and validation figures by epoch."""
         objective = self._run.scoring.objective
-        history = returned.history if isinstance(returned, keras.callbacks.History) else None
+        history = curves_of(returned)
         if history is None:
             metrics, _ = metrics_of(returned, objective, what="HyperModel.fit")
             history = {name: [value] for name, value in metrics.items()}
@@ -205,6 +208,19 @@ class _Predictions(keras.callbacks.Callback):  # type: ignore[misc]
         if not np.isfinite(answers).all():
             raise TrialError(f"{where}: predictions on the validation rows are not finite")
         return self._held.metrics([answers], [self._held.rows], [f"{where}, validation"])[0]
+
+
+def _left_at(answers: npt.NDArray[np.float32], log: EpochLog, num_epochs: int) -> int | None:
+    """The epoch that gave the predictions of the model that `fit` left; None if it is the last.
+
+    `EarlyStopping` may go back to the best weights. If no epoch gave these predictions, such as
+    those of averaged weights, the last one stands for them.
+    """
+    predictions = log.result()
+    for epoch in range(num_epochs - 1, -1, -1):
+        if np.array_equal(predictions[epoch], answers):
+            return None if epoch == num_epochs - 1 else epoch
+    return None
 
 
 def _mentions(function: Callable[..., Any], name: str) -> bool:

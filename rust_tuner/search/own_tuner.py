@@ -1,8 +1,7 @@
 """How KerasTuner's users extend its tuner: `run_trial` and hooks of a subclass, and its workers."""
 
-import numbers
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -74,11 +73,11 @@ def metrics_of(
             name: float(np.mean([metrics[name] for metrics, _ in parts])) for name in sorted(names)
         }
         return means, int(np.mean([epoch for _, epoch in parts]))
-    if isinstance(returned, keras.callbacks.History):
-        return _at_best_epoch(returned.history, objective, what)
-    is_number = isinstance(returned, numbers.Real) and not isinstance(returned, bool)
-    if is_number and len(objectives_of(objective)) == 1:
-        return {objective.name: float(returned)}, 0
+    if (curves := curves_of(returned)) is not None:
+        return _at_best_epoch(curves, objective, what)
+    number = _as_number(returned)
+    if number is not None and len(objectives_of(objective)) == 1:
+        return {objective.name: number}, 0
     if not isinstance(returned, Mapping):
         wanted = [str(part.name) for part in objectives_of(objective)]
         is_one = len(wanted) == 1
@@ -92,7 +91,35 @@ def metrics_of(
             "list of these"
         )
     _require(objective, returned, what)
-    return {str(name): float(value) for name, value in returned.items()}, 0
+    metrics = {str(name): _as_number(value) for name, value in returned.items()}
+    for name, value in metrics.items():
+        if value is None:
+            raise SearchError(
+                f"{what} returned a dict in which {name} is {type(returned[name]).__name__}; "
+                "expected a number, or for every metric a list with a number per epoch"
+            )
+    return metrics, 0  # type: ignore[return-value]
+
+
+def curves_of(returned: Any) -> Mapping[str, Sequence[float]] | None:
+    """The metrics by epoch of a `History`, or of its `history`; None for anything else."""
+    if isinstance(returned, keras.callbacks.History):
+        history: Mapping[str, Sequence[float]] = returned.history
+        return history
+    if not isinstance(returned, Mapping) or not all(
+        isinstance(curve, list | tuple) for curve in returned.values()
+    ):
+        return None
+    lengths = {len(curve) for curve in returned.values()}
+    return returned if len(lengths) == 1 and 0 not in lengths else None
+
+
+def _as_number(value: Any) -> float | None:
+    """A number, or the one in an array or tensor without dimensions; None for anything else."""
+    if isinstance(value, bool) or np.ndim(value) != 0:
+        return None
+    array = np.asarray(value)
+    return float(array) if array.dtype.kind in "fiu" else None
 
 
 def reported_metrics(
@@ -121,7 +148,7 @@ def _mean_curves(histories: list[dict[str, list[float]]]) -> dict[str, list[floa
 
 
 def _at_best_epoch(
-    history: Mapping[str, list[float]], objective: keras_tuner.Objective, what: str
+    history: Mapping[str, Sequence[float]], objective: keras_tuner.Objective, what: str
 ) -> tuple[dict[str, float], int]:
     _require(objective, history, what)
     parts = objectives_of(objective)

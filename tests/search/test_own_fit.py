@@ -118,6 +118,24 @@ def test_a_number_and_a_dict_count_as_one_epoch(tmp_path: Path) -> None:
     assert (values.results()["score"] > number.results()["score"]).all()
 
 
+class ReturnsTensor(OwnLoop):
+    def returned(self, losses: list[float]) -> Any:
+        return keras.ops.mean(keras.ops.convert_to_tensor(losses))
+
+
+class ReturnsText(OwnLoop):
+    def returned(self, losses: list[float]) -> Any:
+        return {"val_loss": losses[0], "val_other": "low"}
+
+
+def test_a_tensor_is_a_number_and_a_text_is_none(tmp_path: Path) -> None:
+    x, y = iris(60)
+    tuner = searched(tmp_path / "tensor", ReturnsTensor(), x, y, cv=FOLDS)
+    assert curves(tuner)["loss"].shape == (3, 1)
+    with pytest.raises(SearchError, match=r"fit returned a dict in which val_other is str"):
+        searched(tmp_path / "text", ReturnsText(), x, y, cv=FOLDS)
+
+
 @pytest.mark.slow
 def test_a_return_without_the_objective_ends_the_search_by_name(tmp_path: Path) -> None:
     x, y = iris(60)
@@ -163,6 +181,43 @@ def test_folds_of_different_lengths_keep_their_last_figures(tmp_path: Path) -> N
     assert found.shape == (3, max(lengths))
     for curve, length in zip(found, lengths, strict=True):
         assert (curve[length:] == curve[length - 1]).all()
+
+
+def early_stopping() -> keras.callbacks.Callback:
+    return keras.callbacks.EarlyStopping("val_loss", patience=1, restore_best_weights=True)
+
+
+class BestWeights(Unshuffled):
+    def fit(
+        self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any
+    ) -> Any:
+        callbacks = [*kwargs.pop("callbacks"), early_stopping()]
+        return self.returned(model.fit(*args, callbacks=callbacks, shuffle=False, **kwargs))
+
+    def returned(self, history: keras.callbacks.History) -> Any:
+        return history
+
+
+class BestWeightsAsDict(BestWeights):
+    def returned(self, history: keras.callbacks.History) -> Any:
+        return history.history
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [BestWeights, BestWeightsAsDict])
+def test_epochs_after_the_best_weights_have_the_figures_of_the_model_that_fit_leaves(
+    kind: type[BestWeights], tmp_path: Path
+) -> None:
+    x, y = iris(60)
+    # Labels that cannot be learned: each fold overfits from another epoch on.
+    y = np.random.default_rng(3).permutation(y)
+    tuner = searched(tmp_path, kind(), x, y, cv=FOLDS, epochs=9)
+    folds = tuner.project.trials[0].folds
+    lengths = [fold.epochs_trained or len(fold.validation["loss"]) for fold in folds]
+    assert min(lengths) < max(lengths)
+    for loss, length in zip(curves(tuner)["loss"], lengths, strict=True):
+        assert loss[:length].min() < loss[length - 1] or length == max(lengths)
+        assert (loss[length:] == loss[:length].min()).all()
 
 
 @pytest.mark.slow
