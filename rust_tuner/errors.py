@@ -157,7 +157,16 @@ class ImageError(RustTunerError, ValueError):
 
 
 class ProtocolError(RustTunerError, ValueError):
-    """A scientific choice is outside its range."""
+    """A scientific choice is outside its range.
+
+    Attributes:
+        field: its name; empty where several do not go together.
+    """
+
+    def __init__(self, message: str, field: str = "") -> None:
+        """Say which choice is wrong, and how to mend it."""
+        super().__init__(message)
+        self.field = field
 
 
 class SplitError(RustTunerError, ValueError):

@@ -4,6 +4,7 @@ What the choices mean, and which words a choice between words has, belongs to `p
 """
 
 import re
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -53,7 +54,7 @@ def refuse_out_of_range(values: Mapping[str, Any], allowed: Mapping[str, tuple[s
 
 def _refuse(name: str, value: object, allowed: Range) -> None:
     if not allowed.holds(value):
-        raise ProtocolError(f"{name}={value!r}; expected {allowed.expected}")
+        raise ProtocolError(f"{name}={value!r}; expected {allowed.expected}", field=name)
 
 
 def _epochs_below(epochs: int) -> Range:
@@ -67,8 +68,12 @@ def _one_of(words: tuple[str, ...]) -> Range:
     return Range(lambda value: value in words, listed(words, join="or"))
 
 
-def _whole_from(lowest: int) -> Range:
-    return Range(lambda value: _is_int(value) and value >= lowest, f"an integer from {lowest}")
+def _whole_from(lowest: int, highest: float = float("inf")) -> Range:
+    to = "" if highest == float("inf") else f" to {highest}"
+    return Range(
+        lambda value: _is_int(value) and lowest <= value <= highest,
+        f"an integer from {lowest}{to}",
+    )
 
 
 def _is_int(value: object) -> bool:
@@ -91,9 +96,18 @@ def _is_grid(values: Any) -> bool:
     return (
         _are_numbers(values)
         and len(values) > 0
-        and all(0 < value < float("inf") for value in values)
-        and len(set(values)) == len(values)
+        and all(0 < value < float("inf") for value in map(_as_trained, values))
+        and len(set(map(_as_trained, values))) == len(values)
     )
+
+
+def _as_trained(value: float) -> float:
+    """A number as an optimizer takes it, in float32: 0 below 1e-45."""
+    try:
+        (number,) = struct.unpack("f", struct.pack("f", value))
+    except OverflowError:
+        return float("inf")
+    return float(number)
 
 
 def _are_views(values: Any) -> bool:
@@ -108,8 +122,8 @@ def _are_views(values: Any) -> bool:
 
 
 _TRUE_OR_FALSE = Range(lambda value: isinstance(value, bool), "True or False")
-_GRID = Range(_is_grid, "one or more different positive numbers")
-_FOLDS, _COUNT = _whole_from(2), _whole_from(1)
+_GRID = Range(_is_grid, "one or more different positive numbers, as float32 has them")
+_FOLDS, _COUNT = _whole_from(2), _whole_from(1, 1_000_000)
 
 _RANGES = {
     "seed": _whole_from(0),

@@ -23,7 +23,7 @@ from rust_tuner.cli.run_log import log_failure, log_note
 from rust_tuner.cli.shown_text import SHOW_VALUES, is_in_data, shown, shown_error
 from rust_tuner.cli.verbosity import is_verbose
 from rust_tuner.console_progress import ConsoleProgress, print_note
-from rust_tuner.errors import RustTunerError, SearchError, TimeBudgetError
+from rust_tuner.errors import ProtocolError, RustTunerError, SearchError, TimeBudgetError
 from rust_tuner.interrupts import (
     Terminated,
     ignoring_interrupts,
@@ -37,6 +37,14 @@ if TYPE_CHECKING:
 
 # The choices that are `--folds` in one command or another.
 _NUM_FOLDS = {"num_folds", "baseline_folds", "final_folds"}
+# Choices whose option has another name.
+_OPTIONS = {
+    **dict.fromkeys(_NUM_FOLDS, "--folds"),
+    **dict.fromkeys(("baseline_epochs", "final_epochs"), "--epochs"),
+    "batch_size_range": "--batch-sizes",
+    "dropout_rate_range": "--dropout-rates",
+    "view_cortices": "--views",
+}
 
 
 def open_study(
@@ -82,7 +90,12 @@ def open_study(
         given = _preset(protocol) | given
     if views is not None:
         given["view_cortices"] = view_cortices(views)
-    refuse_wrong_choices(given)
+    try:
+        refuse_wrong_choices(given)
+    except ProtocolError as error:
+        if error.field not in given:
+            raise
+        raise typer.BadParameter(str(error), param_hint=_option_of(error.field)) from error
     from rust_tuner.study import Study
 
     study = Study(
@@ -102,6 +115,11 @@ def open_study(
             "(--folds-by site)"
         )
     return study
+
+
+def _option_of(field: str) -> str:
+    """The option of a command that sets a choice."""
+    return _OPTIONS.get(field, f"--{field.replace('_', '-')}")
 
 
 def _preset(choices: Choices) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def rows_of_dataset(dataset: Any) -> DatasetRows:
     """
     if _is_tf_data(dataset):
         _require_length(dataset)
-        _refuse_shuffled(dataset)
+        _refuse_other_rows(dataset)
         items: Iterator[Any] = iter(dataset.as_numpy_iterator())
         is_batched = _is_batched(dataset)
     else:
@@ -128,12 +128,18 @@ def _require_length(dataset: Any) -> None:
         )
 
 
-def _refuse_shuffled(dataset: Any) -> None:
+def _refuse_other_rows(dataset: Any) -> None:
     for part in _chain(dataset):
         if "Shuffle" in type(part).__name__:
             raise SearchError(
                 "the dataset is shuffled, so its rows would be numbered differently in every run; "
                 "drop shuffle(): each epoch of a fold is shuffled anyway"
+            )
+        inputs = part._inputs() if "Repeat" in type(part).__name__ else ()
+        if any(int(part.cardinality()) != int(one.cardinality()) for one in inputs):
+            raise SearchError(
+                "the dataset repeats its rows, so copies of one row would be on both sides of a "
+                "fold; drop repeat(), and give more epochs"
             )
 
 

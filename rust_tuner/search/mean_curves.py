@@ -130,13 +130,21 @@ def chosen_epoch(curve: Sequence[float], rule: str | int, direction: str = "max"
     Raises:
         SearchError: for an unknown rule, or an epoch that was not trained.
     """
+    require_score_epoch(rule, len(curve))
     if rule == "best_mean":
         return int(np.argmax(curve) if direction == "max" else np.argmin(curve))
-    epoch = len(curve) - 1 if rule == "last" else rule
-    is_epoch = isinstance(epoch, int | np.integer) and not isinstance(epoch, bool)
-    if not is_epoch or not 0 <= int(epoch) < len(curve):
+    return len(curve) - 1 if rule == "last" else int(rule)
+
+
+def require_score_epoch(rule: str | int, epochs: int) -> None:
+    """Refuse a rule that names no epoch of so many.
+
+    Raises:
+        SearchError: for an unknown rule, or an epoch that is not trained.
+    """
+    is_epoch = isinstance(rule, int | np.integer) and not isinstance(rule, bool)
+    if rule not in ("best_mean", "last") and not (is_epoch and 0 <= int(rule) < epochs):
         raise SearchError(
-            f"score_epoch={rule!r} with {len(curve)} epochs; expected best_mean, last, or an "
-            f"epoch in 0-{len(curve) - 1}"
+            f"score_epoch={rule!r} with {epochs} epochs; expected best_mean, last, or an "
+            f"epoch in 0-{epochs - 1}"
         )
-    return int(epoch)

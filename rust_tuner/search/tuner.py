@@ -43,7 +43,7 @@ from rust_tuner.search.fit_options import (
     refuse_unknown,
 )
 from rust_tuner.search.given_subject import subject_of
-from rust_tuner.search.mean_curves import chosen_epoch
+from rust_tuner.search.mean_curves import require_score_epoch
 from rust_tuner.search.objectives import objectives_of, require_validation, with_scores
 from rust_tuner.search.opening import make_project_folder, open_run, remove_search
 from rust_tuner.search.own_tuner import HOOKS, refuse_workers
@@ -123,6 +123,8 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
                 distribution.
             StorageError: where a name in the path of the project folder is not UTF-8.
         """
+        # The records stay where they are if the current folder changes.
+        directory = Path(directory or ".").absolute()
         folder = project_folder_of(directory, project_name)
         begun = None if overwrite else run_if_whole(folder)
         begun_seed = None if begun is None else begun.oracle_seed
@@ -149,10 +151,7 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
         # KerasTuner prints that it reloads the project, which is not true here.
         with contextlib.redirect_stdout(None):
             super().__init__(
-                oracle,
-                hypermodel,
-                directory=None if directory is None else str(directory),
-                project_name=project_name,
+                oracle, hypermodel, directory=str(directory), project_name=project_name
             )
         given: keras_tuner.HyperModel = self.hypermodel
         self.hypermodel: keras_tuner.HyperModel = self._compile_arguments.of_hypermodel(given)
@@ -301,7 +300,7 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
         for line in () if subject.split is None else subject.split.notes:
             self.progress.say(line)
         # An epoch that this search does not have is refused before the first trial.
-        chosen_epoch([0.0] * epochs, self.score_epoch)
+        require_score_epoch(self.score_epoch, epochs)
         if note := choose_steps(self.project_folder, self.oracle):
             self.progress.say(note)
         if subject.own_fit and self.keep_models is not None:

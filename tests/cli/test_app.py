@@ -259,10 +259,7 @@ def test_predict_prints_its_table_also_with_a_file(
         (["prepare", "{tmp}/file.txt", "--manifest", "{manifest}"], "file.txt"),
         (["prepare", "{study}", "--seed", "5"], "seed: was 0, is 5"),
         (["regime1", "{study}", "--image-size", "80"], "image_size: was 75, is 80"),
-        (["regime1", "{study}", "--batch-sizes", "9,3"], "batch_size_range=(9, 3)"),
-        (["regime1", "{study}", "--dropout-rates", "0,1"], "dropout_rate_range=(0.0, 1.0)"),
         (["regime2", "{study}"], "Regime I has not been run here; run it first, or give"),
-        (["regime2", "{study}", "--learning-rates", "0.1,-1"], "learning_rates=(0.1, -1.0)"),
         (["noise", "{study}"], "has no search with a completed trial; run regime1 or regime2"),
         (["nested", "{study}", "--seed", "5"], "seed: was 0, is 5"),
         (["export", "{study}", "{tmp}/best.json"], "has no search with a completed trial; run"),
@@ -278,6 +275,29 @@ def test_an_error_is_a_line_on_stderr_and_code_1(
     assert result.stderr.startswith("error: ") or "\nerror: " in result.stderr
     assert told in result.stderr
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--batch-sizes", "9,3", "batch_size_range=(9, 3)"),
+        ("--dropout-rates", "0,1", "dropout_rate_range=(0.0, 1.0)"),
+        ("--crop", "centre:0", "crop='centre:0'"),
+        ("--image-size", "100000", "image_size=100000"),
+        ("--holdout-fraction", "nan", "holdout_fraction=nan"),
+        ("--epochs", str(10**30), "expected an integer from 1 to 1000000"),
+        ("--trials", str(10**20), "expected an integer from 1 to 1000000"),
+    ],
+)
+def test_a_choice_out_of_its_range_is_code_2_with_its_option_and_touches_nothing(
+    option: str, value: str, told: str, tmp_path: Path, phantom_manifest: Path
+) -> None:
+    study = tmp_path / "study"
+    result = run("regime1", study, "--manifest", phantom_manifest, option, value, code=2)
+    text = " ".join(result.stderr.replace("│", " ").split())
+    assert f"Invalid value for {option}: " in text
+    assert told in text
+    assert not study.exists()
 
 
 def test_a_faulty_manifest_is_told_by_row(tmp_path: Path, phantom_manifest: Path) -> None:

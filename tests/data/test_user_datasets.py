@@ -76,6 +76,8 @@ def test_inputs_alone_and_text_are_rows() -> None:
     ("make", "message"),
     [
         (lambda data: data.repeat().batch(2), r"infinite; drop repeat\(\)"),
+        (lambda data: data.repeat(2).batch(2), r"copies of one row .* drop repeat\(\)"),
+        (lambda data: data.batch(2).repeat(3), r"copies of one row .* drop repeat\(\)"),
         (lambda data: data.filter(lambda x, y: y > 3).batch(2), "assert_cardinality"),
         (lambda data: data.shuffle(10).batch(2), r"drop shuffle\(\)"),
         (lambda data: data.take(0).batch(2), "empty"),

@@ -34,6 +34,21 @@ def test_the_score_is_the_best_epoch_of_the_mean_over_folds(finished: CrossValid
     assert (results["score"] < per_fold_best).any()
 
 
+def test_records_stay_where_they_are_if_the_current_folder_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    tuner = run_search(Path("searches"), "random", max_trials=1, epochs=1)
+    before = tuner.results()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    x, y, groups = arrays()
+    tuner.search(x, y, groups, epochs=1, batch_size=16)
+    pd.testing.assert_frame_equal(tuner.results(), before)
+    assert tuner.project_folder == tmp_path / "searches" / "search"
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
 def test_the_history_is_tidy(finished: CrossValidationTuner) -> None:
     history = finished.history()
     assert list(history) == ["trial", "fold", "epoch", "split", "metric", "value"]
