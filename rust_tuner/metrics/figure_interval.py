@@ -35,6 +35,8 @@ SCALES: Final[dict[str, Scale]] = {
     "lower_limit": plain_scale(),
     "upper_limit": plain_scale(),
 }
+# Shares of one cortex, with all patients who show it.
+CORTEX_SHARES: Final = ("accuracy", "within_one")
 # Means of shares of the four scores of one cortex; the rarest score limits them.
 CLASS_MEANS: Final = ("balanced_accuracy", "macro_f1")
 # With fewer patients, a variance is unreliable without a model to moderate it.
@@ -141,7 +143,8 @@ def shortage(measured: Measured) -> str:
     elif name in SCALES:
         patients, least = measured.contributing, MIN_OF_ERRORS.get(name, MIN_WITHOUT_MODEL)
     elif of_mean:
-        which = "with the rarest label"
+        # Of a mean over cortices, in which no patient lacks a class, all with the cortex count.
+        which = "for the cortex of the fewest" if name in CORTEX_SHARES else "with the rarest label"
         least = MIN_OF_MEAN_PRECISION if name == "average_precision" else MIN_PATIENTS
     if patients < least:
         return too_few(patients, which, least)

@@ -5,7 +5,7 @@ Every batch is a function of the fold's place, so that nothing random has to be 
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -117,15 +117,17 @@ class FoldPlace:
         seed: of the search.
         trial: number of the trial, from 0.
         fold: number of the fold, from 0.
+        name: in messages, where it is no fold of a trial.
     """
 
     seed: int
     trial: int
     fold: int
+    name: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         """The place, as written in messages."""
-        return f"trial {self.trial:04d}, fold {self.fold}"
+        return self.name or f"trial {self.trial:04d}, fold {self.fold}"
 
     def generator(self, *purpose: int | str) -> np.random.Generator:
         """A generator for one purpose in this fold."""

@@ -46,7 +46,7 @@ def _headline(row: "pd.Series[Any]") -> str:
         parts[0] += f" ± {spread:.4f}"
     if not math.isnan(low):
         parts.append(f"95 % interval {low:.3f} to {high:.3f}")
-    parts.append(f"epoch {row['epoch']}")
+    parts.append(f"epoch {row['epoch']:.0f}")
     if row["rank"] != 1 and row["tied_with_best"] is True:
         parts.append("tied with the best")
     return ", ".join(parts)

@@ -188,7 +188,7 @@ def fit_final_model(
     features = features_of(radiographs, recipe, cache=cache, progress=report)
     targets = training_targets(radiographs, masked_loss=protocol.masked_loss)
     # No fold of the cross-validation has this number, so the seeds are different.
-    place = FoldPlace(protocol.seed, 0, protocol.final_folds)
+    place = FoldPlace(protocol.seed, 0, protocol.final_folds, name="fit on all radiographs")
     with report.task("final model", epochs) as task:
         head = fit_head(
             hypermodel, features, targets, epochs=epochs, place=place, on_epoch=task.advance

@@ -90,7 +90,9 @@ def score_outer_fold(
     )
     targets = training_targets(seen, masked_loss=protocol.masked_loss)
     # No inner fold and no refit of another outer fold has this number, so the seeds are different.
-    place = FoldPlace(protocol.seed, trial, len(folds) + fold.number)
+    place = FoldPlace(
+        protocol.seed, trial, len(folds) + fold.number, name=f"fit of outer fold {fold.number}"
+    )
     try:
         head = fit_head(hypermodel, features, targets, epochs=epoch + 1, place=place)
         answers = np.asarray(head(asked.values[:, 0], training=False), dtype=np.float32)

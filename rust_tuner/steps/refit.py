@@ -31,10 +31,17 @@ def tuned_values(project: Project) -> HyperValues:
     """The best trial's hyperparameters.
 
     Raises:
-        SearchError: if the search is not finished.
+        SearchError: if the search is not finished, or no trial has a score.
     """
     best = project.best
     done = sum(trial.has_ended for trial in project.trials)
+    if best is None and done == project.run.num_trials and not project.problems:
+        failed = next((trial for trial in project.trials if trial.message), None)
+        why = "" if failed is None else f" (trial {failed.trial}: {failed.message})"
+        raise SearchError(
+            f"none of the {done} trials of {project.folder} has a score, so none is best{why}; "
+            "mend the cause, move that folder away and run the search again"
+        )
     if best is None or project.problems or done < project.run.num_trials:
         raise SearchError(
             f"{project.folder} has {done} of {project.run.num_trials} trials; finish the search "

@@ -50,6 +50,10 @@ def test_an_interval_holds_its_value(figure: str) -> None:
             "19 patients with the rarest label; an interval needs at least 20",
         ),
         (
+            Measured("accuracy", 0.5, 0.01, 30, 4, 40, 40, 40, of_mean=True),
+            "4 patients for the cortex of the fewest; an interval needs at least 5",
+        ),
+        (
             Measured("macro_f1", 0.5, 0.01, 30, 4, 40, 40, 40),
             "4 patients with the rarest score; an interval needs at least 5",
         ),

@@ -7,10 +7,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from narrowing import not_none
+from report_searches import change_json
 from search_problems import each_fold
 from studies import StudyFolder
 
-from rust_tuner.errors import SearchError
+from rust_tuner.errors import SearchError, TrialError
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_batches import FoldPlace, TrainingData
 from rust_tuner.models.fold_training import train_fold
@@ -86,6 +87,28 @@ def test_the_tuned_values_are_the_best_trials_four(finished_study: StudyFolder) 
     values = tuned_values(project)
     assert list(values) == list(HYPERPARAMETERS)
     assert values == not_none(project.best).values
+
+
+def test_a_search_without_a_score_gives_no_values_and_says_why(finished_copy: StudyFolder) -> None:
+    folder = finished_copy.directory / "regime_2"
+    for path in folder.glob("trial_*/trial.json"):
+        change_json(path, status="FAILED", score=None, metrics=None, message="loss is nan")
+    with pytest.raises(SearchError, match=r"none of the 2 trials .* \(trial 0000: loss is nan\)"):
+        tuned_values(read_project(folder))
+
+
+def test_a_fit_that_diverges_is_not_named_as_a_fold() -> None:
+    values = {"batch_size": 4, "dropout_rate": 0.0, "learning_rate": 1e30, "epsilon": 1e-7}
+    hypermodel = tuned_hypermodel(Protocol.study(weights="random"), values)
+    features = FrozenFeatures(np.full((8, 1, 2048), 1e6, np.float32), "abc")
+    with pytest.raises(TrialError, match=r"^fit on all radiographs, epoch \d"):
+        fit_head(
+            hypermodel,
+            features,
+            np.ones((8, 18), np.float32),
+            epochs=3,
+            place=FoldPlace(0, 0, 3, name="fit on all radiographs"),
+        )
 
 
 def test_an_unfinished_search_gives_no_values(finished_copy: StudyFolder) -> None:
