@@ -92,7 +92,7 @@ def test_the_tuned_values_are_the_best_trials_four(finished_study: StudyFolder) 
 def test_a_search_without_a_score_gives_no_values_and_says_why(finished_copy: StudyFolder) -> None:
     folder = finished_copy.directory / "regime_2"
     for path in folder.glob("trial_*/trial.json"):
-        change_json(path, status="FAILED", score=None, metrics=None, message="loss is nan")
+        change_json(path, status="FAILED", score=None, best_step=None, message="loss is nan")
     with pytest.raises(SearchError, match=r"none of the 2 trials .* \(trial 0000: loss is nan\)"):
         tuned_values(read_project(folder))
 
