@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from experiments.label_coverage import MODELS, label_coverage
 from experiments.score_coverage import SHARES, Cell, score_coverage
 from rust_tuner.metrics.figure import Figure
 from rust_tuner.metrics.figure_interval import SCALES, Measured, figure_interval
@@ -230,6 +231,16 @@ def test_a_mean_of_shares_of_which_some_are_0_has_room_for_those_that_are_not() 
     # Without that room it is 0.43 to 0.47; with 1 of 5 right for one score it would be 0.50.
     assert balanced.low < 0.40
     assert balanced.high > 0.50
+
+
+@pytest.mark.slow
+def test_intervals_of_probabilities_hold_the_truth() -> None:
+    cell = Cell(60, (1, 2), SHARES["even"])
+    measured = label_coverage(cell, MODELS["fair"], seed=0, num_datasets=100)
+    shown = [name for name, found in measured.items() if found.count >= 60]
+    assert {"average_precision medial_4", "brier medial_4", "brier cortices"} <= set(shown)
+    for name in shown:
+        assert measured[name].covered >= 0.86, (name, measured[name])
 
 
 @pytest.mark.slow
