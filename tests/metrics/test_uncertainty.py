@@ -325,6 +325,7 @@ def test_patients_with_equally_many_rows_all_count() -> None:
     assert area_interval(twice) == area_interval(alone)
 
 
+@pytest.mark.slow
 def test_the_macro_interval_covers_though_some_labels_are_rare() -> None:
     for area in (0.6, 0.95):
         setting = Setting(40, (2, 2), area, MACRO_PREVALENCES, shared=0.3)

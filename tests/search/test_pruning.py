@@ -114,7 +114,9 @@ def slow_or_overfitting(hp: Any) -> keras.Model:
     return model
 
 
-@pytest.mark.parametrize(("rule", "statuses"), [("best_mean", 2), ("last", 1)])
+@pytest.mark.parametrize(
+    ("rule", "statuses"), [("best_mean", 2), pytest.param("last", 1, marks=pytest.mark.slow)]
+)
 def test_a_trial_that_overfits_after_the_best_score_of_all_is_kept_where_that_is_its_score(
     rule: str, statuses: int, tmp_path: Path
 ) -> None:

@@ -134,7 +134,8 @@ class Mended(TinyHyperModel):
         return model.fit(*args, **kwargs)
 
 
-@pytest.mark.parametrize("executor", [SameProcess, pytest.param(None, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("executor", [SameProcess, None])
 def test_folds_of_a_mistake_are_not_kept_though_others_were_sent(
     executor: Callable[[], SameProcess] | None, tmp_path: Path
 ) -> None:
