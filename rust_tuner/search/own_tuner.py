@@ -107,7 +107,9 @@ def curves_of(returned: Any) -> Mapping[str, Sequence[float]] | None:
         history: Mapping[str, Sequence[float]] = returned.history
         return history
     if not isinstance(returned, Mapping) or not all(
-        isinstance(curve, list | tuple) for curve in returned.values()
+        isinstance(curve, list | tuple)
+        and not any(isinstance(value, list | tuple | str | None) for value in curve)
+        for curve in returned.values()
     ):
         return None
     lengths = {len(curve) for curve in returned.values()}
@@ -116,7 +118,7 @@ def curves_of(returned: Any) -> Mapping[str, Sequence[float]] | None:
 
 def _as_number(value: Any) -> float | None:
     """A number, or the one in an array or tensor without dimensions; None for anything else."""
-    if isinstance(value, bool) or np.ndim(value) != 0:
+    if isinstance(value, bool | list | tuple) or np.ndim(value) != 0:
         return None
     array = np.asarray(value)
     return float(array) if array.dtype.kind in "fiu" else None

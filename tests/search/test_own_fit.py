@@ -14,6 +14,7 @@ from hand_written import assert_equal, by_hand, classifier, curves, iris, outcom
 from sklearn.model_selection import KFold
 
 from rust_tuner.errors import ResumeError, SearchError
+from rust_tuner.search.own_tuner import metrics_of
 from rust_tuner.search.tuner import CrossValidationTuner
 
 FOLDS = KFold(3)
@@ -126,6 +127,23 @@ class ReturnsTensor(OwnLoop):
 class ReturnsText(OwnLoop):
     def returned(self, losses: list[float]) -> Any:
         return {"val_loss": losses[0], "val_other": "low"}
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [
+        {"val_loss": []},
+        {"val_loss": [1.0, 2.0], "loss": [1.0]},
+        {"val_loss": [[1.0], [1.0, 2.0]]},
+        {"val_loss": [1.0, None]},
+        {"val_loss": True},
+    ],
+)
+def test_a_dict_of_anything_but_numbers_and_curves_is_refused_by_name(returned: Any) -> None:
+    with pytest.raises(
+        SearchError, match=r"fit returned a dict in which val_loss is \w+; expected"
+    ):
+        metrics_of(returned, keras_tuner.Objective("val_loss", "min"), what="fit")
 
 
 def test_a_tensor_is_a_number_and_a_text_is_none(tmp_path: Path) -> None:
