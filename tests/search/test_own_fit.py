@@ -140,9 +140,7 @@ class ReturnsText(OwnLoop):
     ],
 )
 def test_a_dict_of_anything_but_numbers_and_curves_is_refused_by_name(returned: Any) -> None:
-    with pytest.raises(
-        SearchError, match=r"fit returned a dict in which val_loss is \w+;"
-    ):
+    with pytest.raises(SearchError, match=r"fit returned a dict in which val_loss is \w+;"):
         metrics_of(returned, keras_tuner.Objective("val_loss", "min"), what="fit")
 
 
