@@ -93,7 +93,7 @@ def test_commands_import_only_what_they_need(tmp_path: Path) -> None:
         assert slow == [], arguments
     for arguments, _, slow in (status, weights, choice):
         assert slow == ["numpy"], arguments
-    assert [status[1], weights[1], choice[1], export[1]] == [0, 1, 1, 0]
+    assert [status[1], weights[1], choice[1], export[1]] == [0, 1, 2, 0]
     # The gain over the view alone is computed from the predictions of the search.
     assert set(export[2]) <= {"numpy", "scipy", "yaml", "pandas"}
     assert (tmp_path / "best.yaml").is_file()
