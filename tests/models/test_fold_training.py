@@ -191,7 +191,8 @@ def test_each_place_has_initial_weights_of_its_own() -> None:
             layer.build((None, 5))
         return as_numpy(layer.kernel).tobytes()
 
-    places = [PLACE] + [dataclasses.replace(PLACE, **{n: 7}) for n in ("seed", "trial", "fold")]
+    replace = dataclasses.replace
+    places = [PLACE, replace(PLACE, seed=7), replace(PLACE, trial=7), replace(PLACE, fold=7)]
     first = [weights(place) for place in places]
     assert len(set(first)) == 4
     assert [weights(place) for place in reversed(places)] == first[::-1]
