@@ -135,12 +135,27 @@ def _refuse_other_rows(dataset: Any) -> None:
                 "the dataset is shuffled, so its rows would be numbered differently in every run; "
                 "drop shuffle(): each epoch of a fold is shuffled anyway"
             )
-        inputs = part._inputs() if "Repeat" in type(part).__name__ else ()
-        if any(int(part.cardinality()) != int(one.cardinality()) for one in inputs):
-            raise SearchError(
-                "the dataset repeats its rows, so copies of one row would be on both sides of a "
-                "fold; drop repeat(), and give more epochs"
-            )
+    if any(_repeats(part) for part in _rows_of(dataset)):
+        raise SearchError(
+            "the dataset repeats its rows, so copies of one row would be on both sides of a fold; "
+            "drop repeat(), and give more epochs"
+        )
+
+
+def _rows_of(dataset: Any) -> Iterator[Any]:
+    """A dataset and those whose rows it has; not those that are joined into its rows."""
+    inputs = [dataset]
+    while len(inputs) == 1:
+        (part,) = inputs
+        yield part
+        inputs = list(part._inputs()) if callable(getattr(part, "_inputs", None)) else []
+
+
+def _repeats(part: Any) -> bool:
+    if "Repeat" not in type(part).__name__:
+        return False
+    before, after = (int(one.cardinality()) for one in (*part._inputs(), part))
+    return before != after or before == _UNKNOWN
 
 
 def _is_batched(dataset: Any) -> bool:

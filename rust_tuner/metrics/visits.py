@@ -83,7 +83,7 @@ def paired_totals(
     factors = together[:, None] // number[complete]
     totals = []
     for side in (truth, answer):
-        sums = np.zeros_like(number)
+        sums = np.zeros(number.shape)
         np.add.at(sums, positions, np.where(counted, side, 0.0))
         totals.append((sums[complete] * factors).sum(axis=1) / together)
     owners, visit_names = (np.array([key[side] for key in keys], dtype=object) for side in (0, 1))

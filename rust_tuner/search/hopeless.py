@@ -102,7 +102,7 @@ class Rival:
             curve: its mean over the folds, at each epoch so far.
         """
         rule = self.score_epoch
-        if rule == "last" or (isinstance(rule, int) and rule >= len(curve)):
+        if rule == "last" or (rule != "best_mean" and int(rule) >= len(curve)):
             return False
         reached = curve[chosen_epoch(curve, rule, self.direction)]
         return reached <= self.score if self.direction == "min" else reached >= self.score

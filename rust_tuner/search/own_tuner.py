@@ -64,8 +64,10 @@ def metrics_of(
     Raises:
         SearchError: for anything else, or where the objective is missing.
     """
-    if _are_histories(returned):
-        return _at_best_epoch(_mean_curves([one.history for one in returned]), objective, what)
+    if isinstance(returned, list) and returned:
+        of_each = [curves for one in returned if (curves := curves_of(one)) is not None]
+        if len(of_each) == len(returned):
+            return _at_best_epoch(_mean_curves(of_each), objective, what)
     if isinstance(returned, list) and returned:
         parts = [metrics_of(part, objective, what=what) for part in returned]
         names = set.intersection(*(set(metrics) for metrics, _ in parts))
@@ -75,7 +77,7 @@ def metrics_of(
         return means, int(np.mean([epoch for _, epoch in parts]))
     if (curves := curves_of(returned)) is not None:
         return _at_best_epoch(curves, objective, what)
-    number = _as_number(returned)
+    number = None if isinstance(returned, bool) else _as_number(returned)
     if number is not None and len(objectives_of(objective)) == 1:
         return {objective.name: number}, 0
     if not isinstance(returned, Mapping):
@@ -118,10 +120,12 @@ def curves_of(returned: Any) -> Mapping[str, Sequence[float]] | None:
 
 def _as_number(value: Any) -> float | None:
     """A number, or the one in an array or tensor without dimensions; None for anything else."""
-    if isinstance(value, bool | list | tuple) or np.ndim(value) != 0:
+    if isinstance(value, list | tuple) or np.ndim(value) != 0:
         return None
     array = np.asarray(value)
-    return float(array) if array.dtype.kind in "fiu" else None
+    # bfloat16 has no kind of its own.
+    is_number = array.dtype.kind in "fiub" or array.dtype.name == "bfloat16"
+    return float(array.astype(np.float64)) if is_number else None
 
 
 def reported_metrics(
@@ -133,13 +137,7 @@ def reported_metrics(
     return metrics
 
 
-def _are_histories(returned: Any) -> bool:
-    return isinstance(returned, list) and all(
-        isinstance(one, keras.callbacks.History) for one in returned
-    )
-
-
-def _mean_curves(histories: list[dict[str, list[float]]]) -> dict[str, list[float]]:
+def _mean_curves(histories: Sequence[Mapping[str, Sequence[float]]]) -> dict[str, list[float]]:
     """Metrics that all histories have, averaged over them for as many epochs as all have."""
     names = set.intersection(*map(set, histories)) if histories else set()
     curves = {name: [history[name] for history in histories] for name in sorted(names)}

@@ -78,6 +78,8 @@ def test_inputs_alone_and_text_are_rows() -> None:
         (lambda data: data.repeat().batch(2), r"infinite; drop repeat\(\)"),
         (lambda data: data.repeat(2).batch(2), r"copies of one row .* drop repeat\(\)"),
         (lambda data: data.batch(2).repeat(3), r"copies of one row .* drop repeat\(\)"),
+        (lambda data: data.repeat(2).map(lambda *row: row).batch(2), r"copies of one row"),
+        (lambda data: data.filter(lambda x, y: y < 3).repeat(2).apply(of_rows(6)), "copies of one"),
         (lambda data: data.filter(lambda x, y: y > 3).batch(2), "assert_cardinality"),
         (lambda data: data.shuffle(10).batch(2), r"drop shuffle\(\)"),
         (lambda data: data.take(0).batch(2), "empty"),
@@ -88,6 +90,27 @@ def test_datasets_without_fixed_rows_are_refused_with_the_cure(
 ) -> None:
     with pytest.raises(SearchError, match=message):
         rows_of_dataset(make(slices(X, Y)))
+
+
+def of_rows(number: int) -> Callable[[tf.data.Dataset], tf.data.Dataset]:
+    import tensorflow as tf
+
+    made: Callable[[tf.data.Dataset], tf.data.Dataset] = tf.data.experimental.assert_cardinality(
+        number
+    )
+    return made
+
+
+def test_what_is_repeated_beside_the_rows_repeats_no_row() -> None:
+    import tensorflow as tf
+
+    # Keras repeats the array itself there, and takes another window of it each time.
+    windows = keras.utils.timeseries_dataset_from_array(X, Y, sequence_length=2)
+    assert len(rows_of_dataset(windows).x) == len(X) - 1
+    weight = tf.data.Dataset.from_tensors(2.0).repeat(len(X))
+    weighted = tf.data.Dataset.zip((slices(X), slices(Y), weight)).batch(4)
+    assert len(rows_of_dataset(weighted).weights) == len(X)
+    assert len(rows_of_dataset(slices(X, Y).repeat(1).batch(2)).y) == len(X)
 
 
 def test_arrays_are_no_datasets() -> None:

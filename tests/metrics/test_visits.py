@@ -66,6 +66,11 @@ def test_a_total_is_the_number_nearest_to_the_exact_sum_of_the_means(
     assert found.reference.tolist() == found.predicted.tolist() == [float(exact)]
 
 
+def test_a_predicted_total_may_be_a_fraction() -> None:
+    scores = [[2.5, 3, NAN, NAN], [NAN, NAN, 1, 4]]
+    assert paired_totals(scores, scores, ["a", "a"], ["x", "x"]).predicted.tolist() == [10.5]
+
+
 def test_visits_of_one_name_are_not_those_of_another_patient_and_order_does_not_matter() -> None:
     rng = np.random.default_rng(0)
     reference = rng.integers(1, 5, size=(40, 4)).astype(float)

@@ -136,7 +136,6 @@ class ReturnsText(OwnLoop):
         {"val_loss": [1.0, 2.0], "loss": [1.0]},
         {"val_loss": [[1.0], [1.0, 2.0]]},
         {"val_loss": [1.0, None]},
-        {"val_loss": True},
     ],
 )
 def test_a_dict_of_anything_but_numbers_and_curves_is_refused_by_name(returned: Any) -> None:
