@@ -120,12 +120,12 @@ def curves_of(returned: Any) -> Mapping[str, Sequence[float]] | None:
 
 def _as_number(value: Any) -> float | None:
     """A number, or the one in an array or tensor without dimensions; None for anything else."""
-    if isinstance(value, list | tuple) or np.ndim(value) != 0:
+    if isinstance(value, str | bytes | list | tuple) or np.ndim(value) != 0:
         return None
-    array = np.asarray(value)
-    # bfloat16 has no kind of its own.
-    is_number = array.dtype.kind in "fiub" or array.dtype.name == "bfloat16"
-    return float(array.astype(np.float64)) if is_number else None
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def reported_metrics(
