@@ -122,7 +122,7 @@ def _are_views(values: Any) -> bool:
 
 
 _TRUE_OR_FALSE = Range(lambda value: isinstance(value, bool), "True or False")
-_GRID = Range(_is_grid, "one or more different positive numbers, as float32 has them")
+_GRID = Range(_is_grid, "one or more different positive numbers, in float32")
 _FOLDS, _COUNT = _whole_from(2), _whole_from(1, 1_000_000)
 
 _RANGES = {

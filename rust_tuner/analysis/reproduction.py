@@ -112,7 +112,7 @@ def _commands(records: StudyRecords, study: StudyRecord) -> list[str]:
     }
     shared += [flag for flag, is_on in flags.items() if is_on]
     # Whoever repeats a study whose hold-out set is sealed must not unseal it.
-    has_final = records.cross_validation is not None or records.holdout is not None
+    has_final = records.holdout is not None or bool(records.looks)
     if study.is_small:
         skip = [] if has_final else ["--skip", "final"]
         return [_line("study", "--scale", "small", *shared, *skip), *_repeats(records, study)]
@@ -154,7 +154,9 @@ def _repeats(records: StudyRecords, study: StudyRecord) -> list[str]:
     if records.nested is not None:
         nested = records.nested.run
         protocol = nested.protocol
-        scale = ["--folds", protocol["num_folds"], "--epochs", protocol["epochs"]]
+        by_site = protocol.get("folds_by") == "site"
+        scale = [] if by_site else ["--folds", protocol["num_folds"]]
+        scale += ["--epochs", protocol["epochs"]]
         names = ("batch_size_range", "dropout_rate_range", "learning_rates", "epsilons")
         outer = ["--outer-folds", nested.outer_folds, "--trials", nested.trials[REGIME_1]]
         stopping = _stopping(study, nested)

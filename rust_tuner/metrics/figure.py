@@ -123,19 +123,23 @@ def with_intervals(
 
 
 def _no_wider_than_parts(figure: Figure, figures: Sequence[Figure]) -> Figure:
-    """A mean with the mean ends of its labels' intervals, where its own are farther out.
+    """A mean whose ends are no farther from it than those of its labels are from them, on average.
 
-    A mean is least certain where all of its labels go together, and then its ends are theirs.
+    A mean is least certain where all of its labels go together, and then as certain as they are.
     """
     if figure.average != "macro":
         return figure
     parts = [one for one in figures if one.figure == figure.figure and not one.average]
-    ends = np.array([(one.low, one.high) for one in parts if not np.isnan(one.value)])
-    if np.isnan(figure.low) or not ends.size or np.isnan(ends).any():
+    parts = [one for one in parts if not np.isnan(one.value)]
+    apart = np.array([(one.value - one.low, one.high - one.value) for one in parts])
+    if np.isnan(figure.low) or not apart.size or np.isnan(apart).any():
         return figure
-    low, high = ends.mean(axis=0)
+    # Averaged over folds, the value is not the mean of those of the labels.
+    below, above = apart.mean(axis=0)
     return dataclasses.replace(
-        figure, low=max(figure.low, float(low)), high=min(figure.high, float(high))
+        figure,
+        low=max(figure.low, figure.value - float(below)),
+        high=min(figure.high, figure.value + float(above)),
     )
 
 

@@ -62,7 +62,7 @@ def choices_of(
     if batch_size == run.batch_size:
         batch_size = batch_size_of(values, run.batch_size)
     score_epoch = run.scoring.score_epoch
-    if isinstance(score_epoch, int) and score_epoch >= epochs:
+    if not isinstance(score_epoch, str) and score_epoch >= epochs:
         raise TrialError(
             f"trial {trial.trial_id} has {epochs} epochs, but score_epoch is "
             f"{score_epoch}, counted from 0"

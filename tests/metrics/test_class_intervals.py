@@ -9,6 +9,7 @@ from scipy import special, stats
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
 from rust_tuner.labels import CORTICES, SCORES
+from rust_tuner.metrics.assessment import Predictions, assess
 from rust_tuner.metrics.score_figures import score_figures
 
 FloatArray = npt.NDArray[np.float64]
@@ -122,3 +123,31 @@ def test_an_interval_is_that_of_the_jackknife_and_of_what_it_does_not_see(
     reach = stats.t.ppf(0.975, degrees) * np.sqrt(variance) / (value * (1 - value))
     ends = special.expit(special.logit(value) + np.array([-reach, reach]))
     assert (found.low, found.high) == pytest.approx(tuple(ends), rel=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_an_interval_contains_its_mean_where_folds_lack_a_label(seed: int) -> None:
+    """Averaged over folds, a mean is not that of its labels, of which one is known worse."""
+    rng = np.random.default_rng(seed)
+    count = 240
+    owner = np.arange(count)
+    folds = owner % 6
+    scores = rng.integers(1, 5, (count, len(CORTICES)))
+    # In two of the folds nobody has a score of 4, which the model hardly knows.
+    scores[(folds < 2)[:, None] & (scores == 4)] = 3
+    labels = (scores[:, :, None] == np.array(SCORES)).reshape(count, -1).astype(np.float64)
+    known = np.tile([4.0, 4.0, 4.0, 0.3], len(CORTICES))
+    logits = known * labels + rng.normal(size=labels.shape) - 1
+    view = owner[:, None] % 2 == np.arange(2)
+    predictions = Predictions(
+        np.concatenate([view, labels], axis=1),
+        np.ones(labels.shape, bool),
+        np.concatenate([view * 1.0, special.expit(logits)], axis=1),
+        owner.astype(object),
+        owner.astype(object),
+        folds,
+    )
+    shown = [one for one in assess(predictions) if not np.isnan(one.low)]
+    assert any((one.figure, one.average) == ("average_precision", "macro") for one in shown)
+    for one in shown:
+        assert one.low <= one.value <= one.high, one

@@ -75,7 +75,8 @@ def judge_shuffled(runs: Sequence[Predictions]) -> Verdict:
     are drawn independently and each has its own training, so the spread over permutations contains
     all chance: of the patients, of folds that share training data, and of the trainings. The
     interval of the mean is Student's t over the permutations. The check fails if its lower end
-    is above 0, nominally in 2.5 % of studies without a leak.
+    is above 0, nominally in 2.5 % of studies without a leak. Without a failure there is no verdict
+    where the upper end is an AUROC of 1, since no leak is ruled out then.
 
     The 18-label AUROC raises no alarm: it stays at that of the view alone.
 
