@@ -66,7 +66,7 @@ class Study(StudyData):
         # ImageNet's weights are downloaded only for the model that uses them.
         weights = find_study_weights(self._file, protocol, download=False)
         given = find_radimagenet(self._file, radimagenet_weights)
-        with hold_lock(self.directory, "the baselines", noted=True):
+        with hold_lock(self.directory, "the run of the baselines", noted=True):
             # The import of TensorFlow takes seconds, in which the study is in use.
             from rust_tuner.search.baselines import run_baselines
 
