@@ -89,14 +89,15 @@ class HyperModelFit:
         num_kept = len(kept.log)
         training_curves, validation_curves = self._curves(returned, kept, place)
         num_epochs = max(len(curve) for curve in validation_curves.values())
+        # Of the model that `fit` leaves.
+        answers = held.answers().astype(np.float32)
         if num_kept > num_epochs:
             # The figures are of the last stage of a `fit` that trains in several.
             kept.log.keep_last(num_epochs)
         elif num_kept < num_epochs:
-            # Those of the model that `fit` leaves, where it did not call the callbacks.
-            answers = held.answers().astype(np.float32)
+            # It did not call the callbacks.
             kept.log.restore(np.repeat(answers[None], num_epochs, axis=0))
-        left_at = _left_at(held.answers().astype(np.float32), kept.log, num_epochs)
+        left_at = _left_at(answers, kept.log, num_epochs)
         on_restored(max(epochs - kept.counted, 0))
         steps = int(np.asarray(model.optimizer.iterations))
         return FoldCurves(

@@ -175,6 +175,17 @@ def test_whether_hopeless_trials_were_stopped_is_in_the_commands(study: Path) ->
     assert stopping == ["regime1", "regime2", "nested"]
 
 
+def test_nested_folds_of_sites_have_no_number(study: Path) -> None:
+    def nested() -> str:
+        lines = reproduction(read_study(study)).commands
+        return next(line for line in lines if line.split()[1] == "nested")
+
+    assert " --folds " in nested()
+    protocol = read_json(study / "nested" / "nested.json")["protocol"]
+    change_json(study / "nested" / "nested.json", protocol=protocol | {"folds_by": "site"})
+    assert " --folds " not in nested()
+
+
 def test_the_commands_of_a_study_with_keyed_names_do_not_name_the_key(tmp_path: Path) -> None:
     record = study_record(protocol=Protocol.study().to_json(), manifest=KEY_PATH)
     write_json(tmp_path / "study.json", record)

@@ -65,6 +65,8 @@ def test_a_single_bad_epoch_or_two_apart_do_not_stop_a_trial() -> None:
         # Before the epoch of the score, no trial has it.
         (11, 2, True),
         (2, 3, True),
+        (np.int64(2), 2, False),
+        (np.int64(11), 2, True),
     ],
 )
 def test_a_trial_that_already_has_the_best_score_is_not_stopped(
