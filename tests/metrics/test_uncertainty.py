@@ -293,7 +293,6 @@ def test_a_labels_interval_covers_in_the_bad_corner(
     assert plain.covered < 0.93
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("largest", "others"), [(40, 99), (200, 59)])
 def test_intervals_cover_though_one_patient_has_many_of_the_rows(largest: int, others: int) -> None:
     """Scores without skill; counting patients alone misses 0.5 in 12 to 30 %."""
