@@ -21,7 +21,7 @@ STATUS_NAMES = {
     "passed": "passed",
     "warning": "warning",
     "failed": "failed",
-    "not_run": "could not be run",
+    "not_run": "without a verdict",
 }
 
 
@@ -34,7 +34,7 @@ class Verdict:
         title: its name for readers.
         status: `passed`; `warning`, to be looked at; `failed`, if figures cannot be trusted
             before this is corrected; or `not_run`.
-        reason: the result in words, or why the check could not be run.
+        reason: the result in words, or why there is no verdict.
         mend: what to do; empty if nothing is to be done.
         findings: the individual findings, the most serious first, a line each.
         figures: numbers behind the verdict, by name; None if undefined.

@@ -38,10 +38,10 @@ def test_a_planted_leak_is_found_by_prepare_and_check_alone(
         found.stdout
     )
     assert "passed  Patients across splits" in found.stdout
-    assert "could not be run  Shuffled labels" in found.stdout
+    assert "without a verdict  Shuffled labels" in found.stdout
     assert "1 failed" in found.stderr
     status = run("status", study).stdout
-    assert "checks: 3 passed, 1 failed, 4 could not be run" in status
+    assert "checks: 3 passed, 1 failed, 4 without a verdict" in status
     assert "Equal and nearly equal images: Pairs of images that show the same picture" in status
     run("report", study)
     page = (study / "report" / "index.html").read_text()
