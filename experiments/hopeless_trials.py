@@ -13,7 +13,7 @@ of those that are left is tied with it, and how much lower its score is. Run the
 trial's quality, an effect of trial and fold, noise, and a rise whose time constant differs between
 trials. Where `slow is good`, the trials that rise late are the better ones in the end, which is the
 worst case for a rule of this kind. Where curves fall, the trials overfit from an early epoch on,
-each to another degree, and the search is scored at the best epoch or at the last one. Takes eight
+each to another degree, and the search is scored at the best epoch or at the last one. Takes three
 minutes.
 """
 
