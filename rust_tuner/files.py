@@ -71,17 +71,10 @@ def require_utf8(path: Path) -> None:
         )
 
 
-def default_cache() -> Path:
-    """The folder of features that studies share: `RUST_TUNER_CACHE`, or ~/.cache/rust_tuner.
-
-    Raises:
-        StorageError: if the variable is not set and the user has no home folder.
-    """
-    return cache_folder(None)
-
-
 def cache_folder(cache: str | Path | None) -> Path:
-    """The cache folder that the caller names; the default one if None.
+    """The folder of features that studies share: the named one, or the default one if None.
+
+    That is `RUST_TUNER_CACHE`, or ~/.cache/rust_tuner.
 
     Raises:
         StorageError: if its name begins with a `~` and the user has no home folder.

@@ -24,7 +24,6 @@ LABELS = tuple(f"view_{view}" for view in VIEWS) + CORTEX_LABELS
 NUM_LABELS = len(LABELS)
 NUM_VIEWS = len(VIEWS)
 
-FloatArray = npt.NDArray[np.floating]
 BoolArray = npt.NDArray[np.bool_]
 
 

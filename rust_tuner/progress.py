@@ -97,7 +97,33 @@ class Silent:
         """Do nothing."""
 
 
-class Part:
+class PassedOn:
+    """Passes every report on; subclasses change some of them."""
+
+    def __init__(self, progress: Progress) -> None:
+        """Report to `progress`."""
+        self._progress = progress
+
+    def task(
+        self, name: str, total: int, *, done: int = 0
+    ) -> contextlib.AbstractContextManager[Task]:
+        """Pass it on."""
+        return self._progress.task(name, total, done=done)
+
+    def say(self, text: str) -> None:
+        """Pass it on."""
+        self._progress.say(text)
+
+    def recorded(self, project: Path, trial: str | None = None) -> None:
+        """Pass it on."""
+        self._progress.recorded(project, trial)
+
+    def running(self, rows: Sequence[Running]) -> None:
+        """Pass it on."""
+        show_running(self._progress, rows)
+
+
+class Part(PassedOn):
     """The progress of one part of long work; its tasks also advance the whole.
 
     Attributes:
@@ -116,7 +142,7 @@ class Part:
             counted: the names of the tasks that advance the whole, compared up to their first
                 comma.
         """
-        self._progress = progress
+        super().__init__(progress)
         self._whole = whole
         self._name = name
         self._counted = counted
@@ -131,14 +157,6 @@ class Part:
     def say(self, text: str) -> None:
         """Show a message under the part's name."""
         self._progress.say(f"{self._name}: {text}")
-
-    def recorded(self, project: Path, trial: str | None = None) -> None:
-        """Pass it on."""
-        self._progress.recorded(project, trial)
-
-    def running(self, rows: Sequence[Running]) -> None:
-        """Pass it on."""
-        show_running(self._progress, rows)
 
     def move(self, steps: int) -> None:
         """Advance the whole."""

@@ -6,7 +6,8 @@ from typing import Any
 
 import keras
 import keras_tuner
-from search_problems import Said, TinyHyperModel, arrays, make_tuner
+from notes import Notes
+from search_problems import TinyHyperModel, arrays, make_tuner
 from waiting import wait_for
 
 TRIALS = 4
@@ -39,7 +40,7 @@ def held_at(gate: Path) -> dict[int, int]:
 
 def search_held(folder: Path, gate: Path, **options: Any) -> tuple[Any, list[str]]:
     """Search; returns the tuner, and what was said."""
-    notes = Said()
+    notes = Notes()
     tuner = make_tuner(folder, "random", max_trials=TRIALS, hypermodel=Held(gate), progress=notes)
     tuner.search(*arrays(), epochs=2, batch_size=16, **options)
-    return tuner, notes.lines
+    return tuner, notes.said

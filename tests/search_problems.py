@@ -14,7 +14,6 @@ import pandas as pd
 from rust_tuner import CrossValidationTuner, GridSearchOracle, RandomSearchOracle, metrics
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_batches import TrainingData
-from rust_tuner.progress import Silent
 from rust_tuner.records.folds import EpochCheckpoint
 from rust_tuner.records.project import read_out_of_fold
 from rust_tuner.search.subjects import Subject
@@ -23,16 +22,6 @@ NUM_ROWS = 48
 
 # Results, history, predictions by trial, and the names of the files.
 Outcome = tuple[pd.DataFrame, pd.DataFrame, dict[str, npt.NDArray[np.float32]], list[str]]
-
-
-class Said(Silent):
-    """Keeps what a search says."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
 
 
 class TinyHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]

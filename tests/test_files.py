@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from rust_tuner.errors import RustTunerError, StorageError
 from rust_tuner.files import (
     atomic_write,
-    default_cache,
+    cache_folder,
     read_json,
     sha256_of_file,
     sha256_of_json,
@@ -243,11 +243,11 @@ def test_the_cache_is_where_the_variable_says(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("RUST_TUNER_CACHE", str(tmp_path / "elsewhere"))
-    assert default_cache() == tmp_path / "elsewhere"
+    assert cache_folder(None) == tmp_path / "elsewhere"
     monkeypatch.setenv("RUST_TUNER_CACHE", "~/mine")
-    assert default_cache() == tmp_path / "mine"
+    assert cache_folder(None) == tmp_path / "mine"
     for unset in ("", None):
         monkeypatch.delenv("RUST_TUNER_CACHE")
         if unset is not None:
             monkeypatch.setenv("RUST_TUNER_CACHE", unset)
-        assert default_cache() == tmp_path / ".cache" / "rust_tuner"
+        assert cache_folder(None) == tmp_path / ".cache" / "rust_tuner"

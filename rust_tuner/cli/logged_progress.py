@@ -1,33 +1,21 @@
 """A `Progress` that also logs notes, and one line for each trial that ends."""
 
-import contextlib
-from collections.abc import Sequence
 from pathlib import Path
 
 from rust_tuner.cli.run_log import log_line, log_note
 from rust_tuner.cli.shown_text import shown
 from rust_tuner.errors import RustTunerError
-from rust_tuner.progress import Progress, Running, Task, show_running
+from rust_tuner.progress import PassedOn, Progress
 
 
-class LoggedProgress:
+class LoggedProgress(PassedOn):
     """Passes every report on, and logs what is worth a line."""
 
     def __init__(self, progress: Progress, study: Path) -> None:
         """Report to `progress`; trials are named by their folder within the study."""
-        self._progress = progress
+        super().__init__(progress)
         self._study = study
         self._ended: set[tuple[Path, str]] = set()
-
-    def task(
-        self, name: str, total: int, *, done: int = 0
-    ) -> contextlib.AbstractContextManager[Task]:
-        """Pass it on."""
-        return self._progress.task(name, total, done=done)
-
-    def running(self, rows: Sequence[Running]) -> None:
-        """Pass it on."""
-        show_running(self._progress, rows)
 
     def say(self, text: str) -> None:
         """Pass it on as the terminal may show it, and log it."""

@@ -3,6 +3,7 @@
 Options that belong together form a dataclass; `with_options` adds its fields to a command.
 """
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,8 +30,10 @@ from rust_tuner.rust_scores import HIGHEST_TOTAL, LOWEST_TOTAL
 
 # Options whose text is numbers separated by commas; a configuration file may have a list.
 NUMBER_LISTS = ("batch_sizes", "dropout_rates", "learning_rates", "epsilons")
-_STUDY = "Options of the study, for its first command"
-_RUN = "Options of this run"
+_of_study = functools.partial(
+    typer.Option, rich_help_panel="Options of the study, for its first command"
+)
+_of_run = functools.partial(typer.Option, rich_help_panel="Options of this run")
 
 
 StudyDirectory = Annotated[
@@ -38,21 +41,19 @@ StudyDirectory = Annotated[
 ]
 Manifest = Annotated[
     Path | None,
-    typer.Option(
+    _of_study(
         help="CSV file with image, patient_id, visit, view (ap or lateral), medial, lateral, "
         "anterior, posterior (1-4 or empty), and optionally site. Image paths are relative to the "
         "file. Needed only the first time.",
         metavar="FILE",
-        rich_help_panel=_STUDY,
     ),
 ]
 DistinctPatients = Annotated[
     bool,
-    typer.Option(
+    _of_study(
         "--distinct-patients",
         help="Accept patient ids that look alike, such as P1 and p-001, as different people; "
         "otherwise such a manifest is refused.",
-        rich_help_panel=_STUDY,
     ),
 ]
 PlainIds = Annotated[
@@ -65,56 +66,44 @@ PlainIds = Annotated[
 ]
 ProtocolOption = Annotated[
     Choices | None,
-    typer.Option(
+    _of_study(
         "--protocol",
         help="study: as published. clinical: trained and scored on visible cortices only, aspect "
         "ratio kept, horizontal flips only.  [default: study]",
-        rich_help_panel=_STUDY,
     ),
 ]
 ViewsOption = Annotated[
     Views | None,
-    typer.Option(
+    _of_study(
         "--views",
         help="Which cortices each view should show when the manifest is checked: anatomical (AP "
         "shows medial and lateral) or published (the other way round).  [default: anatomical]",
-        rich_help_panel=_STUDY,
     ),
 ]
 Weights = Annotated[
     str | None,
-    typer.Option(
+    _of_study(
         help="imagenet (downloaded, or the file that RUST_TUNER_WEIGHTS names), random, or the "
         "path of an InceptionV3 .h5 or .keras file without top.  [default: imagenet]",
         metavar="NAME|FILE",
-        rich_help_panel=_STUDY,
     ),
 ]
 Seed = Annotated[
     int | None,
-    typer.Option(
-        min=0,
-        help="Seed of every random choice.  [default: 0]",
-        metavar="N",
-        rich_help_panel=_STUDY,
-    ),
+    _of_study(min=0, help="Seed of every random choice.  [default: 0]", metavar="N"),
 ]
 Holdout = Annotated[
     float | None,
-    typer.Option(
+    _of_study(
         "--holdout-fraction",
         help="Share of patients in the hold-out set.  [default: 0.15]",
         metavar="SHARE",
-        rich_help_panel=_STUDY,
     ),
 ]
 ImageSize = Annotated[
     int | None,
-    typer.Option(
-        min=75,
-        help="Side of the model's input, in pixels.  [default: 299]",
-        metavar="PIXELS",
-        rich_help_panel=_STUDY,
+    _of_study(
+        min=75, help="Side of the model's input, in pixels.  [default: 299]", metavar="PIXELS"
     ),
 ]
 Crop = Annotated[
@@ -137,20 +126,18 @@ RemoveBorders = Annotated[
 ]
 PrecisionOption = Annotated[
     Precisions | None,
-    typer.Option(
+    _of_study(
         "--precision",
         help="Precision of the matrix products. bfloat16 is faster if the processor supports it; "
         "its figures differ in the third digit.  [default: float32]",
-        rich_help_panel=_STUDY,
     ),
 ]
 ExtractorOption = Annotated[
     Extractors | None,
-    typer.Option(
+    _of_study(
         "--extractor",
         help="Library that runs the frozen backbone on the radiographs: keras, or onnxruntime, "
         "which needs the extra onnx and may be faster on a processor.  [default: keras]",
-        rich_help_panel=_STUDY,
     ),
 ]
 Trials = Annotated[
@@ -194,22 +181,20 @@ Epsilons = Annotated[
 ]
 FoldsByOption = Annotated[
     FoldsBy | None,
-    typer.Option(
+    _of_study(
         "--folds-by",
         help="patient: each fold leaves out random patients. site: each fold leaves out one site, "
         "in every cross-validation; the manifest needs a site column.  [default: patient]",
-        rich_help_panel=_STUDY,
     ),
 ]
 UnionThreshold = Annotated[
     float | None,
-    typer.Option(
+    _of_study(
         "--union-threshold",
         min=LOWEST_TOTAL,
         max=HIGHEST_TOTAL,
         help="A RUST total of at least this counts as union.  [default: 13]",
         metavar="TOTAL",
-        rich_help_panel=_STUDY,
     ),
 ]
 NumFolds = Annotated[
@@ -221,60 +206,54 @@ Epochs = Annotated[
 ]
 Cache = Annotated[
     Path | None,
-    typer.Option(
+    _of_run(
         help="Folder for the features that studies share.  [default: RUST_TUNER_CACHE, or "
         "~/.cache/rust_tuner]",
         metavar="DIR",
-        rich_help_panel=_RUN,
     ),
 ]
 TensorBoard = Annotated[
     bool,
-    typer.Option(
+    _of_run(
         "--tensorboard",
         help="Write TensorBoard logs to STUDY/tensorboard as trials end; needs the tensorboard "
         "extra.",
-        rich_help_panel=_RUN,
     ),
 ]
 TimeBudget = Annotated[
     float | None,
-    typer.Option(
+    _of_run(
         "--time-budget",
         metavar="TIME",
         parser=parse_time_budget,
         help="Stop between trials once this time has passed, such as 30m, 8h, 90s or 1h30m, and "
         "write a report of the finished part. Run the same command again to resume.",
-        rich_help_panel=_RUN,
     ),
 ]
 StopHopeless = Annotated[
     bool | None,
-    typer.Option(
+    _of_run(
         "--stop-hopeless/--no-stop-hopeless",
         help="Stop a trial once it is significantly worse than the best one so far, at the same "
         "epoch and two epochs in a row.  [default: on with --protocol clinical, else off]",
-        rich_help_panel=_RUN,
     ),
 ]
 Workers = Annotated[
     str | None,
-    typer.Option(
+    _of_run(
         metavar="N",
         parser=checked(parse_workers),
         help="Run trials in this many processes of this machine, which share its cores; or in a "
         "Ray cluster: ray, ray:8 or ray://host:10001; or in SLURM jobs, at most 8 at a time: "
         "slurm:8. Trials and scores are those of one process.  [default: 1]",
-        rich_help_panel=_RUN,
     ),
 ]
 Slurm = Annotated[
     list[str] | None,
-    typer.Option(
+    _of_run(
         metavar="KEY=VALUE",
         help="Options of each job of --workers slurm:N, such as partition=gpu, time=4:00:00, "
         "mem=8G, gpus=1 or setup='module load cuda'; can be repeated.",
-        rich_help_panel=_RUN,
     ),
 ]
 Skip = Annotated[

@@ -72,7 +72,7 @@ def open_study(
         from rust_tuner.tensorboard.logs import TensorBoardLogs
 
         progress = TensorBoardLogs(directory, progress)
-    from rust_tuner.cli.worker_options import asked_workers
+    from rust_tuner.search.executors.workers import asked_workers
 
     try:
         asked = asked_workers(workers, slurm or ())

@@ -134,7 +134,7 @@ def _of_array(value: Any, name: str) -> npt.NDArray[Any]:
             )
         value = value.data
     if is_series(value):
-        value = _of_series(value, name)
+        value = _of_series(value)
     try:
         array = np.asarray(value)
     except (ValueError, TypeError) as error:
@@ -157,7 +157,7 @@ def _of_array(value: Any, name: str) -> npt.NDArray[Any]:
     return array
 
 
-def _of_series(series: Any, name: str) -> Any:
+def _of_series(series: Any) -> Any:
     """A column as NumPy has it: categories as their values, nullable numbers as floats with NaN."""
     if hasattr(getattr(series, "dtype", None), "categories") and _library(series) == "pandas":
         values = series.dtype.categories.dtype

@@ -4,7 +4,6 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
@@ -28,7 +27,6 @@ from rust_tuner.labels import CORTICES, SCORES
 # Curves of fewer positives, or fewer negatives, are steps of chance and are not drawn.
 FEWEST_DRAWN = 10
 
-FloatArray = npt.NDArray[np.float64]
 
 # The colours of a right answer, and of one that is off by 1 and by more points.
 _OFF_BY = (BLUE, ORANGE, VERMILION)

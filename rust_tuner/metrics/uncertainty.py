@@ -13,7 +13,7 @@ import numpy.typing as npt
 from rust_tuner.errors import MetricError
 from rust_tuner.metrics.clustered_auroc import AreaWithVariance, ClusteredAurocs
 from rust_tuner.metrics.fold_auroc import FoldMacroAuroc
-from rust_tuner.metrics.jackknife import Statistic, patient_jackknife
+from rust_tuner.metrics.jackknife import BLOCK, Statistic, patient_jackknife
 from rust_tuner.metrics.ranking import ratio
 from rust_tuner.metrics.score_interval import score_interval
 
@@ -27,8 +27,6 @@ TAILS = (0.025, 0.975)
 # With fewer patients with a label, or without it, an interval reflects the model more than the
 # data; `experiments/coverage.py` measures that intervals cover from this number on.
 MIN_PATIENTS: Final = 5
-# Weights are computed in blocks of about this many, which fit a core's cache.
-BLOCK = 250_000
 
 
 @dataclass(frozen=True)

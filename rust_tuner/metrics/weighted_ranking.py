@@ -11,7 +11,6 @@ from rust_tuner.errors import MetricError
 from rust_tuner.metrics.ranking import checked_labels, ratio
 
 FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 class WeightedAuroc:

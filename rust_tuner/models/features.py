@@ -93,7 +93,7 @@ def extract_features(
     Args:
         images: n image files.
         recipe: the backbone and the preprocessing.
-        cache: folder that studies share; `files.default_cache()` where None.
+        cache: folder that studies share; `files.cache_folder(None)` where None.
         rows: the images' rows in their manifest, for error messages.
         readings: how each image is read, as `Radiographs.readings`; as stored if None.
         progress: where to report; nowhere by default.

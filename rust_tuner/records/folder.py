@@ -120,8 +120,8 @@ def read_study(directory: str | Path) -> StudyRecords:
             problems.extend(f"{name}: {problem}" for problem in item.problems)
         return item
 
-    nested = read(f"{NESTED}/{NESTED_FILE}", _nested)
-    noise = read(f"{NOISE}/{NOISE_FILE}", _noise)
+    nested = read(f"{NESTED}/{NESTED_FILE}", lambda path: read_nested(path.parent))
+    noise = read(f"{NOISE}/{NOISE_FILE}", lambda path: read_noise(path.parent))
     for part in (nested, noise):
         if part is not None:
             problems.extend(f"{part.folder.name}: {problem}" for problem in part.problems)
@@ -180,11 +180,3 @@ def require_study(folder: Path) -> None:
     """
     if not has_study_parts(folder):
         raise ResumeError(no_study(folder))
-
-
-def _nested(path: Path) -> Nested:
-    return read_nested(path.parent)
-
-
-def _noise(path: Path) -> NoiseFloor:
-    return read_noise(path.parent)

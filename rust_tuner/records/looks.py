@@ -8,7 +8,7 @@ a look is allowed belongs to `steps.holdout`.
 import contextlib
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
@@ -51,14 +51,7 @@ class Look:
 
     def to_json(self) -> dict[str, Any]:
         """The look as JSON values; `from_json` reads it back."""
-        return {
-            "date": self.date,
-            "model_sha256": self.model_sha256,
-            "reason": self.reason,
-            "state": self.state,
-            "holdout_sha256": self.holdout_sha256,
-            "metrics": dict(self.metrics),
-        }
+        return asdict(self)
 
     @classmethod
     def from_json(cls, values: Any) -> Self:

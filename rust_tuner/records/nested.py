@@ -199,16 +199,8 @@ class NestedSummary(Record):
 
     def part(self, name: str) -> SummaryPart:
         """One of `SPREADS`, or `pooled`, the figure of all predictions together."""
-        parts = {
-            "selection_score": self.selection_score,
-            "inner_estimate": self.inner_estimate,
-            "optimism": self.optimism,
-            "estimate": self.estimate,
-            "gap": self.gap,
-            "view_only_baseline": self.view_only_baseline,
-            "pooled": self.pooled,
-        }
-        return parts[name]
+        part: SummaryPart = getattr(self, name)
+        return part
 
 
 @dataclass(frozen=True)

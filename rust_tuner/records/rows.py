@@ -52,14 +52,14 @@ def rows_table(radiographs: Radiographs, folds: list[npt.NDArray[np.int64]]) -> 
 
 def rows_sha256(rows: pd.DataFrame) -> str:
     """The SHA-256 of the file that `write_rows` makes."""
-    return sha256_of_text(_as_text(rows))
+    return sha256_of_text(csv_text(rows))
 
 
 def write_rows(folder: Path, rows: pd.DataFrame) -> None:
     """Write `rows.csv`, unless it exists already."""
     path = folder / ROWS_FILE
     if not path.is_file() or sha256_of_file(path) != rows_sha256(rows):
-        write_text(path, _as_text(rows))
+        write_text(path, csv_text(rows))
 
 
 def read_rows(project: Project) -> pd.DataFrame:
@@ -130,7 +130,3 @@ def problems_of(predictions: Predictions) -> dict[str, Problem]:
     """The inputs of both AUROCs of predictions: labels, scores, and which entries count."""
     arrays = (predictions.labels, predictions.probabilities, predictions.visible)
     return {scope.objective: scope.problem(*arrays) for scope in SCOPES}
-
-
-def _as_text(rows: pd.DataFrame) -> str:
-    return csv_text(rows)

@@ -1,6 +1,7 @@
 """What a user gives to `search` beside the data, as Keras's `fit` takes it: used or refused."""
 
 import difflib
+import inspect
 import math
 import numbers
 import time
@@ -12,26 +13,6 @@ from rust_tuner.console_progress import ConsoleProgress
 from rust_tuner.errors import SearchError, UnknownArgumentError
 from rust_tuner.progress import Progress, Silent
 
-SEARCH_ARGUMENTS = (
-    "x",
-    "y",
-    "groups",
-    "epochs",
-    "batch_size",
-    "sample_weight",
-    "class_weight",
-    "callbacks",
-    "preprocess",
-    "validation_batch_size",
-    "shuffle",
-    "verbose",
-    "timeout",
-    "cache",
-    "stop_hopeless",
-    "executor",
-    "workers",
-    "about",
-)
 # Arguments of Keras's `fit`, or of KerasTuner's `search`, that have no meaning here.
 _INSTEAD = {
     "validation_data": "each fold validates on its own rows; put all rows in x and y",
@@ -100,12 +81,14 @@ class FitOptions:
             raise SearchError(f"{name} is for arrays only; {kind} are trained without it")
 
 
-def refuse_unknown(arguments: Mapping[str, Any], names: tuple[str, ...]) -> None:
-    """Refuse arguments that `search` does not have.
+def refuse_unknown(arguments: Mapping[str, Any], search: Callable[..., Any]) -> None:
+    """Refuse arguments that `search`, a method not bound, does not have.
 
     Raises:
         UnknownArgumentError: with what to use instead.
     """
+    parameters = inspect.signature(search).parameters.values()
+    names = [each.name for each in parameters if each.kind is not each.VAR_KEYWORD][1:]
     for name in arguments:
         if name in _INSTEAD:
             raise UnknownArgumentError(f"search has no argument {name}: {_INSTEAD[name]}")

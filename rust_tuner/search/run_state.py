@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,11 @@ from rust_tuner.search.scoring import Scoring
 from rust_tuner.search.subjects import Subject
 
 
+def _do_nothing(trial: Trial) -> None:
+    """Change what is to be changed."""
+
+
+@dataclass(eq=False, repr=False)
 class Run:
     """What `search` passes to its trials.
 
@@ -55,55 +61,42 @@ class Run:
         compiled: keeps compiled functions for folds that are trained one by one.
     """
 
-    def __init__(
-        self,
-        subject: Subject,
-        folder: Path,
-        manifest: RunManifest,
-        key: str,
-        epochs: int,
-        batch_size: int,
-        *,
-        seed: int,
-        scoring: Scoring,
-        reads_epochs: bool = True,
-        hooks: tuple[str, ...] = (),
-        arguments: tuple[Any, ...] = (),
-        options: dict[str, Any] | None = None,
-        stop_rule: StopRule | SuccessiveHalving | None = None,
-    ) -> None:
-        """Begin a run; folds of frozen features, and of arrays if asked, are trained together."""
-        self.subject = subject
-        self.folder = folder
-        self.manifest = manifest
-        self.key = key
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.seed = seed
-        self.scoring = scoring
-        self.reads_epochs = reads_epochs
-        self.hooks = hooks
-        self.arguments = arguments
-        self.options = options or {}
-        self.said: set[str] = set()
-        self.described: set[str] = set()
-        self.stop_rule = stop_rule
-        self.chosen: dict[str, int] = {}
-        self.pruned: dict[str, str] = {}
-        self.mean_curves: dict[str, list[float]] = {}
-        self.said_none_stopped = False
-        self.task: Task = Silent()
-        self.before_change: Callable[[Trial], None] = _do_nothing
-        self.compiled = CompiledOnce()
-        self.trainer: FoldParallelTrainer | ArraysTogether | None = None
-        self.one_by_one: str | None = None
-        if isinstance(subject.data.inputs, FrozenFeatures):
-            self.trainer = FoldParallelTrainer(subject.data)
-        elif subject.keeps_running:
+    subject: Subject
+    folder: Path
+    manifest: RunManifest
+    key: str
+    epochs: int
+    batch_size: int
+    _: KW_ONLY
+    seed: int
+    scoring: Scoring
+    reads_epochs: bool = True
+    hooks: tuple[str, ...] = ()
+    arguments: tuple[Any, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+    stop_rule: StopRule | SuccessiveHalving | None = None
+    said: set[str] = field(default_factory=set, init=False)
+    described: set[str] = field(default_factory=set, init=False)
+    chosen: dict[str, int] = field(default_factory=dict, init=False)
+    pruned: dict[str, str] = field(default_factory=dict, init=False)
+    mean_curves: dict[str, list[float]] = field(default_factory=dict, init=False)
+    said_none_stopped: bool = field(default=False, init=False)
+    task: Task = field(default_factory=Silent, init=False)
+    before_change: Callable[[Trial], None] = field(default_factory=lambda: _do_nothing, init=False)
+    compiled: CompiledOnce = field(default_factory=CompiledOnce, init=False)
+    trainer: FoldParallelTrainer | ArraysTogether | None = field(default=None, init=False)
+    one_by_one: str | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        """Train folds of frozen features together, and those of arrays if asked."""
+        inputs = self.subject.data.inputs
+        if isinstance(inputs, FrozenFeatures):
+            self.trainer = FoldParallelTrainer(self.subject.data)
+        elif self.subject.keeps_running:
             self.one_by_one = "the models are trained on images"
-        elif manifest.arrays_together:
-            self.trainer = ArraysTogether(subject.data)
-        elif not isinstance(subject.data.inputs, np.ndarray):
+        elif self.manifest.arrays_together:
+            self.trainer = ArraysTogether(self.subject.data)
+        elif not isinstance(inputs, np.ndarray):
             self.one_by_one = "the inputs are not one array"
         else:
             self.one_by_one = "so the search was begun"
@@ -133,10 +126,6 @@ class Run:
         if self.trainer is not None:
             self.trainer.release()
             self.trainer = None
-
-
-def _do_nothing(trial: Trial) -> None:
-    """Change what is to be changed."""
 
 
 class CountedSteps:

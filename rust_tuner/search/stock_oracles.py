@@ -24,24 +24,6 @@ _REFUSED = {
     "rust_tuner.SuccessiveHalvingOracle; or halve the trials step by step: search with few epochs, "
     "then again with more epochs over narrower ranges"
 }
-_taken_over: dict[type[keras_tuner.Oracle], TakeOver] = {}
-
-
-def take_over_as(stock: type[keras_tuner.Oracle], make: TakeOver) -> None:
-    """Let a kind of KerasTuner's oracles be taken over.
-
-    Args:
-        stock: the class, not its subclasses.
-        make: gives the resumable oracle for one of them, and for the arguments that all oracles of
-            KerasTuner have in common.
-    """
-    _taken_over[stock] = make
-
-
-take_over_as(
-    keras_tuner.oracles.RandomSearchOracle, lambda stock, shared: RandomSearchOracle(**shared)
-)
-take_over_as(keras_tuner.oracles.GridSearchOracle, lambda stock, shared: GridSearchOracle(**shared))
 
 
 def _bayesian(stock: keras_tuner.Oracle, shared: dict[str, Any]) -> ResumableOracle:
@@ -52,7 +34,13 @@ def _bayesian(stock: keras_tuner.Oracle, shared: dict[str, Any]) -> ResumableOra
     return BayesianOptimizationOracle(**shared, **settings)
 
 
-take_over_as(keras_tuner.oracles.BayesianOptimizationOracle, _bayesian)
+# Gives the resumable oracle for one of a class, but not of its subclasses, and for the arguments
+# that all oracles of KerasTuner have in common.
+_TAKEN_OVER: dict[type[keras_tuner.Oracle], TakeOver] = {
+    keras_tuner.oracles.RandomSearchOracle: lambda stock, shared: RandomSearchOracle(**shared),
+    keras_tuner.oracles.GridSearchOracle: lambda stock, shared: GridSearchOracle(**shared),
+    keras_tuner.oracles.BayesianOptimizationOracle: _bayesian,
+}
 
 
 def resumable(
@@ -72,7 +60,7 @@ def resumable(
     if isinstance(oracle, ResumableOracle):
         return oracle
     kind = type(oracle)
-    if kind not in _taken_over:
+    if kind not in _TAKEN_OVER:
         why = _REFUSED.get(kind.__name__, _USE)
         raise SearchError(f"oracle of type {kind.__name__} cannot be resumed; {why}")
     seed = oracle.seed
@@ -93,4 +81,4 @@ def resumable(
         "max_retries_per_trial": oracle.max_retries_per_trial,
         "max_consecutive_failed_trials": oracle.max_consecutive_failed_trials,
     }
-    return _taken_over[kind](oracle, shared)
+    return _TAKEN_OVER[kind](oracle, shared)

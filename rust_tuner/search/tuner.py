@@ -34,7 +34,6 @@ from rust_tuner.search.executors.engines import Engine, engine_of
 from rust_tuner.search.executors.lag import choose_lag
 from rust_tuner.search.executors.workers import Workers
 from rust_tuner.search.fit_options import (
-    SEARCH_ARGUMENTS,
     Default,
     FitOptions,
     checked_timeout,
@@ -238,7 +237,7 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
             LockedError: where another process searches in the folder.
             TimeBudgetError: where a time budget is set and spent before the last trial.
         """
-        refuse_unknown(unknown, SEARCH_ARGUMENTS)
+        refuse_unknown(unknown, CrossValidationTuner.search)
         for name, value in (("epochs", epochs), ("batch_size", batch_size)):
             if not is_count(value):
                 raise SearchError(f"{name}={value!r}; expected an integer from 1")

@@ -18,7 +18,7 @@ import contextlib
 import os
 import shlex
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ import numpy as np
 from rust_tuner.extras import require_package
 from rust_tuner.files import atomic_write, sha256_of_json
 from rust_tuner.locks import hold_lock
-from rust_tuner.progress import Progress, Running, Silent, Task, show_running
+from rust_tuner.progress import PassedOn, Progress, Silent
 from rust_tuner.records.folder import read_study
 from rust_tuner.records.folds import FoldHead
 from rust_tuner.records.project import read_project
@@ -74,7 +74,7 @@ def write_logs(directory: str | Path) -> Path:
     return folder / LOGS
 
 
-class TensorBoardLogs:
+class TensorBoardLogs(PassedOn):
     """A `Progress` that also keeps the logs of the searches that report to it.
 
     A trial's logs are written as soon as its records are: at its end if its folds train together,
@@ -92,21 +92,9 @@ class TensorBoardLogs:
             ExtraError: if the package tensorboard is missing.
         """
         require_package("tensorboard", what="TensorBoard logs need", extra="tensorboard")
+        super().__init__(progress or Silent())
         self._directory = Path(directory)
-        self._progress = progress or Silent()
         self._is_announced = False
-
-    def task(self, name: str, total: int, *, done: int = 0) -> AbstractContextManager[Task]:
-        """Pass it on."""
-        return self._progress.task(name, total, done=done)
-
-    def running(self, rows: Sequence[Running]) -> None:
-        """Pass it on."""
-        show_running(self._progress, rows)
-
-    def say(self, text: str) -> None:
-        """Pass it on."""
-        self._progress.say(text)
 
     def recorded(self, project: Path, trial: str | None = None) -> None:
         """Update the logs from the records, of one trial or of the whole search."""
@@ -218,13 +206,13 @@ def _experiment(declared: Mapping[_Search, RunManifest]) -> _Run:
 
 def _metrics(run: RunManifest) -> dict[str, str]:
     objective = run.objective.name
-    measured = [objective, *(name for name in _view_only(run) if name != objective)]
+    measured = [objective, *(name for name in run.view_only if name != objective)]
     score = "averaged over the folds, at the epoch of the score"
     metrics = {
         name: f"{name.removeprefix('val_')} on validation rows, {score}" for name in measured
     }
     metrics[f"{objective}_std"] = "standard deviation over the folds, at the epoch of the score"
-    for name in _view_only(run):
+    for name in run.view_only:
         metrics[_view_only_tag(name)] = "what a predictor that knows only the view would score"
     return metrics
 
@@ -288,7 +276,7 @@ def _final_figures(run: RunManifest, trial: TrialRecord) -> dict[str, float]:
     spread = trial.spread(objective.removeprefix("val_"))
     if spread is not None:
         figures[f"{objective}_std"] = spread
-    return figures | {_view_only_tag(name): value for name, value in _view_only(run).items()}
+    return figures | {_view_only_tag(name): value for name, value in run.view_only.items()}
 
 
 def _mean_curves(trial: TrialRecord) -> dict[str, dict[str, list[float]]]:
@@ -358,10 +346,6 @@ def _span(search: _Search, trial: TrialRecord) -> tuple[float, float]:
 def _fold_end(search: _Search, trial: TrialRecord, fold: FoldHead) -> float:
     record = search.project / f"trial_{trial.trial}" / f"fold_{fold.fold}.json"
     return record.stat().st_mtime
-
-
-def _view_only(run: RunManifest) -> dict[str, float]:
-    return run.view_only
 
 
 def _view_only_tag(name: str) -> str:

@@ -44,13 +44,7 @@ def best_trials_table(project: Project, count: int = _BEST_SHOWN) -> Table:
     names = [name for name in (completed[0].values if completed else {}) if name not in fixed]
     columns_of = hyperparameter_columns(project)
     metrics = [name for name in (completed[0].metrics if completed else {}) if name in _SHORT]
-    title = _title(
-        project,
-        num_best=len(best),
-        num_trials=len(results),
-        num_tied=int(tied.fillna(False).sum()),
-        fixed=fixed,
-    )
+    title = _title(project, fixed, num_best=len(best), num_tied=int(tied.fillna(False).sum()))
     table = plain_table(title, _caption(project, metrics, with_ties=bool(tied.notna().any())))
     values = {name: columns_of[name] for name in names}
     columns = trial_columns(values, metrics, objective=project.objective)
@@ -63,14 +57,7 @@ def best_trials_table(project: Project, count: int = _BEST_SHOWN) -> Table:
     return table
 
 
-def _title(
-    project: Project,
-    *,
-    num_best: int,
-    num_trials: int,
-    num_tied: int,
-    fixed: dict[str, object],
-) -> str:
+def _title(project: Project, fixed: dict[str, object], *, num_best: int, num_tied: int) -> str:
     name = SEARCH_NAMES.get(project.folder.name, project.folder.name)
     failed = sum(trial.status == "FAILED" for trial in project.trials)
     note = f", {failed} failed" if failed else ""
@@ -78,7 +65,7 @@ def _title(
     note += f", {stopped} stopped" if stopped else ""
     # The best trial alone is not a tie.
     note += f", {num_tied} tied for the best" if num_tied > 1 else ""
-    lines = [f"{name}: best {num_best} of {num_trials} trials{note}"]
+    lines = [f"{name}: best {num_best} of {len(project.trials)} trials{note}"]
     if fixed:
         values = (f"{key.replace('_', ' ')} {four_digits(value)}" for key, value in fixed.items())
         lines.append(f"in all of them: {', '.join(values)}")

@@ -20,8 +20,7 @@ from rust_tuner.records.study_record import STUDY_FILE, StudyRecord, read_study_
 from rust_tuner.records.worker_note import WORKER_FILE, read_worker_note
 from rust_tuner.terminal.checks import check_status_lines
 from rust_tuner.terminal.status_repeats import nested_lines, noise_lines
-from rust_tuner.terminal.status_runs import is_at_work, run_lines
-from rust_tuner.terminal.status_workers import worker_line
+from rust_tuner.terminal.status_runs import is_at_work, run_lines, worker_line
 from rust_tuner.words import counted, four_digits
 
 

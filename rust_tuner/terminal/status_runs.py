@@ -1,4 +1,7 @@
-"""The lines of `rust-tuner status` about processes: which one is working, or how the last ended."""
+"""The lines of `rust-tuner status` about processes: which one is working, or how the last ended.
+
+A worker of a search has a line of its own: which trial it trains, and how far it is.
+"""
 
 import contextlib
 import datetime
@@ -16,8 +19,11 @@ from rust_tuner.records.looks import FINAL
 from rust_tuner.records.nested import NESTED
 from rust_tuner.records.noise import NOISE
 from rust_tuner.records.project import REGIME_1, REGIME_2
+from rust_tuner.records.worker_note import WorkerNote
 
 _PARTS = (REGIME_1, REGIME_2, NESTED, NOISE, CHECKS, f"{FINAL}/cross_validation")
+# A worker notes its epochs every few seconds, unless one takes longer.
+_SILENT = 60.0
 _RESUME = "run the same command again to resume"
 
 
@@ -38,6 +44,19 @@ def run_lines(folder: Path) -> list[Text]:
     same = [run for run, _ in runs if (run.host, run.process) == (last.host, last.process)]
     last = next((run for run in same if run.state == "killed"), last)
     return [_end_line(last, folder)]
+
+
+def worker_line(note: WorkerNote) -> Text:
+    """A trial that a worker trains."""
+    if note.state == "dead":
+        text = f"  trial {note.trial}: {note.who} has died; the trial runs again"
+        return Text(text, style="yellow")
+    since = _when(datetime.datetime.fromtimestamp(note.since, datetime.UTC))
+    text = f"  trial {note.trial}: {note.done} of {note.epochs} epochs, {note.who}, since {since}"
+    silent = _now().timestamp() - note.seen
+    if silent > _SILENT:
+        text += f", last heard of {duration(silent)} ago"
+    return Text(text)
 
 
 def is_at_work(folder: Path) -> bool:

@@ -6,9 +6,8 @@ The plan gives each step's time; what steps really take replaces it as they run 
 import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
-from rust_tuner.progress import Running, Task, WholeProgress, duration, show_running
+from rust_tuner.progress import PassedOn, Task, WholeProgress, duration
 from rust_tuner.steps.plan import FEATURES_TASK, REPORT_AGAIN, PlannedStep
 from rust_tuner.words import listed
 
@@ -24,12 +23,13 @@ _LONG_ENOUGH = 2.0
 _TELLING_SHARE = 0.2
 
 
-class WholeStudy:
+class WholeStudy(PassedOn):
     """A `Progress` that passes reports on, and keeps the time of the whole study."""
 
     def __init__(self, progress: WholeProgress) -> None:
         """Report to `progress`, which shows the bar of the whole."""
-        self._progress = progress
+        super().__init__(progress)
+        self._bar = progress
         self._begin = time.monotonic()
         self._steps: dict[str, PlannedStep] = {}
         self._running: str | None = None
@@ -74,7 +74,7 @@ class WholeStudy:
         number = list(self._steps).index(name) + 1
         what = f"study, step {number} of {len(self._steps)}"
         try:
-            with self._progress.whole(what, self.share, self.seconds_left):
+            with self._bar.whole(what, self.share, self.seconds_left):
                 yield
         finally:
             self._running = None
@@ -103,18 +103,6 @@ class WholeStudy:
             self._apart = self._seconds_apart()
             self._features_begin = None
             self._ended.add(FEATURES_TASK)
-
-    def running(self, rows: Sequence[Running]) -> None:
-        """Pass it on."""
-        show_running(self._progress, rows)
-
-    def say(self, text: str) -> None:
-        """Pass it on."""
-        self._progress.say(text)
-
-    def recorded(self, project: Path, trial: str | None = None) -> None:
-        """Pass it on."""
-        self._progress.recorded(project, trial)
 
     def moved(self, name: str, share: float) -> None:
         """Note the share of a task that is done."""

@@ -68,11 +68,3 @@ def test_a_field_that_is_added_is_an_option_of_its_commands() -> None:
     assert CliRunner().invoke(program, ["there"]).exit_code == 0
     assert seen == [("here", Shared(colour="red", count=3), 5), ("there", Shared(), 2)]
     assert "Of all." in CliRunner().invoke(program, ["--help"]).output
-
-
-@pytest.mark.parametrize("command", ["regime1", "regime2", "study"])
-@pytest.mark.parametrize("value", ["0", "-1", "many", "local:", "1.5"])
-def test_impossible_workers_are_refused_before_any_work(command: str, value: str) -> None:
-    result = CliRunner().invoke(app, [command, "no such study", f"--workers={value}"])
-    assert result.exit_code == 2
-    assert f"workers='{value}'; expected a number of processes" in " ".join(result.stderr.split())

@@ -9,6 +9,10 @@ from command import run
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        *(
+            ([f"--workers={value}"], f"workers='{value}'; expected a number of processes")
+            for value in ("0", "-1", "many", "local:", "1.5")
+        ),
         (["--workers", "mars:2"], "--workers: workers='mars:2'; expected a number of processes"),
         (["--workers", "ray?gpus=x"], "--workers: workers='ray' with {'gpus': 'x'}"),
         (["--workers", "ray:2?cpus=0"], "--workers: cpus=0; a trial takes a whole number"),

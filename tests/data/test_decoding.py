@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from notes import Notes
 from PIL import Image
 
 from rust_tuner.data import pipeline
@@ -19,7 +20,6 @@ from rust_tuner.data.images import load_image
 from rust_tuner.data.pipeline import decode_images
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.errors import ImageError
-from rust_tuner.progress import Silent
 
 SIZE = 24
 
@@ -140,25 +140,15 @@ def test_two_at_once_decode_each_image_once(
     assert sorted(decoded) == sorted(radiographs.images)
 
 
-class Said(Silent):
-    """A progress that keeps what it is given to say."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
-
-
 def test_images_that_cannot_be_read_back_stay_in_memory_and_that_is_said(
     radiographs: Radiographs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = decode_images(radiographs, image_size=SIZE)
     monkeypatch.setattr(pipeline, "read_entry", lambda path, shape: None)
-    said = Said()
+    said = Notes()
     found = decode_images(radiographs, image_size=SIZE, cache=tmp_path / "cache", progress=said)
     np.testing.assert_array_equal(found, whole)
-    (line,) = said.lines
+    (line,) = said.said
     assert re.search(r"cannot be read back; check the disk.*choose another cache folder", line)
 
 
@@ -185,12 +175,12 @@ def test_a_cache_that_cannot_be_written_leaves_the_images_in_memory(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         monkeypatch.setattr(os, "fsync", full)
-    said = Said()
+    said = Notes()
     found = decode_images(radiographs, image_size=SIZE, cache=cache, progress=said)
     np.testing.assert_array_equal(found, whole)
     with pytest.raises(ValueError, match="read-only"):
         found[0] = 0
-    (line,) = said.lines
+    (line,) = said.said
     assert cure in line
 
 

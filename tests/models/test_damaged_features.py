@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 from feature_images import ALL_FLIPS, Decoded, entry_of
+from notes import Notes
 
 from rust_tuner.errors import StorageError
 from rust_tuner.files import atomic_write
 from rust_tuner.models import features as features_module
 from rust_tuner.models.description import NUM_FEATURES
 from rust_tuner.models.features import extract_features
-from rust_tuner.progress import Silent
 
 
 def flip_a_byte(entry: Path) -> None:
@@ -64,25 +64,15 @@ def test_a_damaged_entry_is_computed_again_and_no_other(
     assert entry_of(tmp_path, images[4]).read_bytes() == content
 
 
-class Said(Silent):
-    """A progress that keeps what it is given to say."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
-
-
 def test_a_cache_that_cannot_be_read_back_is_said_so_and_costs_no_feature(
     images: list[Path], quick: Decoded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = extract_features(images, ALL_FLIPS, cache=tmp_path / "whole")
     monkeypatch.setattr(features_module, "atomic_write", lambda path: nullcontext(io.BytesIO()))
-    said = Said()
+    said = Notes()
     found = extract_features(images, ALL_FLIPS, cache=tmp_path / "cache", progress=said)
     assert np.array_equal(found.values, whole.values)
-    (line,) = said.lines
+    (line,) = said.said
     assert re.search(r"written entry cannot be read back; check the disk.* cache", line)
 
 
@@ -122,11 +112,11 @@ def test_what_stands_in_the_cache_s_way_is_named_once_and_the_features_are_compu
     whole = extract_features(images, ALL_FLIPS, cache=cache)
     damage(entry_of(cache, images[4]))
     for _ in range(2):
-        said, _ = Said(), quick.take()
+        said, _ = Notes(), quick.take()
         found = extract_features(images, ALL_FLIPS, cache=cache, progress=said)
         assert np.array_equal(found.values, whole.values)
         assert "4.png" in quick.take()
-        (line,) = said.lines
+        (line,) = said.said
         assert re.search(cure, line)
         assert "choose another cache folder (--cache, cache=... or RUST_TUNER_CACHE)" in line
 
@@ -159,10 +149,10 @@ def test_a_cache_that_cannot_be_written_costs_no_feature(
         return real_open(path, flags, *arguments, **options)
 
     monkeypatch.setattr(os, "open", refuse)
-    said = Said()
+    said = Notes()
     found = extract_features(images, ALL_FLIPS, cache=tmp_path / "cache", progress=said)
     assert np.array_equal(found.values, whole.values)
-    (line,) = said.lines
+    (line,) = said.said
     assert (
         f"({os.strerror(reason)}). Free disk space or fix the permissions, or choose another"
         in line
@@ -194,7 +184,7 @@ def test_a_cache_that_is_deleted_while_it_is_used_costs_no_feature(
     whole = extract_features(images, ALL_FLIPS, cache=tmp_path / "whole")
     cache = tmp_path / "cache"
 
-    class Deletes(Said):
+    class Deletes(Notes):
         def advance(self, steps: int = 1, *, note: str | None = None) -> None:
             for folder in list(cache.glob("/".join("*" * below))) if below else [cache]:
                 if folder.is_dir():

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from notes import Notes
 from PIL import Image
 
 from rust_tuner.models import features as features_module
@@ -15,7 +16,6 @@ from rust_tuner.models.description import NUM_FEATURES
 from rust_tuner.models.features import FeatureRecipe, extract_features
 from rust_tuner.models.precision_check import WORTH_TIMING, ratio_of_times
 from rust_tuner.models.weights import find_local_weights
-from rust_tuner.progress import Silent
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -44,14 +44,6 @@ def test_the_quickest_pass_after_the_first_counts() -> None:
     half = clock.takes(50.0, 9.0, 3.0, 4.0)
     exact = clock.takes(0.5, 2.0, 8.0, 7.0)
     assert ratio_of_times(half, exact, [np.zeros(1, np.float32)] * 3, clock=clock) == 1.5
-
-
-class Notes(Silent):
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
 
 
 class Backbone:
@@ -100,7 +92,7 @@ def test_a_slower_bfloat16_is_noted_once_and_changes_no_feature(
     found = extract_features(paths, recipe, cache=tmp_path / "cache", progress=notes)
     # Those that were timed are neither lost nor in another place.
     assert np.all(np.diff(found.values[:, 0, 0]) > 0)
-    said = [line for line in notes.lines if "bfloat16" in line]
+    said = [line for line in notes.said if "bfloat16" in line]
     expected = (
         f"note: bfloat16 takes 1.4 times as long as float32 on this processor (timed on 3 of "
         f"{count} images); use float32"

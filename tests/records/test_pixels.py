@@ -9,29 +9,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from notes import Notes
 from PIL import Image
 
 from rust_tuner.data.images import load_image
 from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.reading import AS_STORED
 from rust_tuner.errors import ManifestError, ResumeError
-from rust_tuner.progress import Silent
 from rust_tuner.protocol import Protocol
 from rust_tuner.records.pixels import PIXELS_FILE, read_pixels
 from rust_tuner.study import Study
 
 Make = Callable[..., Path]
 PROTOCOL = Protocol.study(weights="random", num_folds=2, holdout_fraction=0.3)
-
-
-class Notes(Silent):
-    """Keeps what is said."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
 
 
 @pytest.fixture
@@ -73,7 +63,7 @@ def test_files_of_12_bits_fill_the_range_and_one_note_says_so(tmp_path: Path, ma
     study, notes = prepared(tmp_path, make())
     radiographs = study.radiographs()
     assert {reading.bits for reading in radiographs.readings} == {12}
-    said = [line for line in notes.lines if "16-bit" in line]
+    said = [line for line in notes.said if "16-bit" in line]
     assert len(said) == 1 and said[0].startswith("note: 20 16-bit images use 12 bits")
     path = radiographs.images[0]
     with Image.open(path) as image:
@@ -89,7 +79,7 @@ def test_pictures_that_show_nothing_are_noted_with_their_rows(tmp_path: Path, ma
     for name, value in (("3_ap.png", 0), ("7_lateral.png", 4095)):
         Image.fromarray(np.full((20, 30), value, np.uint16)).save(tmp_path / name)
     _, notes = prepared(tmp_path, manifest)
-    (line,) = [line for line in notes.lines if "one value" in line]
+    (line,) = [line for line in notes.said if "one value" in line]
     assert line.startswith("note: all pixels of the picture have one value in rows 8, 17; look at")
 
 
@@ -148,7 +138,7 @@ def test_a_column_of_the_manifest_says_the_bits(tmp_path: Path, make: Make) -> N
     other = Study(tmp_path / "given", given, PROTOCOL)
     other.prepare()
     assert {reading.bits for reading in other.radiographs().readings} == {12}
-    assert any("use 10 bits" in line for line in notes.lines)
+    assert any("use 10 bits" in line for line in notes.said)
     with pytest.raises(ResumeError, match="was prepared"):
         make(10, bits=14)
         Study(tmp_path / "given").prepare()

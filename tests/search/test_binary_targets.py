@@ -8,7 +8,8 @@ import keras_tuner
 import numpy as np
 import numpy.typing as npt
 import pytest
-from search_problems import Said, TinyHyperModel
+from notes import Notes
+from search_problems import TinyHyperModel
 
 from rust_tuner import CrossValidationTuner, RandomSearchOracle
 from rust_tuner.errors import MetricError, SearchError
@@ -76,7 +77,7 @@ class WithMetrics(TinyHyperModel):
 def search(
     folder: Path, y: npt.NDArray[Any], objective: str, metrics: list[Any]
 ) -> tuple[CrossValidationTuner, list[str]]:
-    said = Said()
+    said = Notes()
     tuner = CrossValidationTuner(
         WithMetrics(1 if y.ndim == 1 else y.shape[1], metrics),
         RandomSearchOracle(keras_tuner.Objective(objective, "max"), max_trials=1),
@@ -86,7 +87,7 @@ def search(
         progress=said,
     )
     tuner.search(np.random.default_rng(0).normal(size=(ROWS, 4)), y, epochs=1)
-    return tuner, said.lines
+    return tuner, said.said
 
 
 @pytest.mark.parametrize(

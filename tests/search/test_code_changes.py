@@ -10,25 +10,17 @@ from typing import Any
 import keras
 import keras_tuner
 import pytest
+from notes import Notes
 from search_problems import arrays
 
 from rust_tuner import CrossValidationTuner, GridSearchOracle
 from rust_tuner.errors import ResumeError
 from rust_tuner.files import read_json, sha256_of_json, write_json
-from rust_tuner.progress import Silent
 from rust_tuner.search.code_changes import UsersModel
 
 CHOICES = SimpleNamespace(
     rate=1e-3, activation="relu", dropout=0.1, regularizer=None, metrics=("mae",), wide=5, narrow=2
 )
-
-
-class Notes(Silent):
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
 
 
 class Users(keras_tuner.HyperModel):  # type: ignore[misc]

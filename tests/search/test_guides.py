@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from guide_models import eager, getting_started, search
 from keras_tuner.engine.trial import Trial
+from notes import Notes
 from search_problems import arrays
 from sklearn.model_selection import RepeatedKFold
 
@@ -20,14 +21,6 @@ from rust_tuner.records.project import read_out_of_fold, read_out_of_fold_repeat
 from rust_tuner.search.mean_curves import CrossValidation
 
 FOLDS = ((np.arange(24), np.arange(24, 48)), (np.arange(24, 48), np.arange(24)))
-
-
-class Notes(Silent):
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
 
 
 @pytest.mark.slow

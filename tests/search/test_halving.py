@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from fake_executors import LastFirst, SameProcess
 from fault_injection import Killed, Killer
+from notes import Notes
 from scipy.stats import spearmanr
-from search_problems import Said, trial_states
+from search_problems import trial_states
 
 from rust_tuner import CrossValidationTuner, RandomSearchOracle, SuccessiveHalvingOracle
 from rust_tuner.analysis.stopped import rungs_note, stopped_note
@@ -112,7 +113,7 @@ def search(
     oracle = oracle or SuccessiveHalvingOracle(
         OBJECTIVE, max_trials, seed=0, first_rung=1, factor=2
     )
-    progress = Said()
+    progress = Notes()
     tuner = CrossValidationTuner(
         build, oracle, cv=3, directory=folder, project_name="p", progress=progress
     )
@@ -128,7 +129,7 @@ def search(
         executor=executor,
     )
     if lines is not None:
-        lines += progress.lines
+        lines += progress.said
     return tuner
 
 

@@ -12,7 +12,8 @@ import pytest
 from fake_executors import LastFirst, SameProcess
 from fault_injection import MOMENTS, Snapshots
 from narrowing import not_none
-from search_problems import AdamHyperModel, Said, arrays, each_fold, make_tuner, trial_states
+from notes import Notes
+from search_problems import AdamHyperModel, arrays, each_fold, make_tuner, trial_states
 
 from rust_tuner import CrossValidationTuner, GridSearchOracle, metrics
 from rust_tuner.analysis.export import best_hyperparameters
@@ -250,9 +251,9 @@ def test_a_stopped_trial_whose_records_are_damaged_is_run_again(
 ) -> None:
     folder = shutil.copytree(stopped.project_folder, tmp_path / "search")
     (folder / "trial_0001" / lost).unlink()
-    said = Said()
+    said = Notes()
     again = search(tmp_path, progress=said)
-    assert any(line.startswith("trial 0001 has damaged fold records") for line in said.lines)
+    assert any(line.startswith("trial 0001 has damaged fold records") for line in said.said)
     assert trial_states(again) == trial_states(stopped)
     assert (folder / "trial_0001" / lost).exists()
 
@@ -334,7 +335,7 @@ def test_trials_on_arrays_whose_folds_train_together_are_stopped_at_the_same_epo
 
 @pytest.mark.slow
 def test_folds_one_after_another_are_not_stopped_and_that_is_said(tmp_path: Path) -> None:
-    progress = Said()
+    progress = Notes()
     # The second trial is stopped in its third epoch where the folds train together.
     options: dict[str, Any] = {
         "hypermodel": Alone(),
@@ -344,7 +345,7 @@ def test_folds_one_after_another_are_not_stopped_and_that_is_said(tmp_path: Path
     }
     tuner = search(tmp_path, progress=progress, **options)
     assert [trial.status for trial in tuner.project.trials] == ["COMPLETED", "COMPLETED"]
-    assert [line for line in progress.lines if "hopeless" in line] == [
+    assert [line for line in progress.said if "hopeless" in line] == [
         "note: no trial is stopped as hopeless, because folds are trained one after another"
     ]
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from narrowing import as_json, not_none
+from notes import Notes
 from studies import StudyFolder
 
 from rust_tuner import CrossValidationTuner, Protocol, load_manifest, regime_1, regime_2
@@ -21,7 +22,6 @@ from rust_tuner.data.splits import Development, HoldOut, split_holdout
 from rust_tuner.errors import ProtocolError, SearchError, SplitError
 from rust_tuner.files import write_json
 from rust_tuner.metrics import view_only_baseline
-from rust_tuner.progress import Silent
 from rust_tuner.records.project import read_out_of_fold
 from rust_tuner.records.study import StudyFile
 
@@ -94,16 +94,6 @@ def write_run(folder: Path, about: dict[str, Any]) -> None:
         run = json.loads(archive.read("regime_1/search.json"))
     run.pop("fit_batch_sizes", None)
     write_json(folder / "regime_1" / "search.json", run | about)
-
-
-class Notes(Silent):
-    """A progress that keeps what is said."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
 
 
 def test_batch_sizes_end_at_the_rows_of_a_fold_and_that_is_said_once(

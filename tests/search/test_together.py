@@ -8,8 +8,8 @@ import keras_tuner
 import pandas as pd
 import pytest
 from cleared_caches import clearings
+from notes import Notes
 from search_problems import (
-    Said,
     TinyHyperModel,
     TracedHyperModel,
     run_array_search_together,
@@ -120,7 +120,7 @@ def cleared_by_trial(directory: Path, hypermodel: TracedHyperModel) -> list[int]
     cleared: dict[str, int] = {}
     with clearings() as counted:
 
-        class Counting(Said):
+        class Counting(Notes):
             def recorded(self, folder: Path, trial: str | None = None) -> None:
                 if trial is not None:
                     cleared[trial] = len(counted)

@@ -10,6 +10,7 @@ import keras_tuner
 import numpy as np
 import pytest
 from narrowing import not_none
+from notes import Notes
 from search_problems import TinyHyperModel, arrays, make_tuner
 
 from rust_tuner import CrossValidationTuner, GridSearchOracle, RandomSearchOracle
@@ -159,14 +160,6 @@ class Stepped(TinyHyperModel):
     def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
         super().declare_hyperparameters(hp)
         hp.Float("rate", 0, 0.3, step=0.1)
-
-
-class Notes(Silent):
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
 
 
 @pytest.mark.slow

@@ -5,10 +5,10 @@ import io
 from collections.abc import Iterator
 
 import pytest
+from notes import Notes
 from rich.console import Console
 
 from rust_tuner.console_progress import ConsoleProgress
-from rust_tuner.progress import Silent
 from rust_tuner.steps.plan import PlannedStep
 from rust_tuner.terminal.whole_study import WholeStudy
 
@@ -20,13 +20,7 @@ PLAN = [
 ]
 
 
-class Notes(Silent):
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
+class Whole(Notes):
     @contextlib.contextmanager
     def whole(self, name: str, share: float, seconds_left: float | None) -> Iterator[None]:
         yield
@@ -39,14 +33,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def begun(progress: Notes | ConsoleProgress) -> WholeStudy:
+def begun(progress: Whole | ConsoleProgress) -> WholeStudy:
     whole = WholeStudy(progress)  # type: ignore[arg-type]
     whole.plan(PLAN)
     return whole
 
 
 def test_what_is_left_is_the_plan_then_what_steps_take(clock: list[float]) -> None:
-    notes = Notes()
+    notes = Whole()
     whole = begun(notes)
     assert whole.seconds_left() == 160
     with whole.step("prepare"):
@@ -75,7 +69,7 @@ def test_what_is_left_is_the_plan_then_what_steps_take(clock: list[float]) -> No
 
 
 def test_a_step_that_takes_longer_than_planned_revises_those_like_it(clock: list[float]) -> None:
-    whole = WholeStudy(Notes())  # type: ignore[arg-type]
+    whole = WholeStudy(Whole())  # type: ignore[arg-type]
     names = ("regime1", "regime2", "final", "report", "report again")
     whole.plan([PlannedStep(name, "", 10.0) for name in names])
     with whole.step("regime1"):
@@ -92,7 +86,7 @@ def test_a_step_that_takes_longer_than_planned_revises_those_like_it(clock: list
 
 
 def test_steps_of_an_earlier_run_are_not_left(clock: list[float]) -> None:
-    whole = WholeStudy(Notes())  # type: ignore[arg-type]
+    whole = WholeStudy(Whole())  # type: ignore[arg-type]
     done = PlannedStep("regime1", "", 100.0, {"regime_1": 100.0}, done=1.0)
     whole.plan([PLAN[0], done, PLAN[-1]])
     assert whole.seconds_left() == 40

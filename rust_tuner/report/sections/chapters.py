@@ -5,18 +5,6 @@ from dataclasses import dataclass, field
 from rust_tuner.report.page import Section
 
 
-def _rust() -> Section:
-    return Section("rust", "RUST and union")
-
-
-def _cortices() -> Section:
-    return Section("cortices", "Per cortex")
-
-
-def _appendix() -> Section:
-    return Section("appendix", "Appendix: 18 labels, calibration, sites")
-
-
 @dataclass(frozen=True)
 class Chapters:
     """Where the figures of predictions go.
@@ -27,6 +15,8 @@ class Chapters:
         appendix: the 18 labels of the published study, calibration, sites.
     """
 
-    rust: Section = field(default_factory=_rust)
-    cortices: Section = field(default_factory=_cortices)
-    appendix: Section = field(default_factory=_appendix)
+    rust: Section = field(default_factory=lambda: Section("rust", "RUST and union"))
+    cortices: Section = field(default_factory=lambda: Section("cortices", "Per cortex"))
+    appendix: Section = field(
+        default_factory=lambda: Section("appendix", "Appendix: 18 labels, calibration, sites")
+    )

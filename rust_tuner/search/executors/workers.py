@@ -1,14 +1,15 @@
 """What a user asks for with `workers=`: how many, on which engine, and with which options."""
 
+import dataclasses
 import re
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from rust_tuner.errors import SearchError
 from rust_tuner.search.executors.ray_options import Resources
-from rust_tuner.search.executors.slurm_options import SlurmOptions
+from rust_tuner.search.executors.slurm_options import SlurmOptions, options_of_texts
 
 # What stands between the name of an engine and its options.
 _COUNT = re.compile(r":([1-9]\d*)")
@@ -79,6 +80,24 @@ class Workers:
             return read(match["where"] or "", _options(match["options"]))
         except ValueError as error:
             raise SearchError(f"workers={value!r}; expected {_EXPECTED}") from error
+
+
+def asked_workers(workers: str | None, slurm: Sequence[str]) -> Workers:
+    """What the user asked for.
+
+    Args:
+        workers: the value of `--workers`.
+        slurm: the values of `--slurm`, each `key=value`.
+
+    Raises:
+        SearchError: for a value that is not understood, or `--slurm` with another engine.
+    """
+    asked = Workers.of(workers)
+    if not slurm:
+        return asked
+    if asked.engine != "slurm":
+        raise SearchError("--slurm without --workers slurm:N; give both, such as slurm:8")
+    return dataclasses.replace(asked, options={**asked.options, **options_of_texts(slurm)})
 
 
 def _options(text: str | None) -> dict[str, str]:

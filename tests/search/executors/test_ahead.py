@@ -14,10 +14,10 @@ import pytest
 from fake_executors import SameProcess
 from fault_injection import MOMENTS, Snapshots
 from keras_tuner.engine.trial import Trial
+from notes import Notes
 from search_problems import (
     AdamHyperModel,
     Outcome,
-    Said,
     TinyHyperModel,
     assert_same,
     grow,
@@ -197,11 +197,11 @@ class OwnTrial(CrossValidationTuner):
 
 @pytest.mark.slow
 def test_an_own_run_trial_runs_in_this_process_and_says_so(tmp_path: Path) -> None:
-    notes = Said()
+    notes = Notes()
     tuner = make_tuner(tmp_path, "random", max_trials=1, progress=notes)
     tuner.__class__ = OwnTrial
     tuner.search(*problem(), epochs=1, executor=SameProcess())
-    assert any("run_trial of the tuner is called in this process" in said for said in notes.lines)
+    assert any("run_trial of the tuner is called in this process" in said for said in notes.said)
 
 
 class AsksInFit(AdamHyperModel):
@@ -280,12 +280,12 @@ class Losing(SameProcess):
 
 @pytest.mark.slow
 def test_a_worker_that_dies_alone_costs_its_own_trial_a_second_run(tmp_path: Path) -> None:
-    notes = Said()
+    notes = Notes()
     sent = run_search_of_folds_together(
         tmp_path, "random", max_trials=3, engine=GivenExecutor(Losing(2)), progress=notes
     )
     assert [trial.status for trial in sent.project.trials] == ["COMPLETED"] * 3
-    warnings = [line for line in notes.lines if line.startswith("WARNING")]
+    warnings = [line for line in notes.said if line.startswith("WARNING")]
     text = "WARNING: the worker of trial 0001 died (the node is gone); the trial runs again"
     assert warnings == [text] * 2
     with pytest.raises(SearchError, match=r"the worker of trial 0001 died 3 times"):

@@ -10,8 +10,9 @@ import keras_tuner
 import pytest
 from fake_executors import LastFirst, SameProcess
 from fault_injection import Killed, Killer, Snapshots
+from notes import Notes
 from optuna import samplers
-from search_problems import Said, TinyHyperModel, arrays, assert_same, outcome
+from search_problems import TinyHyperModel, arrays, assert_same, outcome
 
 from rust_tuner import BayesianOptimizationOracle, CrossValidationTuner, OptunaOracle
 from rust_tuner.records.run import read_run
@@ -109,11 +110,11 @@ def test_the_number_of_workers_that_a_search_is_resumed_with_does_not_matter(
     with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Killed):
         AtTheFirstResult(tmp_path / "killed", patch)
         search(tmp_path / "killed", "tpe", LastFirst(3))
-    notes = Said()
+    notes = Notes()
     executor = None if others is None else SameProcess(others)
     assert_same(outcome(search(tmp_path / "killed", "tpe", executor, progress=notes)), expected)
     idle = "note: this search was begun with 3 trials at a time and keeps that, so 2 workers"
-    assert any(line.startswith(idle) for line in notes.lines) == (others == 5)
+    assert any(line.startswith(idle) for line in notes.said) == (others == 5)
 
 
 @pytest.mark.slow
@@ -121,18 +122,18 @@ def test_a_search_of_one_process_is_as_before_and_resumed_so_by_workers(tmp_path
     alone = search(tmp_path, "tpe", trials=3)
     assert "lag" not in read_run(alone.project_folder).to_json()
     expected = outcome(search(tmp_path / "whole", "tpe", trials=5))
-    executor, notes = LastFirst(3), Said()
+    executor, notes = LastFirst(3), Notes()
     more = search(tmp_path, "tpe", executor, trials=5, progress=notes)
     assert_same(outcome(more), expected)
     assert executor.order == ["0003", "0004"]
-    assert any("one trial at a time and keeps that" in line for line in notes.lines)
+    assert any("one trial at a time and keeps that" in line for line in notes.said)
 
 
 @pytest.mark.slow
 def test_a_search_whose_trials_are_all_proposed_at_once_says_so(tmp_path: Path) -> None:
-    notes = Said()
+    notes = Notes()
     search(tmp_path, "tpe", SameProcess(2), trials=2, progress=notes)
-    assert any("OptunaOracle learns nothing" in line for line in notes.lines)
+    assert any("OptunaOracle learns nothing" in line for line in notes.said)
 
 
 @pytest.mark.slow

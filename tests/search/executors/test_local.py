@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 from loky import process_executor
-from search_problems import Said, arrays, assert_same_trials, make_tuner, run_search
+from notes import Notes
+from search_problems import arrays, assert_same_trials, make_tuner, run_search
 from waiting import is_alive, wait_for
 
 from rust_tuner import CrossValidationTuner
@@ -55,10 +56,10 @@ def is_worker(pid: int) -> bool:
 
 
 def test_two_processes_give_the_search_of_one(one: CrossValidationTuner, tmp_path: Path) -> None:
-    notes = Said()
+    notes = Notes()
     before = workers_of("self")
     sent = search_in_two(tmp_path / "two", progress=notes)
-    assert any(said.startswith("trials run in 2 processes of ") for said in notes.lines)
+    assert any(said.startswith("trials run in 2 processes of ") for said in notes.said)
     assert_same_trials(sent, one)
     assert sent.project.problems == ()
     wait_for(lambda: not any(is_alive(pid) for pid in workers_of("self") - before))
@@ -77,7 +78,7 @@ def test_once_the_processes_are_closed_none_is_left() -> None:
 def test_killed_workers_are_replaced_and_said_and_nothing_is_lost(
     one: CrossValidationTuner, tmp_path: Path
 ) -> None:
-    notes, before = Said(), workers_of("self")
+    notes, before = Notes(), workers_of("self")
     killed: list[int] = []
 
     def kill_workers() -> None:
@@ -91,7 +92,7 @@ def test_killed_workers_are_replaced_and_said_and_nothing_is_lost(
     sent = search_in_two(tmp_path / "two", progress=notes)
     killer.join()
     assert killed
-    assert any("WARNING: a worker died while trials" in said for said in notes.lines)
+    assert any("WARNING: a worker died while trials" in said for said in notes.said)
     assert_same_trials(sent, one)
     assert sent.project.problems == ()
 

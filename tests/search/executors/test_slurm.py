@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import slurm_calls
 import slurm_search
-from search_problems import Said, assert_same_trials
+from notes import Notes
+from search_problems import assert_same_trials
 from slurm_cluster import running_cluster, slurm, states
 from waiting import wait_for
 
@@ -220,17 +221,17 @@ def test_a_search_ends_as_in_one_process_whatever_is_killed(tmp_path: Path) -> N
     )
 
     def strike() -> None:
-        wait_for(lambda: any("an earlier run began, continue" in text for text in said.lines))
+        wait_for(lambda: any("an earlier run began, continue" in text for text in said.said))
         slurm("scancel", cancelled)
         slurm("scontrol", "requeue", requeued)
         hold.unlink()
 
-    said = Said()
+    said = Notes()
     striker = threading.Thread(target=strike)
     striker.start()
     sent = slurm_search.search(folder, hold, workers=slurm_search.WORKERS, progress=said)
     striker.join()
-    lost = [text for text in said.lines if "WARNING: the worker of trial" in text]
+    lost = [text for text in said.said if "WARNING: the worker of trial" in text]
     assert [text.split()[5] for text in lost] == left.jobs[cancelled]
     assert all(f"job {cancelled} of SLURM on here ended as CANCELLED" in text for text in lost)
     assert_same_trials(sent, slurm_search.search(tmp_path / "one", hold))

@@ -2,10 +2,9 @@
 
 import pytest
 
-from rust_tuner.cli.worker_options import asked_workers
 from rust_tuner.errors import SearchError
 from rust_tuner.search.executors.slurm_options import OPTIONS, SlurmOptions, options_of_texts
-from rust_tuner.search.executors.workers import Workers
+from rust_tuner.search.executors.workers import Workers, asked_workers
 
 
 def test_options_are_those_of_sbatch_by_name() -> None:
