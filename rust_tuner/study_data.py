@@ -13,13 +13,6 @@ from rust_tuner.data.folds import Folds, make_site_folds
 from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.private_words import remember_private_words
 from rust_tuner.data.radiographs import Radiographs
-from rust_tuner.data.split_file import (
-    SPLIT_FILE,
-    load_or_make_folds,
-    load_or_make_site_folds,
-    load_or_make_split,
-    read_split,
-)
 from rust_tuner.data.splits import Development, HoldOut
 from rust_tuner.errors import (
     ProtocolError,
@@ -33,6 +26,13 @@ from rust_tuner.protocol import Protocol
 from rust_tuner.records.begun import begun_protocol, is_begun
 from rust_tuner.records.looks import Look, unrecorded_looks
 from rust_tuner.records.private import named
+from rust_tuner.records.split import (
+    SPLIT_FILE,
+    load_or_make_folds,
+    load_or_make_site_folds,
+    load_or_make_split,
+    read_split,
+)
 from rust_tuner.records.study import StudyFile
 from rust_tuner.records.study_changes import (
     refuse_other_choices,
@@ -232,7 +232,7 @@ class StudyData:
         refuse_other_development(self._file, development.radiographs, split)
         # A step may have more folds than the study was prepared for. Stored folds were checked when
         # they were made, and another version may have made them differently.
-        stored = read_split(split, radiographs).folds
+        stored = {int(number) for number in read_split(split, radiographs).folds}
         needs = [need for need in needs if need.num_folds not in stored]
         require_enough(radiographs, self.protocol, needs, development=development)
         return development, holdout

@@ -9,11 +9,11 @@ from typer.testing import CliRunner
 
 from rust_tuner import Radiographs, Study, load_manifest, load_onehot_manifest
 from rust_tuner.cli.app import app
-from rust_tuner.data.split_file import read_split
 from rust_tuner.errors import ManifestError
 from rust_tuner.files import read_json
 from rust_tuner.labels import CORTEX_LABELS
 from rust_tuner.protocol import Protocol
+from rust_tuner.records.split import read_split
 from rust_tuner.steps.checks.patients import check_patient_ids
 
 READS_LIKE = (

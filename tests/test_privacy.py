@@ -16,8 +16,7 @@ from typer.testing import CliRunner
 from rust_tuner import Protocol, Study, split_holdout
 from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.pseudonyms import Pseudonyms
-from rust_tuner.data.row_record import row_digests
-from rust_tuner.data.split_file import radiographs_sha256
+from rust_tuner.data.row_record import radiographs_sha256, row_digests
 from rust_tuner.errors import ManifestError, ResumeError
 from rust_tuner.files import read_json
 from rust_tuner.records.folder import read_study

@@ -1,7 +1,8 @@
 """The record of each row and image of a study, so that a change can be located.
 
 It holds digests of rows as the study writes them, no patient data; whether anything changed is
-decided by the hashes of all rows and all images, which belong to `split_file` and `images`.
+decided by the hashes of all rows (`radiographs_sha256`) and of all images, which belong to
+`images`.
 """
 
 from collections import Counter
@@ -17,6 +18,16 @@ from rust_tuner.labels import CORTICES
 
 _DIGITS = 16
 _SHOWN = 10
+
+
+def radiographs_sha256(radiographs: Radiographs) -> str:
+    """The SHA-256 of patients, visits, views, scores and, if there are any, sites and crops.
+
+    Row order and paths do not matter. Patients and visits count as they are written, so that the
+    hashes of a few patients do not give away their ids.
+    """
+    rows = row_values(radiographs)
+    return sha256_of_json(sorted(rows, key=lambda row: [str(value) for value in row]))
 
 
 def row_record(

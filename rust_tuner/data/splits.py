@@ -1,7 +1,7 @@
 """Splits radiographs by patient: the sealed hold-out set, and the folds of the rest.
 
 Its two types keep the hold-out set out of training and selection. How patients are divided belongs
-to `stratify`, how a split is stored to `split_file`.
+to `stratify`, how a split is stored to `records.split`.
 """
 
 from collections.abc import Sequence

@@ -11,7 +11,6 @@ from typing import TypeVar
 
 import pandas as pd
 
-from rust_tuner.data.split_file import SPLIT_FILE
 from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.files import sha256_of_file
 from rust_tuner.folder_kinds import has_study_parts, no_study
@@ -35,7 +34,7 @@ from rust_tuner.records.nested import (
 from rust_tuner.records.noise import NOISE, NOISE_FILE, NoiseFloor, read_noise
 from rust_tuner.records.predictions import read_predictions
 from rust_tuner.records.project import REGIME_1, REGIME_2, Project, is_begun_project, read_project
-from rust_tuner.records.split import SplitRecord, read_split_record
+from rust_tuner.records.split import SPLIT_FILE, SplitRecord, read_split_record
 from rust_tuner.records.study_record import STUDY_FILE, StudyRecord, read_study_record
 
 CROSS_VALIDATION = "cross_validation"

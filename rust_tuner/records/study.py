@@ -18,8 +18,12 @@ from pydantic import ValidationError
 
 from rust_tuner.data.images import images_sha256
 from rust_tuner.data.radiographs import Radiographs
-from rust_tuner.data.row_record import prepared_hashes, prepared_order, row_record
-from rust_tuner.data.split_file import radiographs_sha256
+from rust_tuner.data.row_record import (
+    prepared_hashes,
+    prepared_order,
+    radiographs_sha256,
+    row_record,
+)
 from rust_tuner.environment import describe_machine
 from rust_tuner.errors import (
     ProtocolError,

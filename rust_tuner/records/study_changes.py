@@ -7,8 +7,7 @@ from pathlib import Path
 
 from rust_tuner.data.images import images_sha256
 from rust_tuner.data.radiographs import Radiographs
-from rust_tuner.data.row_record import changed_images, changed_rows
-from rust_tuner.data.split_file import radiographs_sha256
+from rust_tuner.data.row_record import changed_images, changed_rows, radiographs_sha256
 from rust_tuner.errors import ImageError, ResumeError, SplitError, private
 from rust_tuner.files import sha256_of_file
 from rust_tuner.protocol import Protocol

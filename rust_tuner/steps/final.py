@@ -16,7 +16,7 @@ from rust_tuner.data.images import PREPROCESSING, load_image
 from rust_tuner.data.picture_statistics import picture_statistics
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.reading import framed
-from rust_tuner.data.split_file import radiographs_sha256
+from rust_tuner.data.row_record import radiographs_sha256
 from rust_tuner.data.splits import Development, require_development
 from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.files import (

@@ -8,7 +8,6 @@ score, and the gap between the two contains their optimism (Varma and Simon, BMC
 optimism from what the refit gains by its additional patients. The hold-out set is not used.
 """
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +21,7 @@ from rust_tuner.data.exact_csv import read_exactly
 from rust_tuner.data.folds import Folds, folds_asked_for, make_folds, rows_trained_on
 from rust_tuner.data.outer_folds import OuterFold, outer_folds
 from rust_tuner.data.radiographs import Radiographs
-from rust_tuner.data.split_file import (
-    SPLIT_FILE,
-    Split,
-    load_or_make_folds,
-    load_or_make_site_folds,
-    radiographs_sha256,
-    read_split,
-    write_split,
-)
+from rust_tuner.data.row_record import radiographs_sha256
 from rust_tuner.data.splits import Development, require_development
 from rust_tuner.errors import ResumeError, RustTunerError, SplitError, marked
 from rust_tuner.files import sha256_of_json, write_text
@@ -39,7 +30,7 @@ from rust_tuner.locks import hold_lock
 from rust_tuner.metrics import view_only_baseline
 from rust_tuner.progress import Part, Progress, Silent
 from rust_tuner.protocol import Protocol
-from rust_tuner.records.model import Weights, read_if_whole
+from rust_tuner.records.model import Weights, read_if_whole, write_record
 from rust_tuner.records.nested import (
     FIGURES,
     NESTED,
@@ -60,6 +51,13 @@ from rust_tuner.records.nested import (
 )
 from rust_tuner.records.private import named_within_study
 from rust_tuner.records.project import REGIME_1, REGIME_2, count_ended, read_project
+from rust_tuner.records.split import (
+    SPLIT_FILE,
+    SplitRecord,
+    load_or_make_folds,
+    load_or_make_site_folds,
+    read_split,
+)
 from rust_tuner.steps.outer_scores import score_outer_fold, view_only_of_fold
 from rust_tuner.steps.refit import tuned_values
 
@@ -233,23 +231,21 @@ def _inner_folds(
     """The inner folds of an outer fold, recorded with the patients of both sides."""
     radiographs, training = development.radiographs, fold.training.radiographs
     path = outer_folder(folder, fold.number) / SPLIT_FILE
-    split = Split(
+    split = SplitRecord.between(
+        radiographs,
+        training,
+        fold.validation.radiographs,
         seed=protocol.seed,
         fraction=len(fold.validation) / len(radiographs),
-        development=_patients(training.written_patients),
-        holdout=_patients(fold.validation.radiographs.written_patients),
-        radiographs_sha256=radiographs_sha256(radiographs),
-        development_sha256=radiographs_sha256(training),
     )
     if path.exists():
-        written = read_split(path, radiographs)
-        if dataclasses.replace(written, folds={}, site_folds=None) != split:
+        if read_split(path, radiographs).sides != split.sides:
             raise ResumeError(
                 f"{path} does not divide the patients as outer fold {fold.number} does; restore "
                 f"it, or remove {folder} to start again"
             )
     else:
-        write_split(path, split)
+        write_record(path, split)
     if protocol.folds_by == "site":
         try:
             folds = load_or_make_site_folds(path, fold.training, protocol.seed)
@@ -367,10 +363,6 @@ def _counts(radiographs: Radiographs) -> Counted:
         patients=len(set(radiographs.patient_ids)),
         sha256=radiographs_sha256(radiographs),
     )
-
-
-def _patients(patient_ids: npt.NDArray[np.object_]) -> tuple[str, ...]:
-    return tuple(sorted(set(patient_ids.tolist())))
 
 
 def _note(records: list[OuterRecord | None], objective: str) -> str:

@@ -14,7 +14,6 @@ from rust_tuner.data.label_warnings import (
 )
 from rust_tuner.data.radiographs import Radiographs, check_views
 from rust_tuner.data.reading import Framing
-from rust_tuner.data.split_file import SPLIT_FILE, load_or_make_split
 from rust_tuner.data.splits import Development, HoldOut
 from rust_tuner.data.survey import SurveyedImage, bits_of_radiographs
 from rust_tuner.errors import Message, SplitError, marked
@@ -32,7 +31,7 @@ from rust_tuner.records.private import (
     read_key,
     write_name_tables,
 )
-from rust_tuner.records.split import split_sha256
+from rust_tuner.records.split import SPLIT_FILE, load_or_make_split, split_sha256
 from rust_tuner.records.study import StudyFile
 from rust_tuner.steps.small_data import Need, final_note, notes, require_enough
 

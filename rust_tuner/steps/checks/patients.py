@@ -7,13 +7,13 @@ from typing import Any
 from rust_tuner.data.images import images_sha256
 from rust_tuner.data.patient_ids import normal_form, visibly
 from rust_tuner.data.radiographs import Radiographs
-from rust_tuner.data.row_record import changed_images, changed_rows
-from rust_tuner.data.split_file import FoldsRecord, Split, radiographs_sha256, read_split
+from rust_tuner.data.row_record import changed_images, changed_rows, radiographs_sha256
 from rust_tuner.data.splits import split_holdout
 from rust_tuner.errors import ResumeError, SplitError
 from rust_tuner.records.checks import Verdict
 from rust_tuner.records.project import Project
 from rust_tuner.records.rows import NO_FOLD, read_rows
+from rust_tuner.records.split import FoldsOfSplit, SplitRecord, read_split
 from rust_tuner.records.study_record import StudyRecord
 
 UNCHANGED = ("unchanged", "Manifest and images")
@@ -62,7 +62,7 @@ def check_split(
     radiographs: Radiographs,
     study: StudyRecord,
     projects: Mapping[str, Project],
-) -> tuple[Verdict, Split | None]:
+) -> tuple[Verdict, SplitRecord | None]:
     """Check that no patient is on two sides, in `split.json` and in the rows of the searches.
 
     Args:
@@ -83,65 +83,60 @@ def check_split(
     if radiographs_sha256(development) != study.development_sha256:
         reason = f"{path.name} seals other patients than study.json says, so it was changed."
         return Verdict(*SPLITS, "failed", reason, _RESTORE), None
+    return _verdict_of(split, path, radiographs, projects), split
+
+
+def _verdict_of(
+    split: SplitRecord, path: Path, radiographs: Radiographs, projects: Mapping[str, Project]
+) -> Verdict:
+    """The verdict on a split that study.json names."""
     findings = [
         f"{name}: {fault}"
         for name, project in projects.items()
         for fault in _faults_of_search(project, split)
     ]
     if findings:
-        return (
-            Verdict(
-                *SPLITS,
-                "failed",
-                f"The sides of {len({line.split(':')[0] for line in findings})} searches are not "
-                f"those of {path.name}.",
-                "Delete the folders of these searches and run them again.",
-                tuple(findings),
-            ),
-            split,
+        return Verdict(
+            *SPLITS,
+            "failed",
+            f"The sides of {len({line.split(':')[0] for line in findings})} searches are not "
+            f"those of {path.name}.",
+            "Delete the folders of these searches and run them again.",
+            tuple(findings),
         )
     if not split.is_fair_draw:
-        return (
-            Verdict(
-                *SPLITS,
-                "warning",
-                f"{len(split.development)} development and {len(split.holdout)} hold-out patients, "
-                f"none on both sides; but {path.name} was made by an earlier version of the "
-                "package, which took patients in the order of their ids: those at the end were "
-                "sealed far more often, so the hold-out patients are not a random sample.",
-                "Say so wherever you report the hold-out figure, or use a new study folder.",
-            ),
-            split,
+        return Verdict(
+            *SPLITS,
+            "warning",
+            f"{len(split.development)} development and {len(split.holdout)} hold-out patients, "
+            f"none on both sides; but {path.name} was made by an earlier version of the "
+            "package, which took patients in the order of their ids: those at the end were "
+            "sealed far more often, so the hold-out patients are not a random sample.",
+            "Say so wherever you report the hold-out figure, or use a new study folder.",
         )
     made, _ = split_holdout(radiographs, split.fraction, split.seed)
     if set(made.radiographs.written_patients) != set(split.development):
-        return (
-            Verdict(
-                *SPLITS,
-                "warning",
-                f"{path.name} seals other patients than its seed {split.seed} gives: it was made "
-                "by another version of the package, or by hand.",
-                "Find out which; patients that were picked by hand are not a fair sample.",
-            ),
-            split,
+        return Verdict(
+            *SPLITS,
+            "warning",
+            f"{path.name} seals other patients than its seed {split.seed} gives: it was made "
+            "by another version of the package, or by hand.",
+            "Find out which; patients that were picked by hand are not a fair sample.",
         )
     sides = f"{len(split.development)} development and {len(split.holdout)} hold-out patients"
-    folds = ", ".join(map(str, sorted(split.folds)))
+    folds = ", ".join(sorted(split.folds, key=int))
     if split.site_folds:
         folds = " and ".join(filter(None, [folds, "site"]))
     folds = folds or "no"
     searched = f"; {len(projects)} searches use these sides" if projects else ""
-    return (
-        Verdict(
-            *SPLITS,
-            "passed",
-            f"{sides}, none on both sides; {folds} folds, each patient in one{searched}.",
-        ),
-        split,
+    return Verdict(
+        *SPLITS,
+        "passed",
+        f"{sides}, none on both sides; {folds} folds, each patient in one{searched}.",
     )
 
 
-def _faults_of_search(project: Project, split: Split) -> list[str]:
+def _faults_of_search(project: Project, split: SplitRecord) -> list[str]:
     """What is wrong with the sides of a search, according to its rows."""
     try:
         rows = read_rows(project)
@@ -162,15 +157,15 @@ def _faults_of_search(project: Project, split: Split) -> list[str]:
     return faults
 
 
-def _folds_of(split: Split, *, folds: int, assigned: Any) -> FoldsRecord | None:
+def _folds_of(split: SplitRecord, *, folds: int, assigned: Any) -> FoldsOfSplit | None:
     """The folds of the split that assign patients as a search did."""
-    for record in (split.folds.get(folds), split.site_folds):
-        if record is not None and dict(record.folds) == dict(assigned):
+    for record in (split.folds.get(str(folds)), split.site_folds):
+        if record is not None and record.patients == dict(assigned):
             return record
     return None
 
 
-def check_patient_ids(radiographs: Radiographs, split: Split | None) -> Verdict:
+def check_patient_ids(radiographs: Radiographs, split: SplitRecord | None) -> Verdict:
     """Check whether two patient ids may belong to one patient, by their normal form.
 
     A manifest with such ids is refused, unless the user says that they are different people; the

@@ -12,8 +12,8 @@ from rust_tuner.data.near_duplicates import (
     SimilarPair,
 )
 from rust_tuner.data.radiographs import Radiographs
-from rust_tuner.data.split_file import Split
 from rust_tuner.records.checks import Verdict
+from rust_tuner.records.split import SplitRecord
 
 NEAR_DUPLICATES = ("near_duplicates", "Equal and nearly equal images")
 
@@ -24,7 +24,7 @@ _WHOSE = (
 
 
 def check_pictures(
-    radiographs: Radiographs, pairs: tuple[SimilarPair, ...], split: Split | None
+    radiographs: Radiographs, pairs: tuple[SimilarPair, ...], split: SplitRecord | None
 ) -> Verdict:
     """Judge the pairs of pictures that are equal or nearly so.
 

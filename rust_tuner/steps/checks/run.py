@@ -16,7 +16,6 @@ from rust_tuner.data.likeness import likeness_of_features, likeness_of_pictures
 from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.near_duplicates import Fingerprints, fingerprint, similar_pairs
 from rust_tuner.data.radiographs import Radiographs
-from rust_tuner.data.split_file import SPLIT_FILE, Split
 from rust_tuner.data.splits import Development
 from rust_tuner.errors import ManifestError, ProtocolError, RustTunerError
 from rust_tuner.locks import hold_lock
@@ -34,6 +33,7 @@ from rust_tuner.records.pixels import read_as_recorded, read_pixels
 from rust_tuner.records.private import key_of, named
 from rust_tuner.records.project import Project
 from rust_tuner.records.rows import out_of_fold_predictions
+from rust_tuner.records.split import SPLIT_FILE, SplitRecord
 from rust_tuner.records.study_record import StudyRecord
 from rust_tuner.redacted import message_for_files
 from rust_tuner.steps.checks.models import (
@@ -130,7 +130,7 @@ class _Prepared:
 
     directory: Path
     radiographs: Radiographs
-    split: Split
+    split: SplitRecord
     source: Project
     protocol: Protocol
     cache: str | Path | None
@@ -138,15 +138,16 @@ class _Prepared:
 
     def development_and_folds(self) -> tuple[Development, Folds]:
         """The development set, and the folds that the search validated on."""
-        owners = self.radiographs.written_patients.astype(str)
-        rows = np.flatnonzero(np.isin(owners, self.split.development))
+        everyone = self.radiographs.written_patients.astype(str)
+        rows = np.flatnonzero(np.isin(everyone, self.split.development))
         development = Development(self.radiographs.subset(rows))
         num_folds = self.source.run.subject.num_folds
         by_site = self.protocol.folds_by == "site"
-        made = self.split.site_folds if by_site else self.split.folds.get(num_folds)
+        made = self.split.site_folds if by_site else self.split.folds.get(str(num_folds))
         if made is None:
             raise RustTunerError(f"{SPLIT_FILE} does not have the {num_folds} folds of this search")
-        assignment = np.array([made.folds[who] for who in development.radiographs.written_patients])
+        owners = development.radiographs.written_patients
+        assignment = np.array([made.patients[who] for who in owners])
         return development, Folds(assignment, num_folds, made.seed)
 
 
@@ -157,7 +158,7 @@ def _of_data(
     projects: Mapping[str, Project],
     *,
     progress: Progress,
-) -> tuple[list[Verdict], Radiographs | None, Split | None, Fingerprints | None]:
+) -> tuple[list[Verdict], Radiographs | None, SplitRecord | None, Fingerprints | None]:
     """The checks without training; the first two verdicts say whether the data can be used."""
     try:
         distinct = study.distinct_patients is True
@@ -194,7 +195,7 @@ def _of_data(
 def _of_persons(
     radiographs: Radiographs,
     prints: Fingerprints,
-    split: Split | None,
+    split: SplitRecord | None,
     protocol: Protocol | None,
     cache: str | Path | None,
     progress: Progress,

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from rust_tuner.data.radiographs import Radiographs
-from rust_tuner.data.split_file import Split
 from rust_tuner.metrics.score_interval import share_interval
 from rust_tuner.metrics.uncertainty import MIN_PATIENTS, Interval
 from rust_tuner.records.checks import Verdict
+from rust_tuner.records.split import SplitRecord
 from rust_tuner.words import counted
 
 SAME_PERSON = ("same_person", "One person under two ids")
@@ -170,7 +170,7 @@ def _summed(square: FloatArray, of: npt.NDArray[np.int64], count: int) -> FloatA
 def check_same_person(
     radiographs: Radiographs,
     alike: Mapping[str, FloatArray],
-    split: Split | None,
+    split: SplitRecord | None,
     *,
     left_out: str = "",
 ) -> Verdict:
@@ -253,7 +253,7 @@ def _written_names(radiographs: Radiographs) -> dict[tuple[str, str], tuple[str,
 def _lines(
     likeness: Likeness,
     alarms: npt.NDArray[np.int64],
-    split: Split | None,
+    split: SplitRecord | None,
     written: Mapping[tuple[str, str], tuple[str, str]],
 ) -> tuple[str, ...]:
     """The flagged pairs, those across the hold-out border first."""

@@ -1,6 +1,5 @@
 """Manifest and split: what was prepared passes, what was changed is named."""
 
-import dataclasses
 import json
 import shutil
 from collections.abc import Mapping
@@ -13,18 +12,18 @@ from report_studies import study_record
 from rust_tuner import Study
 from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.radiographs import Radiographs
-from rust_tuner.data.split_file import (
-    Split,
-    load_or_make_folds,
-    load_or_make_split,
-    radiographs_sha256,
-    read_split,
-    write_split,
-)
-from rust_tuner.files import sha256_of_file
+from rust_tuner.data.row_record import radiographs_sha256
+from rust_tuner.files import sha256_of_file, sha256_of_json, write_json
 from rust_tuner.protocol import Protocol
 from rust_tuner.records.checks import Verdict
+from rust_tuner.records.model import write_record
 from rust_tuner.records.project import Project
+from rust_tuner.records.split import (
+    SplitRecord,
+    load_or_make_folds,
+    load_or_make_split,
+    read_split,
+)
 from rust_tuner.records.study_record import StudyRecord, read_study_record
 from rust_tuner.steps.checks.patients import (
     check_patient_ids,
@@ -52,7 +51,7 @@ def hashes(radiographs: Radiographs) -> list[str]:
 
 def split_of(
     prepared: tuple[Path, Path, Radiographs], projects: Mapping[str, Project] | None = None
-) -> tuple[Verdict, Split | None]:
+) -> tuple[Verdict, SplitRecord | None]:
     folder, _, radiographs = prepared
     return check_split(
         folder / "split.json", radiographs, read_study_record(folder / "study.json"), projects or {}
@@ -107,17 +106,16 @@ def test_a_patient_moved_out_of_the_holdout_set_by_hand_fails(
     path.write_text(json.dumps(content))
     verdict, split = split_of(prepared)
     assert verdict.status == "failed"
-    assert "was changed by hand" in verdict.reason
+    assert "the content does not match its SHA-256" in verdict.reason
     assert split is None
 
 
-def moved(split: Split, radiographs: Radiographs) -> Split:
+def moved(split: SplitRecord, radiographs: Radiographs) -> SplitRecord:
     """The split with one sealed patient made a development patient, hashes included."""
     who = split.holdout[0]
-    development = tuple(sorted([*split.development, who]))
+    development = sorted([*split.development, who])
     rows = [n for n, owner in enumerate(radiographs.patient_ids) if owner in development]
-    return dataclasses.replace(
-        split,
+    return split.changed(
         development=development,
         holdout=split.holdout[1:],
         development_sha256=radiographs_sha256(radiographs.subset(rows)),
@@ -130,9 +128,10 @@ def test_a_split_of_an_earlier_version_stays_valid_and_is_said_to_be_no_random_s
 ) -> None:
     folder, manifest, radiographs = prepared
     path = folder / "split.json"
-    split = dataclasses.replace(read_split(path, radiographs), drawn=None)
-    write_split(path, split)
-    assert "drawn" not in json.loads(path.read_text())
+    content = json.loads(path.read_text())
+    del content["drawn"], content["sha256"]
+    write_json(path, content | {"sha256": sha256_of_json(content)})
+    split = read_split(path, radiographs)
     assert len(Study(folder, manifest).prepare()) == len(
         [who for who in radiographs.patient_ids if who in split.development]
     )
@@ -148,7 +147,7 @@ def test_a_split_that_was_changed_with_its_hashes_differs_from_what_was_prepared
     folder, _, radiographs = prepared
     path = folder / "split.json"
     changed = moved(read_split(path, radiographs), radiographs)
-    write_split(path, changed)
+    write_record(path, changed)
     verdict, split = split_of(prepared)
     assert verdict.status == "failed"
     assert "seals other patients than study.json says" in verdict.reason
@@ -216,11 +215,11 @@ def test_a_search_on_other_folds_fails(
     project = write_judged_search(folder / "regime_1", development, skilled(development))
     path = folder / "split.json"
     content = read_split(path, radiographs)
-    folds = dict(content.folds[3].folds)
+    folds = dict(content.folds["3"].patients)
     first, second = sorted(folds, key=lambda who: folds[who])[:: len(folds) - 1]
     folds[first], folds[second] = folds[second], folds[first]
-    record = type(content.folds[3])(content.folds[3].seed, folds)
-    write_split(path, Split(**(vars(content) | {"folds": {3: record}})))
+    record = content.folds["3"].with_changes(patients=folds).to_json()
+    write_record(path, content.changed(folds={"3": record}))
     verdict, _ = check_split(path, radiographs, study, {"regime_1": project})
     assert verdict.status == "failed"
     assert verdict.findings == ("regime_1: its folds are not those of split.json",)

@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
+from hold_out_sets import sealed
 from narrowing import not_none
 
 from rust_tuner.data.radiographs import Radiographs
-from rust_tuner.data.split_file import Split
 from rust_tuner.steps.checks.same_person import check_same_person, likeness_of_visits
 
 
@@ -70,9 +70,7 @@ def test_a_person_under_two_ids_is_named_with_both_sides() -> None:
     radiographs = people(30)
     alike = alike_by(radiographs, radiographs.patient_ids, strength=8)
     double = renamed(radiographs, "P003", "1", "Q1")
-    patients = sorted(set(double.patient_ids))
-    split = Split(0, 0.15, tuple(patients[:-1]), ("Q1",), "", "")
-    verdict = check_same_person(double, {"pictures": alike}, split)
+    verdict = check_same_person(double, {"pictures": alike}, sealed(double, "Q1"))
     assert verdict.status == "warning"
     (line,) = verdict.findings
     assert line.startswith(
@@ -85,7 +83,7 @@ def test_pairs_across_the_holdout_border_stand_first() -> None:
     radiographs = people(30)
     alike = alike_by(radiographs, radiographs.patient_ids, strength=8)
     double = renamed(renamed(radiographs, "P003", "1", "Q1"), "P004", "1", "Q2")
-    split = Split(0, 0.15, tuple(sorted({*double.patient_ids} - {"Q2"})), ("Q2",), "", "")
+    split = sealed(double, "Q2")
     first, second = check_same_person(double, {"pictures": alike}, split).findings
     assert "Q2" in first
     assert "Q1" in second

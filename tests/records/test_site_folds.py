@@ -14,15 +14,11 @@ from rust_tuner import Protocol
 from rust_tuner.data.folds import folds_asked_for, make_site_folds
 from rust_tuner.data.phantoms import phantom_table
 from rust_tuner.data.radiographs import Radiographs
-from rust_tuner.data.split_file import (
-    load_or_make_folds,
-    load_or_make_site_folds,
-    load_or_make_split,
-    radiographs_sha256,
-)
+from rust_tuner.data.row_record import radiographs_sha256
 from rust_tuner.data.splits import Development, HoldOut
 from rust_tuner.errors import SplitError
 from rust_tuner.files import sha256_of_json
+from rust_tuner.records.split import load_or_make_folds, load_or_make_site_folds, load_or_make_split
 
 
 def radiographs(sites: int = 3, patients: int = 24, **columns: Any) -> Radiographs:
@@ -153,7 +149,7 @@ def test_a_change_without_its_hash_and_another_seed_are_refused(
     with pytest.raises(SplitError, match="folds by site were made with seed 0, not 1"):
         load_or_make_site_folds(path, development, 1)
     path.write_text(path.read_text().replace('"S2"', '"S9"'))
-    with pytest.raises(SplitError, match="was changed by hand"):
+    with pytest.raises(SplitError, match="the content does not match its SHA-256"):
         load_or_make_site_folds(path, development, 0)
 
 
