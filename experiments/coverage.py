@@ -108,12 +108,7 @@ def draw(
 
 
 def label_coverage(
-    setting: Setting,
-    method: AurocMethod,
-    *,
-    seed: int,
-    num_datasets: int,
-    num_resamples: int = 600,
+    setting: Setting, method: AurocMethod, *, seed: int, num_datasets: int, num_resamples: int = 600
 ) -> Coverage:
     """Of a label's AUROC: of so many data sets of the setting's one prevalence."""
     rng = np.random.default_rng(seed)

@@ -13,12 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    ProgressColumn,
-    TaskID,
-    TextColumn,
-)
+from rich.progress import BarColumn, ProgressColumn, TaskID, TextColumn
 from rich.progress import Progress as RichBars
 from rich.progress import Task as RichTask
 from rich.progress_bar import ProgressBar

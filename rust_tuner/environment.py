@@ -14,10 +14,7 @@ from typing import Any
 
 _GIBIBYTE = 1 << 30
 CPU_FACTS = Path("/proc/cpuinfo")
-_CONTAINER_LIMITS = (
-    "/sys/fs/cgroup/memory.max",
-    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-)
+_CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 # The fields of /proc/cpuinfo that hold the processor's model, depending on the architecture.
 _MODEL_FIELDS = ("model name", "Model", "Hardware", "cpu model")
 

@@ -19,13 +19,7 @@ from typing import Any
 import filelock
 
 from rust_tuner.errors import LockedError, RustTunerError, StorageError, TimeBudgetError
-from rust_tuner.files import (
-    json_text,
-    read_json,
-    remove_leftovers,
-    require_utf8,
-    storage_cure,
-)
+from rust_tuner.files import json_text, read_json, remove_leftovers, require_utf8, storage_cure
 from rust_tuner.interrupts import Terminated
 from rust_tuner.last_run import (
     HOLDER_FILE,

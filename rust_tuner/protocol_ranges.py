@@ -71,8 +71,7 @@ def _one_of(words: tuple[str, ...]) -> Range:
 def _whole_from(lowest: int, highest: float = float("inf")) -> Range:
     to = "" if highest == float("inf") else f" to {highest}"
     return Range(
-        lambda value: _is_int(value) and lowest <= value <= highest,
-        f"an integer from {lowest}{to}",
+        lambda value: _is_int(value) and lowest <= value <= highest, f"an integer from {lowest}{to}"
     )
 
 
@@ -128,8 +127,7 @@ _FOLDS, _COUNT = _whole_from(2), _whole_from(1, 1_000_000)
 _RANGES = {
     "seed": _whole_from(0),
     "holdout_fraction": Range(
-        lambda value: _is_number(value) and 0 < value < 1,
-        "a number between 0 and 1, both excluded",
+        lambda value: _is_number(value) and 0 < value < 1, "a number between 0 and 1, both excluded"
     ),
     "image_size": Range(
         lambda value: _is_int(value) and _SMALLEST_IMAGE <= value <= _LARGEST_IMAGE,

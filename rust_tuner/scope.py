@@ -50,10 +50,7 @@ class Scope:
         return f"AUROC, {self.name}"
 
     def problem(
-        self,
-        labels: npt.NDArray[Any],
-        scores: npt.NDArray[Any],
-        visible: npt.NDArray[np.bool_],
+        self, labels: npt.NDArray[Any], scores: npt.NDArray[Any], visible: npt.NDArray[np.bool_]
     ) -> Problem:
         """The inputs of its AUROC: labels, scores, and which entries count (None: all).
 

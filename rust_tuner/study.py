@@ -17,11 +17,7 @@ from rust_tuner.analysis.export import best_hyperparameters
 from rust_tuner.batch_range import BatchSizes
 from rust_tuner.data.folds import Folds, rows_trained_on
 from rust_tuner.data.splits import Development
-from rust_tuner.errors import (
-    ResumeError,
-    SearchError,
-    TimeBudgetError,
-)
+from rust_tuner.errors import ResumeError, SearchError, TimeBudgetError
 from rust_tuner.files import remove_leftovers
 from rust_tuner.locks import hold_lock
 from rust_tuner.protocol import Protocol

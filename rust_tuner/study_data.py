@@ -14,10 +14,7 @@ from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.private_words import remember_private_words
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.splits import Development, HoldOut
-from rust_tuner.errors import (
-    ProtocolError,
-    ResumeError,
-)
+from rust_tuner.errors import ProtocolError, ResumeError
 from rust_tuner.files import remove_leftovers, sha256_of_file
 from rust_tuner.locks import hold_lock
 from rust_tuner.onednn import choose_onednn
@@ -42,12 +39,7 @@ from rust_tuner.records.study_changes import (
 from rust_tuner.records.weights_path import absolute_weights
 from rust_tuner.search.executors.engines import require_engine
 from rust_tuner.search.executors.workers import Workers
-from rust_tuner.steps.prepare import (
-    begin_key,
-    say_small_data,
-    say_warnings,
-    write_study_file,
-)
+from rust_tuner.steps.prepare import begin_key, say_small_data, say_warnings, write_study_file
 from rust_tuner.steps.small_data import Need, need_of_search, needs_of_study, require_enough
 
 

@@ -19,10 +19,7 @@ LABEL_NAMES = {
     },
 }
 
-METRICS = {
-    **{scope.metric: scope.title for scope in SCOPES},
-    "loss": "Loss",
-}
+METRICS = {**{scope.metric: scope.title for scope in SCOPES}, "loss": "Loss"}
 
 
 def metric_name(metric: str, *, is_study: bool) -> str:

@@ -36,11 +36,7 @@ class Killer:
         monkeypatch.setattr(os, "replace", self.replace)
         monkeypatch.setattr(os, "unlink", self.unlink)
 
-    def replace(
-        self,
-        source: str | os.PathLike[str],
-        target: str | os.PathLike[str],
-    ) -> None:
+    def replace(self, source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
         if self.dead:
             return
         if not str(target).startswith(self.folder) or Path(target).name.startswith(".lock"):

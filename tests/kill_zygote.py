@@ -33,11 +33,7 @@ def study(folder: str, manifest: str, cache: str) -> None:
 
 def baselines(folder: str, manifest: str, cache: str) -> None:
     protocol = Protocol.study(
-        weights="random",
-        image_size=75,
-        baseline_folds=3,
-        baseline_epochs=2,
-        baseline_batch_size=8,
+        weights="random", image_size=75, baseline_folds=3, baseline_epochs=2, baseline_batch_size=8
     )
     Study(folder, manifest, protocol, cache=cache).baselines(models=["lenet1998"])
 

@@ -32,11 +32,7 @@ from rust_tuner.figures.final import (
     draw_roc,
 )
 from rust_tuner.figures.gallery import draw_gallery, gallery_height
-from rust_tuner.figures.published import (
-    draw_curves_beside,
-    draw_models_beside,
-    draw_trials_beside,
-)
+from rust_tuner.figures.published import draw_curves_beside, draw_models_beside, draw_trials_beside
 from rust_tuner.figures.published_study import PUBLISHED_VIEW_ONLY, read_published
 from rust_tuner.figures.regimes import draw_regime_1, draw_regime_2
 from rust_tuner.figures.rings import TIED

@@ -231,9 +231,7 @@ def grow(
     return tuner
 
 
-def outcome(
-    tuner: CrossValidationTuner,
-) -> Outcome:
+def outcome(tuner: CrossValidationTuner) -> Outcome:
     """Everything that a search leaves: trials, values, scores, histories, predictions."""
     project = tuner.project
     assert project.problems == ()
@@ -243,10 +241,7 @@ def outcome(
     return results, tuner.history(), predictions, files
 
 
-def assert_same(
-    one: Outcome,
-    other: Outcome,
-) -> None:
+def assert_same(one: Outcome, other: Outcome) -> None:
     pd.testing.assert_frame_equal(one[0], other[0], check_exact=True)
     pd.testing.assert_frame_equal(one[1], other[1], check_exact=True)
     assert {k: v.tobytes() for k, v in one[2].items()} == {

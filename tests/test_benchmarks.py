@@ -116,12 +116,7 @@ def test_the_benchmark_of_startup_times_processes_on_a_study_that_it_makes(
     from experiments.benchmarks import startup
 
     # One of each kind: bare, an import, a command alone, and one on the study and its model.
-    told = (
-        startup.BARE,
-        "import rust_tuner",
-        "rust-tuner --help",
-        "rust-tuner predict, one image",
-    )
+    told = (startup.BARE, "import rust_tuner", "rust-tuner --help", "rust-tuner predict, one image")
     kept = {what: command for what, command in startup.COMMANDS.items() if what in told}
     monkeypatch.setattr(startup, "COMMANDS", kept)
     # The benchmark sets the first one for its processes.

@@ -83,11 +83,7 @@ def test_an_interrupt_that_python_drops_is_not_printed_and_raised_at_the_next_st
 
 def test_a_command_ends_with_130_though_something_has_swallowed_ctrl_c() -> None:
     progress = ConsoleProgress(Console(quiet=True))
-    with (
-        pytest.raises(typer.Exit) as left,
-        reporting(),
-        progress.task("work", 2) as task,
-    ):
+    with pytest.raises(typer.Exit) as left, reporting(), progress.task("work", 2) as task:
         swallow()
         task.advance()
     assert left.value.exit_code == 130

@@ -147,13 +147,7 @@ def test_probabilities_that_are_certain_decode_to_the_scores(
 
 
 @settings(deadline=None)
-@given(
-    stn.arrays(
-        np.float64,
-        (5, 18),
-        elements=st.one_of(st.just(0.0), st.floats(1e-6, 1.0)),
-    )
-)
+@given(stn.arrays(np.float64, (5, 18), elements=st.one_of(st.just(0.0), st.floats(1e-6, 1.0))))
 def test_expected_scores_are_the_mean_under_the_normalised_probabilities(
     probabilities: np.ndarray,
 ) -> None:

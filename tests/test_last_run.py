@@ -32,11 +32,7 @@ def change_note(folder: Path, **changes: Any) -> None:
 
 @pytest.mark.parametrize(
     ("number", "state"),
-    [
-        (signal.SIGKILL, "killed"),
-        (signal.SIGINT, "interrupted"),
-        (signal.SIGTERM, "terminated"),
-    ],
+    [(signal.SIGKILL, "killed"), (signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")],
 )
 def test_a_live_process_is_running_and_one_that_was_ended_is_not(
     tmp_path: Path, number: signal.Signals, state: str

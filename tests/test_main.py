@@ -44,10 +44,7 @@ def answered() -> None:
 )
 @pytest.mark.parametrize(
     ("sent", "code", "told"),
-    [
-        (signal.SIGINT, 130, "interrupted before any work started\n"),
-        (signal.SIGTERM, 143, ""),
-    ],
+    [(signal.SIGINT, 130, "interrupted before any work started\n"), (signal.SIGTERM, 143, "")],
 )
 def test_a_signal_during_the_imports_ends_in_one_line_at_most(
     module: str, sent: signal.Signals, code: int, told: str

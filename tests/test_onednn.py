@@ -7,12 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from rust_tuner import onednn
-from rust_tuner.onednn import (
-    ONEDNN_VARIABLE,
-    choose_onednn,
-    onednn_is_chosen,
-    user_chose_onednn,
-)
+from rust_tuner.onednn import ONEDNN_VARIABLE, choose_onednn, onednn_is_chosen, user_chose_onednn
 
 OURS = "RUST_TUNER_ONEDNN_OPTS"
 

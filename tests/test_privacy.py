@@ -231,10 +231,7 @@ def test_what_is_written_within_a_study_has_its_names_wherever_the_radiographs_c
 
 @pytest.mark.slow
 def test_a_whole_study_names_nobody(
-    export: Path,
-    tiny_protocol: Protocol,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    export: Path, tiny_protocol: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from rust_tuner.cli.app import app
     from rust_tuner.tensorboard.logs import TensorBoardLogs, write_logs

@@ -230,11 +230,7 @@ def test_json_out_of_range_is_refused() -> None:
         ("holdout_fraction", "0.1", "a number between 0 and 1, both excluded"),
         ("masked_loss", 1, "True or False"),
         ("image_size", 74, "an integer from 75"),
-        (
-            "image_size",
-            2049,
-            "an integer from 75, InceptionV3's smallest input, to 2048",
-        ),
+        ("image_size", 2049, "an integer from 75, InceptionV3's smallest input, to 2048"),
         ("image_size", 10_000_000, "an integer from 75"),
         ("resize", "crop", "squash or letterbox"),
         ("flips", "vertical", "horizontal_and_vertical, horizontal or none"),

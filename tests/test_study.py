@@ -14,10 +14,7 @@ from studies import StudyFolder
 from rust_tuner import Protocol, Study
 from rust_tuner.data.manifest import load_manifest
 from rust_tuner.environment import describe_machine
-from rust_tuner.errors import (
-    ResumeError,
-    SearchError,
-)
+from rust_tuner.errors import ResumeError, SearchError
 from rust_tuner.files import read_json
 from rust_tuner.records.project import read_project
 from rust_tuner.steps.refit import require_own_search

@@ -16,10 +16,7 @@ from rust_tuner import Protocol, Study
 from rust_tuner.cli.support import open_study
 from rust_tuner.data.folds import make_folds
 from rust_tuner.data.splits import Development
-from rust_tuner.errors import (
-    ResumeError,
-    WeightsError,
-)
+from rust_tuner.errors import ResumeError, WeightsError
 from rust_tuner.files import read_json
 from rust_tuner.models.weights import find_local_weights
 from rust_tuner.records.study import SEARCH_FIELDS

@@ -13,13 +13,7 @@ from notes import contents
 
 from rust_tuner import Study
 from rust_tuner.data.manifest import load_manifest
-from rust_tuner.errors import (
-    LockedError,
-    ManifestError,
-    ResumeError,
-    RustTunerError,
-    SplitError,
-)
+from rust_tuner.errors import LockedError, ManifestError, ResumeError, RustTunerError, SplitError
 from rust_tuner.files import read_json
 from rust_tuner.protocol import Protocol
 

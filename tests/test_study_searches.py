@@ -18,10 +18,7 @@ from studies import StudyFolder
 
 from rust_tuner import Protocol, Study
 from rust_tuner.data.folds import make_folds
-from rust_tuner.errors import (
-    ResumeError,
-    SearchError,
-)
+from rust_tuner.errors import ResumeError, SearchError
 from rust_tuner.files import read_json
 from rust_tuner.onednn import ONEDNN_VARIABLE, can_switch_onednn
 from rust_tuner.records.project import read_out_of_fold, read_project
@@ -101,9 +98,7 @@ def resumed(tmp_path_factory: pytest.TempPathFactory, finished_study: StudyFolde
     return before, contents(directory), tuners, notes.said
 
 
-def test_running_again_adds_nothing_and_changes_no_byte(
-    resumed: Resumed,
-) -> None:
+def test_running_again_adds_nothing_and_changes_no_byte(resumed: Resumed) -> None:
     before, after, _, said = resumed
     assert sorted(before) == sorted(after)
     # KerasTuner's own state lists trials in the order in which this process met them.
@@ -117,9 +112,7 @@ def test_running_again_adds_nothing_and_changes_no_byte(
     assert said == []
 
 
-def test_results_have_a_row_a_trial_with_score_spread_and_baseline(
-    resumed: Resumed,
-) -> None:
+def test_results_have_a_row_a_trial_with_score_spread_and_baseline(resumed: Resumed) -> None:
     for tuner in resumed[2].values():
         results = tuner.results()
         assert list(results["trial"]) == ["0000", "0001"]
@@ -134,9 +127,7 @@ def test_results_have_a_row_a_trial_with_score_spread_and_baseline(
         assert results["message"].isna().all()
 
 
-def test_history_is_tidy_and_complete(
-    resumed: Resumed,
-) -> None:
+def test_history_is_tidy_and_complete(resumed: Resumed) -> None:
     for tuner in resumed[2].values():
         history = tuner.history()
         assert list(history.columns) == ["trial", "fold", "epoch", "split", "metric", "value"]
@@ -158,8 +149,7 @@ def test_history_is_tidy_and_complete(
 
 
 def test_every_development_row_is_predicted_by_the_fold_that_left_it_out(
-    resumed: Resumed,
-    finished_copy: StudyFolder,
+    resumed: Resumed, finished_copy: StudyFolder
 ) -> None:
     rows = len(finished_copy.open().prepare())
     for tuner in resumed[2].values():

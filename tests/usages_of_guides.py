@@ -54,8 +54,7 @@ def _(folder: Path) -> None:
         return compiled(keras.Sequential([*layers, keras.layers.Dense(2, activation="sigmoid")]))
 
     tune(
-        folder,
-        lambda hp: call_existing_code(hp.Int("units", 2, 8, step=2), hp.Boolean("dropout")),
+        folder, lambda hp: call_existing_code(hp.Int("units", 2, 8, step=2), hp.Boolean("dropout"))
     )
 
 

@@ -223,13 +223,7 @@ def main() -> None:
     for workers in ("1", *options.workers, *options.workers, "1"):
         took = seconds(Model(works=True), workers, **sizes)
         idle = seconds(Idle(works=False), workers, **(sizes | {"trials": 4 * options.trials}))
-        rows.append(
-            [
-                workers,
-                f"{options.trials / took:.2f}",
-                f"{idle / (4 * options.trials):.3f}",
-            ]
-        )
+        rows.append([workers, f"{options.trials / took:.2f}", f"{idle / (4 * options.trials):.3f}"])
     columns = ["workers", "trials a second", "seconds of a trial without training"]
     print_table("A search in this process and in workers, in turns", columns, rows)
 

@@ -18,13 +18,7 @@ import numpy.typing as npt
 from rust_tuner.analysis.assessment import as_predictions
 from rust_tuner.analysis.nested import OUTER_FOLD
 from rust_tuner.labels import CORTICES, NUM_VIEWS, encode
-from rust_tuner.metrics import (
-    Gain,
-    Predictions,
-    gain_over,
-    view_only_of_folds,
-    view_only_scores,
-)
+from rust_tuner.metrics import Gain, Predictions, gain_over, view_only_of_folds, view_only_scores
 from rust_tuner.metrics.gain import CHANCE_AUROC
 from rust_tuner.records.folder import DAMAGED, StudyRecords
 from rust_tuner.records.nested import NESTED_PREDICTIONS, Nested

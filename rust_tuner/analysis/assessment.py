@@ -23,14 +23,7 @@ from rust_tuner.metrics import (
     keras_aurocs,
     reliability_table,
 )
-from rust_tuner.metrics.figure import (
-    ALL_LABELS,
-    CORTEX_GROUP,
-    NAN,
-    VISIBLE,
-    VISITS,
-    with_intervals,
-)
+from rust_tuner.metrics.figure import ALL_LABELS, CORTEX_GROUP, NAN, VISIBLE, VISITS, with_intervals
 from rust_tuner.metrics.weighted_counts import WeightedShare
 
 # The rows of a table by site, in order: figure and group.
@@ -158,9 +151,7 @@ def site_figures(
         )
         parts.append(
             shown.assign(
-                site=site,
-                radiographs=len(of_site.labels),
-                patients=len(set(of_site.patient_ids)),
+                site=site, radiographs=len(of_site.labels), patients=len(set(of_site.patient_ids))
             )
         )
     columns = ["site", "radiographs", "patients", "figure", "of", "value", "low", "high", "reason"]

@@ -99,10 +99,7 @@ def best_hyperparameters(project: Project) -> BestHyperparameters:
         num_folds=run.subject.num_folds,
         epochs=run.epochs,
         trials=EndedTrials.of(
-            {
-                "completed": statuses.count("COMPLETED"),
-                "failed": statuses.count("FAILED"),
-            }
+            {"completed": statuses.count("COMPLETED"), "failed": statuses.count("FAILED")}
             | ({} if run.stop_hopeless is None else {"stopped": statuses.count(PRUNED)})
         ),
         weights=run.subject.weights,

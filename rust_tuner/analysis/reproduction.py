@@ -33,7 +33,7 @@ def reproduction(records: StudyRecords) -> Reproduction:
     protocol = {} if records.study is None else records.study.protocol
     notes = [
         "The same seed gives the same trials and scores: bitwise with the same machine, versions "
-        "and thread count, else within 0.001.",
+        "and thread count, else within 0.001."
     ]
     hashes = {
         weights.sha256: weights.file or weights.asked

@@ -147,9 +147,7 @@ def out_of_fold_figures(project: Project, union: UnionCutoff) -> pd.DataFrame:
         ResumeError: as `out_of_fold_predictions`.
     """
     table = figures_table(
-        out_of_fold_predictions(project),
-        union_threshold=union.threshold,
-        union_cutoff=union.value,
+        out_of_fold_predictions(project), union_threshold=union.threshold, union_cutoff=union.value
     ).assign(**{OVER: PATIENTS})
     best = project.best
     assert best is not None

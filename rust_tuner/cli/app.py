@@ -20,14 +20,7 @@ from rust_tuner.cli.option_values import Views
 from rust_tuner.cli.searches import nested, noise, regime1, regime2
 from rust_tuner.cli.show_config import config
 from rust_tuner.cli.steps import baselines, final, prepare
-from rust_tuner.cli.support import (
-    err,
-    out,
-    reporting,
-    say,
-    say_next,
-    view_cortices,
-)
+from rust_tuner.cli.support import err, out, reporting, say, say_next, view_cortices
 from rust_tuner.cli.verbosity import Quiet, Verbose, choose, is_verbose
 from rust_tuner.cli.watch import watch
 from rust_tuner.cli.whole_study import whole_study
@@ -143,10 +136,7 @@ app.command(examples=("rust-tuner nested STUDY --outer-folds 5 --trials 20",))(n
 app.command(examples=("rust-tuner noise STUDY --repeats 10",))(noise)
 app.command(examples=("rust-tuner check STUDY",))(check)
 app.command(
-    examples=(
-        "rust-tuner final STUDY",
-        "rust-tuner final STUDY --look-again 'a label was wrong'",
-    )
+    examples=("rust-tuner final STUDY", "rust-tuner final STUDY --look-again 'a label was wrong'")
 )(final)
 app.command(
     "study",
@@ -220,9 +210,7 @@ def report(
         say(f"report -> {write_report(study)}")
 
 
-app.command(
-    examples=("rust-tuner config STUDY", "rust-tuner config STUDY regime1"),
-)(config)
+app.command(examples=("rust-tuner config STUDY", "rust-tuner config STUDY regime1"))(config)
 app.add_typer(cache_app, name="cache")
 app.command()(watch)
 app.command()(dashboard)
@@ -306,12 +294,7 @@ def predict(
         from rust_tuner.cli.lean_keras import lean_keras
         from rust_tuner.records.model_card import read_card
         from rust_tuner.records.novelty import read_novelty
-        from rust_tuner.steps.predict import (
-            NOTICE,
-            model_file,
-            predict_radiographs,
-            written_names,
-        )
+        from rust_tuner.steps.predict import NOTICE, model_file, predict_radiographs, written_names
         from rust_tuner.terminal.predictions import pairing_note, predictions_table
 
         file = model_file(model)

@@ -17,12 +17,7 @@ from rust_tuner.cli.consoles import err
 from rust_tuner.cli.log_text import STUDY, log_options
 from rust_tuner.cli.run_log import keeping_log
 from rust_tuner.cli.shown_text import remember_typed
-from rust_tuner.cli.verbosity import (
-    OF_ALL_COMMANDS,
-    choose_of,
-    was_chosen,
-    with_options_of_all,
-)
+from rust_tuner.cli.verbosity import OF_ALL_COMMANDS, choose_of, was_chosen, with_options_of_all
 from rust_tuner.console_progress import print_note
 
 # Those that only read a study leave no trace in it.

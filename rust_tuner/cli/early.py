@@ -25,11 +25,7 @@ from rust_tuner.folder_kinds import (
 
 
 def refuse_wrong_paths(
-    study: Path,
-    manifest: Path | None = None,
-    *,
-    weights: object = None,
-    cache: Path | None = None,
+    study: Path, manifest: Path | None = None, *, weights: object = None, cache: Path | None = None
 ) -> None:
     """Refuse paths that cannot be those of a study that is prepared, or can be prepared.
 

@@ -89,8 +89,7 @@ Weights = Annotated[
     ),
 ]
 Seed = Annotated[
-    int | None,
-    _of_study(min=0, help="Seed of every random choice.  [default: 0]", metavar="N"),
+    int | None, _of_study(min=0, help="Seed of every random choice.  [default: 0]", metavar="N")
 ]
 Holdout = Annotated[
     float | None,

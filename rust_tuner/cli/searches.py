@@ -103,12 +103,7 @@ def regime2(
         choices = grid.choices
         refuse_unprepared(study, preparing.manifest)
         opened = open_study(
-            study,
-            **vars(preparing),
-            **vars(running),
-            num_folds=folds,
-            epochs=epochs,
-            **choices,
+            study, **vars(preparing), **vars(running), num_folds=folds, epochs=epochs, **choices
         )
         with _ending_search(study, "regime_2", running.time_budget):
             opened.prepare()

@@ -8,13 +8,7 @@ import typer
 from typer.core import TyperCommand, TyperOption
 
 from rust_tuner.cli.command import config_of
-from rust_tuner.cli.config import (
-    CONFIG_FILE,
-    Config,
-    commands_of,
-    config_value,
-    option_name,
-)
+from rust_tuner.cli.config import CONFIG_FILE, Config, commands_of, config_value, option_name
 from rust_tuner.cli.options import StudyDirectory
 from rust_tuner.cli.support import out, reporting, say
 from rust_tuner.cli.verbosity import OF_ALL_COMMANDS
@@ -26,8 +20,7 @@ def config(
     ctx: typer.Context,
     study: StudyDirectory,
     command: Annotated[
-        str | None,
-        typer.Argument(metavar="COMMAND", help="Show all options of this command."),
+        str | None, typer.Argument(metavar="COMMAND", help="Show all options of this command.")
     ] = None,
 ) -> None:
     """Show the options that come from the configuration file.

@@ -33,23 +33,14 @@ if TYPE_CHECKING:
 
 
 @with_options
-def prepare(
-    study: StudyDirectory,
-    *,
-    folds: NumFolds = None,
-    preparing: Preparing,
-) -> None:
+def prepare(study: StudyDirectory, *, folds: NumFolds = None, preparing: Preparing) -> None:
     """Check the manifest and all images, and seal the hold-out set.
 
     The options given here apply to the whole study.
     """
     with reporting():
         refuse_unprepared(study, preparing.manifest)
-        opened = open_study(
-            study,
-            **vars(preparing),
-            num_folds=folds,
-        )
+        opened = open_study(study, **vars(preparing), num_folds=folds)
         development = opened.prepare()
         patients = len(set(development.radiographs.patient_ids))
         say(
@@ -93,11 +84,7 @@ def baselines(
     with reporting():
         refuse_unprepared(study, preparing.manifest)
         opened = open_study(
-            study,
-            **vars(preparing),
-            **vars(running),
-            baseline_folds=folds,
-            baseline_epochs=epochs,
+            study, **vars(preparing), **vars(running), baseline_folds=folds, baseline_epochs=epochs
         )
         models = None if model is None else [item.value for item in model]
         with ending_in_time(study, running.time_budget, lambda: _show_baselines(opened, models)):
@@ -138,12 +125,7 @@ def final(
     """
     with reporting():
         refuse_unprepared(study)
-        opened = open_study(
-            study,
-            **vars(running),
-            final_folds=folds,
-            final_epochs=epochs,
-        )
+        opened = open_study(study, **vars(running), final_folds=folds, final_epochs=epochs)
         run_final(opened, look_again)
         say_next_step(study, after="final")
 

@@ -99,12 +99,7 @@ def normalise_cells(
 
 
 def _pixel_numbers(
-    rows: Sequence[int],
-    name: str,
-    values: Sequence[object],
-    *,
-    index: pd.Index,
-    faults: Faults,
+    rows: Sequence[int], name: str, values: Sequence[object], *, index: pd.Index, faults: Faults
 ) -> pd.Series:
     """Whole numbers of pixels or bits, NaN where none is given."""
     numbers: list[float] = []

@@ -143,9 +143,7 @@ def survey_content(
                 )
             elif first != position:
                 faults.add(
-                    f"{same}, of the same patient; remove one of the two",
-                    row=row,
-                    column="image",
+                    f"{same}, of the same patient; remove one of the two", row=row, column="image"
                 )
         if on_progress is not None:
             on_progress(position + 1, len(radiographs))

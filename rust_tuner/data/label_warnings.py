@@ -12,10 +12,7 @@ from rust_tuner.errors import ManifestError
 from rust_tuner.labels import LABELS, NUM_VIEWS
 from rust_tuner.words import counted, label_list, words
 
-_CONSEQUENCES = {
-    "development": "nothing to learn from",
-    "hold-out": "no AUROC there",
-}
+_CONSEQUENCES = {"development": "nothing to learn from", "hold-out": "no AUROC there"}
 
 
 def fold_warnings(

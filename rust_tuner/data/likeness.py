@@ -21,10 +21,7 @@ _COMPONENTS, _RADIOGRAPHS_A_COMPONENT = 64, 4
 
 
 def likeness_of_pictures(
-    fingerprints: Fingerprints,
-    views: npt.NDArray[np.str_],
-    *,
-    progress: Progress | None = None,
+    fingerprints: Fingerprints, views: npt.NDArray[np.str_], *, progress: Progress | None = None
 ) -> FloatArray:
     """How alike pictures of one view are under the crop and turn that fit best.
 

@@ -306,8 +306,7 @@ def _similarity(
     )
     fine, coarse = _DETAIL
     alike, energy = _windowed(
-        *(_band(picture, fine) - _band(picture, coarse) for picture in (one, other)),
-        window=_WINDOW,
+        *(_band(picture, fine) - _band(picture, coarse) for picture in (one, other)), window=_WINDOW
     )
     grain, _ = _windowed(
         *(picture - _band(picture, _GRAIN) for picture in (one, other)), window=_GRAIN_WINDOW

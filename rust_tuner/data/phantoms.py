@@ -32,12 +32,7 @@ COLUMNS = ("image", "patient_id", "visit", "view", *CORTICES)
 
 # Rows: score of the first cortex; columns: of the second. Radiographs that score both.
 JOINT_SCORES = {
-    ("medial", "lateral"): (
-        (81, 37, 22, 4),
-        (27, 258, 75, 10),
-        (7, 56, 379, 16),
-        (3, 3, 10, 216),
-    ),
+    ("medial", "lateral"): ((81, 37, 22, 4), (27, 258, 75, 10), (7, 56, 379, 16), (3, 3, 10, 216)),
     ("anterior", "posterior"): (
         (79, 49, 28, 7),
         (17, 254, 89, 9),

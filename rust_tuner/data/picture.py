@@ -9,9 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from rust_tuner.data.decoding_memory import (
-    PIXELS_RESIZED_AT_ONCE,
-)
+from rust_tuner.data.decoding_memory import PIXELS_RESIZED_AT_ONCE
 from rust_tuner.data.reading import ALL_BITS, Box
 
 FloatImage = npt.NDArray[np.float32]

@@ -111,8 +111,7 @@ def draw_confusion(counts: pd.DataFrame, *, figure: Figure) -> None:
         axes.set_box_aspect(1)
         axes.tick_params(length=0)
         axes.set_title(
-            f"{cortex}: {np.trace(number)} of n = {number.to_numpy().sum()}",
-            fontsize=SMALLEST_TEXT,
+            f"{cortex}: {np.trace(number)} of n = {number.to_numpy().sum()}", fontsize=SMALLEST_TEXT
         )
     figure.suptitle("Radiographs that show the cortex; how many agree", ha="left", x=0.01)
     for axes in panels[1]:

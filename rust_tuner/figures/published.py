@@ -27,11 +27,7 @@ _AUROC = METRICS["auroc"]
 
 @styled
 def draw_curves_beside(
-    curves: pd.DataFrame,
-    *,
-    axes: Axes,
-    view_only: dict[str, float] | None = None,
-    title: str = "",
+    curves: pd.DataFrame, *, axes: Axes, view_only: dict[str, float] | None = None, title: str = ""
 ) -> None:
     """Mean validation curves of one model, ours and the published one; bands are the folds' range.
 

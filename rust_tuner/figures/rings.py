@@ -49,13 +49,7 @@ def chosen_last(done: pd.DataFrame, best: int | None) -> pd.DataFrame:
 
 
 def ring(
-    done: pd.DataFrame,
-    axes: Axes,
-    x: str,
-    y: str,
-    *,
-    score: str,
-    lower_is_better: bool = False,
+    done: pd.DataFrame, axes: Axes, x: str, y: str, *, score: str, lower_is_better: bool = False
 ) -> None:
     """Ring the best, the last row, and what is tied with it."""
     if done.empty:

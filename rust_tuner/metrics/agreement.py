@@ -98,9 +98,7 @@ def score_agreement(reference: npt.ArrayLike, predicted: npt.ArrayLike) -> Score
     )
 
 
-def confusion_figures(
-    confusion: npt.NDArray[Any],
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+def confusion_figures(confusion: npt.NDArray[Any]) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Quadratic-weighted kappa, exact and within-one agreement of confusion matrices.
 
     Args:

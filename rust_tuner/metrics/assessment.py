@@ -41,11 +41,7 @@ from rust_tuner.metrics.score_figures import score_figures, visit_figures
 from rust_tuner.metrics.uncertainty import Interval, area_interval, macro_area_interval
 from rust_tuner.metrics.visits import VisitTotals, paired_totals
 from rust_tuner.metrics.weighted_counts import WeightedBrier, WeightedDecisions
-from rust_tuner.metrics.weighted_ranking import (
-    Pooled,
-    WeightedAveragePrecision,
-    mean_of_defined,
-)
+from rust_tuner.metrics.weighted_ranking import Pooled, WeightedAveragePrecision, mean_of_defined
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

@@ -146,9 +146,5 @@ def _no_wider_than_parts(figure: Figure, figures: Sequence[Figure]) -> Figure:
 def filled(figure: Figure, interval: Interval) -> Figure:
     """The figure with a value and its interval."""
     return dataclasses.replace(
-        figure,
-        value=interval.value,
-        low=interval.low,
-        high=interval.high,
-        reason=interval.reason,
+        figure, value=interval.value, low=interval.low, high=interval.high, reason=interval.reason
     )

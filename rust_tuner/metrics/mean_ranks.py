@@ -6,9 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 
-def mean_ranks(
-    columns: Sequence[tuple[str, Sequence[float]]],
-) -> npt.NDArray[np.float64]:
+def mean_ranks(columns: Sequence[tuple[str, Sequence[float]]]) -> npt.NDArray[np.float64]:
     """The mean of each entry's ranks; 1 is the best, and equal values share their mean rank.
 
     Args:

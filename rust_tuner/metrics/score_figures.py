@@ -12,14 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rust_tuner.labels import CORTICES, SCORES
-from rust_tuner.metrics.figure import (
-    CORTEX_GROUP,
-    NAN,
-    VISIBLE,
-    VISITS,
-    Figure,
-    with_intervals,
-)
+from rust_tuner.metrics.figure import CORTEX_GROUP, NAN, VISIBLE, VISITS, Figure, with_intervals
 from rust_tuner.metrics.figure_interval import CLASS_MEANS
 from rust_tuner.metrics.jackknife import of_each_patient
 from rust_tuner.metrics.ranking import ratio

@@ -186,12 +186,7 @@ def _expit(value: float) -> float:
     return float(special.expit(value))
 
 
-UNIT_SCALE: Final = Scale(
-    (0.0, 1.0),
-    _logit,
-    _expit,
-    lambda value: 1 / (value * (1 - value)),
-)
+UNIT_SCALE: Final = Scale((0.0, 1.0), _logit, _expit, lambda value: 1 / (value * (1 - value)))
 AGREEMENT_SCALE: Final = Scale((-1.0, 1.0), math.atanh, math.tanh, lambda value: 1 / (1 - value**2))
 
 

@@ -105,13 +105,7 @@ class WeightedAgreement:
         confusion = self.confusion(weights)
         kappa, accuracy, within_one = confusion_figures(confusion)
         of_classes = class_figures(confusion)
-        figures = (
-            accuracy,
-            of_classes.balanced_accuracy,
-            of_classes.macro_f1,
-            kappa,
-            within_one,
-        )
+        figures = (accuracy, of_classes.balanced_accuracy, of_classes.macro_f1, kappa, within_one)
         return np.concatenate([part for each in figures for part in _with_mean(each)], axis=1)
 
     def confusion(self, weights: FloatArray) -> FloatArray:
@@ -155,12 +149,7 @@ class WeightedTotals:
 class WeightedUnion:
     """Sensitivity, specificity and predictive values of union."""
 
-    names = (
-        "sensitivity",
-        "specificity",
-        "positive_predictive_value",
-        "negative_predictive_value",
-    )
+    names = ("sensitivity", "specificity", "positive_predictive_value", "negative_predictive_value")
 
     def __init__(
         self,

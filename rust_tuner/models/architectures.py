@@ -10,12 +10,7 @@ import keras
 from keras import ops
 
 from rust_tuner.labels import NUM_LABELS
-from rust_tuner.models.backbones import (
-    DTYPE_POLICIES,
-    IMAGE_SIZE,
-    build_backbone,
-    find_weights,
-)
+from rust_tuner.models.backbones import DTYPE_POLICIES, IMAGE_SIZE, build_backbone, find_weights
 from rust_tuner.models.description import (
     HEAD_ACTIVATION,
     HEAD_UNITS,

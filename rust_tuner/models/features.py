@@ -117,15 +117,7 @@ def extract_features(
             # Another process may have done some of them while this one waited for the lock.
             missing = _load(entries, values)
             if missing:
-                _extract(
-                    images,
-                    missing,
-                    values,
-                    recipe,
-                    rows=rows,
-                    readings=held,
-                    report=report,
-                )
+                _extract(images, missing, values, recipe, rows=rows, readings=held, report=report)
     note_use(folder, {**recipe.described, **_kernels(recipe)})
     return FrozenFeatures(values, _identity(recipe, hashes))
 

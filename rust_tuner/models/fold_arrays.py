@@ -40,12 +40,7 @@ from rust_tuner.models.fold_steps import chunks_of, fed, output_starts, room_of_
 from rust_tuner.models.fold_twin import FoldTwin
 from rust_tuner.models.keras_state import clear_session
 from rust_tuner.models.model_figures import ModelFigures
-from rust_tuner.models.runtime import (
-    is_unchangeable,
-    new_garbage_collected,
-    release,
-    shared_tensor,
-)
+from rust_tuner.models.runtime import is_unchangeable, new_garbage_collected, release, shared_tensor
 
 IsHopeless = Callable[[Sequence[Mapping[str, float]]], bool]
 

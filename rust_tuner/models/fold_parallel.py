@@ -37,12 +37,7 @@ from rust_tuner.models.fold_training import RunningPredictions
 from rust_tuner.models.kept_memory import freed_memory_kept
 from rust_tuner.models.keras_state import clear_session
 from rust_tuner.models.optimizers import AnyEpsilonAdam, fused
-from rust_tuner.models.runtime import (
-    jit_compiled,
-    new_garbage_collected,
-    release,
-    shared_tensor,
-)
+from rust_tuner.models.runtime import jit_compiled, new_garbage_collected, release, shared_tensor
 from rust_tuner.seeds import derive_seed
 
 
@@ -137,13 +132,7 @@ class FoldParallelTrainer:
 class _Twin:
     """A compiled head with a fold axis; reused by trials that differ only in numbers."""
 
-    def __init__(
-        self,
-        plan: HeadPlan,
-        table: keras.Variable,
-        num_folds: int,
-        longest: int,
-    ) -> None:
+    def __init__(self, plan: HeadPlan, table: keras.Variable, num_folds: int, longest: int) -> None:
         rows = keras.Input((num_folds,), dtype="int32", name="rows")
         self.layers: list[Any] = []
         values = GatherRows(table)(rows)

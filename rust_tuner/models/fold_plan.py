@@ -115,14 +115,7 @@ def plan_head(head: keras.Model) -> HeadPlan:
     free = ("name", "learning_rate", *(("epsilon",) if takes_any_epsilon(optimizer) else ()))
     fixed = {key: value for key, value in settings.items() if key not in free}
     signature = json.dumps(
-        [
-            [kind for kind, _ in layers],
-            shapes,
-            kind,
-            fixed,
-            loss.__name__,
-            list(head.input_shape),
-        ],
+        [[kind for kind, _ in layers], shapes, kind, fixed, loss.__name__, list(head.input_shape)],
         default=str,
     )
     return HeadPlan(layers, optimizer, float(settings["learning_rate"]), loss, signature)

@@ -27,11 +27,7 @@ class FoldTwin:
     """A compiled model with a fold axis; reused by trials that differ only in numbers."""
 
     def __init__(
-        self,
-        key: tuple[Any, ...],
-        plan: ModelPlan,
-        model: keras.Model,
-        table: keras.Variable,
+        self, key: tuple[Any, ...], plan: ModelPlan, model: keras.Model, table: keras.Variable
     ) -> None:
         """Make the model.
 

@@ -142,10 +142,7 @@ class TransferLearningHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
         )
 
     def compile(
-        self,
-        model: keras.Model,
-        hp: keras_tuner.HyperParameters,
-        metrics: list[Any] | None = None,
+        self, model: keras.Model, hp: keras_tuner.HyperParameters, metrics: list[Any] | None = None
     ) -> None:
         """Compile with the study's loss and Adam at the trial's learning rate and epsilon."""
         _compile(model, hp, masked_loss=self.masked_loss, metrics=metrics)

@@ -27,10 +27,7 @@ _ALIGNMENT = 64
 
 
 # Read once, as the first operation of a GPU begins.
-_GROWING_MEMORY = {
-    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-}
+_GROWING_MEMORY = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
 # Of XLA on a GPU.
 _REPEATABLE = "xla_gpu_deterministic_ops"

@@ -22,10 +22,7 @@ NAMED_WEIGHTS = (IMAGENET, RANDOM, PHANTOMS)
 # A network trained on synthetic radiographs, for the demonstration where nothing can be downloaded.
 PHANTOMS_FILE = Path(__file__).with_name("phantoms.weights.h5")
 # What is wrong with a backbone that has seen no photographs and no radiographs of patients.
-UNTRAINED = {
-    RANDOM: "was never trained",
-    PHANTOMS: "was trained on synthetic radiographs only",
-}
+UNTRAINED = {RANDOM: "was never trained", PHANTOMS: "was trained on synthetic radiographs only"}
 IMAGENET_FILE = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
 IMAGENET_MD5 = "bcbd6486424b2319ff4ef7d526e38f63"
 RANDOM_SEED = 0

@@ -125,10 +125,7 @@ def _row(model: str, project: Project) -> dict[str, object]:
     trial: TrialRecord | None = project.trials[0] if project.trials else None
     if trial is None:
         return row | {"folds": 0, "seconds": 0.0}
-    row |= {
-        "folds": len(trial.folds),
-        "seconds": float(sum(fold.seconds for fold in trial.folds)),
-    }
+    row |= {"folds": len(trial.folds), "seconds": float(sum(fold.seconds for fold in trial.folds))}
     if trial.score is None:
         return row
     for name in AUROCS:

@@ -8,12 +8,7 @@ from pathlib import Path
 
 from rust_tuner.errors import RecordError
 from rust_tuner.files import sha256_of_json
-from rust_tuner.records.model import (
-    HashedRecord,
-    Json,
-    read_record,
-    write_record,
-)
+from rust_tuner.records.model import HashedRecord, Json, read_record, write_record
 
 MODEL_FILE = "model.json"
 

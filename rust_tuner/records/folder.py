@@ -25,12 +25,7 @@ from rust_tuner.records.looks import (
     is_whole,
     read_looks,
 )
-from rust_tuner.records.nested import (
-    NESTED,
-    NESTED_FILE,
-    Nested,
-    read_nested,
-)
+from rust_tuner.records.nested import NESTED, NESTED_FILE, Nested, read_nested
 from rust_tuner.records.noise import NOISE, NOISE_FILE, NoiseFloor, read_noise
 from rust_tuner.records.predictions import read_predictions
 from rust_tuner.records.project import REGIME_1, REGIME_2, Project, is_begun_project, read_project

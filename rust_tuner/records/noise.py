@@ -18,14 +18,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from rust_tuner.errors import RecordError, ResumeError
-from rust_tuner.records.model import (
-    MOST_FOLDS,
-    Figures,
-    HyperValues,
-    Json,
-    Record,
-    read_record,
-)
+from rust_tuner.records.model import MOST_FOLDS, Figures, HyperValues, Json, Record, read_record
 from rust_tuner.records.project import read_project
 from rust_tuner.records.run import RUN_FILE, Subject
 from rust_tuner.scope import AUROCS

@@ -15,14 +15,7 @@ from rust_tuner.data.csv_output import original_text
 from rust_tuner.data.exact_csv import read_exactly
 from rust_tuner.errors import RecordError, RustTunerError
 from rust_tuner.files import read_whole
-from rust_tuner.labels import (
-    CORTICES,
-    LABELS,
-    SCORES,
-    decode_probabilities,
-    encode,
-    visible_mask,
-)
+from rust_tuner.labels import CORTICES, LABELS, SCORES, decode_probabilities, encode, visible_mask
 from rust_tuner.metrics import auroc, macro_average
 from rust_tuner.records.holdout import Holdout
 from rust_tuner.scope import SCOPES
@@ -165,11 +158,7 @@ def precision_recall_table(labels: pd.DataFrame) -> pd.DataFrame:
             precision, recall, _ = precision_recall_curve(truth, probability)
             curve = {"recall": recall, "precision": precision}
             area = float(average_precision_score(truth, probability))
-        counted = {
-            "average_precision": area,
-            "positives": int(truth.sum()),
-            "rows": len(rows),
-        }
+        counted = {"average_precision": area, "positives": int(truth.sum()), "rows": len(rows)}
         parts.append(pd.DataFrame({"cortex": cortex, "score": score, **curve, **counted}))
     return _joined(parts)
 

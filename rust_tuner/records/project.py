@@ -135,9 +135,7 @@ def read_project(folder: str | Path) -> Project:
             scored_by_folds = run.run_trial is None or bool(trial.folds)
             if trial.score is not None and scored_by_folds and len(trial.folds) != num_folds:
                 raise RecordError.of(
-                    path,
-                    f"has {len(trial.folds)} of {num_folds} fold records",
-                    mend=_AGAIN,
+                    path, f"has {len(trial.folds)} of {num_folds} fold records", mend=_AGAIN
                 )
             _require_epoch(path, trial)
             trials.append(trial)

@@ -25,12 +25,7 @@ from rust_tuner.data.row_record import (
     row_record,
 )
 from rust_tuner.environment import describe_machine
-from rust_tuner.errors import (
-    ProtocolError,
-    RecordError,
-    ResumeError,
-    private,
-)
+from rust_tuner.errors import ProtocolError, RecordError, ResumeError, private
 from rust_tuner.files import sha256_of_file
 from rust_tuner.models.weights import BackboneWeights, without_folder
 from rust_tuner.protocol import Protocol
@@ -44,19 +39,9 @@ from rust_tuner.records.looks import (
 )
 from rust_tuner.records.model import Json, Weights, read_record, write_record
 from rust_tuner.records.pixels import read_as_recorded, read_pixels
-from rust_tuner.records.private import (
-    KEY_PATH,
-    StudyKey,
-    key_of,
-    named,
-    written_visits,
-)
+from rust_tuner.records.private import KEY_PATH, StudyKey, key_of, named, written_visits
 from rust_tuner.records.study_record import STUDY_FILE, StepNote, StudyRecord
-from rust_tuner.records.weights_path import (
-    keep_weights_path,
-    named_weights,
-    with_weights_found,
-)
+from rust_tuner.records.weights_path import keep_weights_path, named_weights, with_weights_found
 
 _MEND = "restore the file from a copy, or use a new study folder"
 

@@ -194,10 +194,7 @@ def read_trial_state(path: Path) -> TrialState:
 
 
 def read_trial(
-    folder: Path,
-    *,
-    objective: str | Sequence[str] | None = None,
-    overlap: float | None = None,
+    folder: Path, *, objective: str | Sequence[str] | None = None, overlap: float | None = None
 ) -> TrialRecord:
     """Read one trial's folder, even if its folds are still being trained.
 

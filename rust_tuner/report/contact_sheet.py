@@ -93,8 +93,7 @@ def write_contact_sheet(
 def _readings(pairs: Sequence[Pair], framing: Framing) -> tuple[list[Reading], list[str]]:
     """How a study would read each image, and notes on it."""
     deep = deep_images(
-        [pair.image.path for pair in pairs],
-        patients=[pair.scores.patient_id for pair in pairs],
+        [pair.image.path for pair in pairs], patients=[pair.scores.patient_id for pair in pairs]
     )
     decided = grey_bits(list(deep.values()))
     bits = dict(zip(deep, decided.bits, strict=True))

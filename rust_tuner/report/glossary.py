@@ -50,10 +50,7 @@ TERMS = (
         "error is the mean difference.",
         ("calibration error",),
     ),
-    Term(
-        "chance",
-        "The figure that random guessing gives. A score means something only above it.",
-    ),
+    Term("chance", "The figure that random guessing gives. A score means something only above it."),
     Term(
         "epsilon",
         "A small number that Adam, the optimiser, adds to a denominator; larger values make its "

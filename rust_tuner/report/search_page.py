@@ -93,7 +93,7 @@ def _answer(project: Project) -> list[str]:
     )
     lines = [
         f"Trial {best.trial} is the best: {_objective(project)} {figures} over "
-        f"{run.subject.num_folds} folds{ends}, at epoch {int(best.epoch or 0) + 1}.",
+        f"{run.subject.num_folds} folds{ends}, at epoch {int(best.epoch or 0) + 1}."
     ]
     table = trials_table(project)
     tied = int(table["tied_with_best"].fillna(False).sum())

@@ -28,11 +28,7 @@ from rust_tuner.models.fold_batches import TrainingData, as_fed
 from rust_tuner.models.fold_callbacks import FoldCallbacks
 from rust_tuner.models.fold_training import RunningPredictions
 from rust_tuner.models.preparation import Preparation
-from rust_tuner.search.binary_targets import (
-    one_class_note,
-    other_targets_note,
-    refuse_void_auc,
-)
+from rust_tuner.search.binary_targets import one_class_note, other_targets_note, refuse_void_auc
 from rust_tuner.search.cross_validation import FoldList, array_metrics
 from rust_tuner.search.fit_options import Default, FitOptions
 from rust_tuner.search.groups import checked_groups, count_groups

@@ -14,11 +14,7 @@ from rust_tuner.data.folds import Folds, folds_asked_for
 from rust_tuner.data.splits import Development, require_development
 from rust_tuner.errors import ProtocolError, ResumeError, WeightsError
 from rust_tuner.models.backbones import find_weights
-from rust_tuner.models.hypermodels import (
-    ImageHyperModel,
-    SearchSpace,
-    TransferLearningHyperModel,
-)
+from rust_tuner.models.hypermodels import ImageHyperModel, SearchSpace, TransferLearningHyperModel
 from rust_tuner.models.weights import UNTRAINED
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Protocol

@@ -28,14 +28,7 @@ from rust_tuner.search.asked import asked_late
 from rust_tuner.search.exact_space import exact
 from rust_tuner.search.learning_oracle import LearningOracle, RestAtDefaults
 from rust_tuner.search.oracles import require_count
-from rust_tuner.search.points import (
-    Values,
-    draw_value,
-    grid_points,
-    grid_size,
-    plain,
-    values_key,
-)
+from rust_tuner.search.points import Values, draw_value, grid_points, grid_size, plain, values_key
 from rust_tuner.search.random_search import RandomSearchOracle
 from rust_tuner.seeds import seed_word
 

@@ -38,10 +38,7 @@ class SuccessiveHalving:
         Raises:
             SearchError: naming the one that is out of range.
         """
-        for name, number, least in (
-            ("first_rung", self.first_rung, 1),
-            ("factor", self.factor, 2),
-        ):
+        for name, number, least in (("first_rung", self.first_rung, 1), ("factor", self.factor, 2)):
             if isinstance(number, bool) or not isinstance(number, int) or number < least:
                 raise SearchError(f"{name}={number!r}; expected an integer from {least}")
 

@@ -48,11 +48,7 @@ class StopRule:
 
     def to_json(self) -> Json:
         """As the run manifest records it."""
-        return {
-            "first_epoch": self.first_epoch,
-            "in_a_row": self.in_a_row,
-            "level": self.level,
-        }
+        return {"first_epoch": self.first_epoch, "in_a_row": self.in_a_row, "level": self.level}
 
 
 @dataclass(frozen=True, eq=False)

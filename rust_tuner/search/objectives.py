@@ -48,11 +48,7 @@ class OutOfFoldScore(keras_tuner.Objective):  # type: ignore[misc]
     """
 
     def __init__(
-        self,
-        score: str | ScoreFunction,
-        *,
-        name: str | None = None,
-        direction: str = "max",
+        self, score: str | ScoreFunction, *, name: str | None = None, direction: str = "max"
     ) -> None:
         """Choose a score.
 

@@ -34,15 +34,7 @@ from rust_tuner.search.subjects import Subject
 from rust_tuner.search.trial_training import is_complete
 
 # What may change as long as no fold is trained, beside the number of trials.
-_OWN_CODE = (
-    "description",
-    "code_version",
-    "run_trial",
-    "model",
-    "fit",
-    "callbacks",
-    "preprocess",
-)
+_OWN_CODE = ("description", "code_version", "run_trial", "model", "fit", "callbacks", "preprocess")
 
 
 def make_project_folder(folder: Path) -> None:

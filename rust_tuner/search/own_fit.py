@@ -19,13 +19,7 @@ from keras_tuner.engine.trial import Trial
 
 from rust_tuner.errors import TrialError
 from rust_tuner.models.epoch_file import EpochLog
-from rust_tuner.models.fold_batches import (
-    FoldPlace,
-    IntArray,
-    TrainingData,
-    ValidationSide,
-    as_fed,
-)
+from rust_tuner.models.fold_batches import FoldPlace, IntArray, TrainingData, ValidationSide, as_fed
 from rust_tuner.models.fold_callbacks import as_validated
 from rust_tuner.models.fold_curves import FoldCurves
 from rust_tuner.models.seeding import seeded_weights

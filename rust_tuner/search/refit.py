@@ -147,8 +147,7 @@ def ensemble_of(models: Sequence[keras.Model]) -> keras.Model:
             "several; average the predictions of fold_models() instead"
         )
     inputs = keras.tree.map_structure(
-        lambda tensor: keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name),
-        expected,
+        lambda tensor: keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name), expected
     )
     for number, model in enumerate(models):
         model.name = f"fold_{number}"

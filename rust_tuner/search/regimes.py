@@ -241,9 +241,7 @@ def best_of_regime_1(directory: Path) -> HyperValues:
 
 
 def as_begun(
-    protocol: Protocol,
-    begun: RunManifest | NestedManifest | None,
-    progress: Progress | None = None,
+    protocol: Protocol, begun: RunManifest | NestedManifest | None, progress: Progress | None = None
 ) -> Protocol:
     """The protocol, with what a search was begun with where that cannot change.
 

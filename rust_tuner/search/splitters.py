@@ -22,11 +22,7 @@ from rust_tuner.models.fold_batches import IntArray
 from rust_tuner.records.random_folds import read_random_folds
 from rust_tuner.records.run import run_if_whole
 from rust_tuner.search.cross_validation import FoldList, checked_folds
-from rust_tuner.search.fold_notes import (
-    equal_rows_note,
-    never_validated_note,
-    split_groups_note,
-)
+from rust_tuner.search.fold_notes import equal_rows_note, never_validated_note, split_groups_note
 from rust_tuner.search.subject_folds import require_apart, sha256_of_arrays
 from rust_tuner.search.target_classes import classes_of, labels_of, strata_of
 from rust_tuner.seeds import seed_word

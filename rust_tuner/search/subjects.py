@@ -28,23 +28,14 @@ from rust_tuner.models.features import FrozenFeatures, features_of
 from rust_tuner.models.fold_batches import IntArray, Metrics, TrainingData
 from rust_tuner.models.fold_callbacks import FoldCallbacks
 from rust_tuner.models.fold_training import RunningPredictions
-from rust_tuner.models.hypermodels import (
-    ImageHyperModel,
-    ImageRecipe,
-    TransferLearningHyperModel,
-)
+from rust_tuner.models.hypermodels import ImageHyperModel, ImageRecipe, TransferLearningHyperModel
 from rust_tuner.models.preparation import Preparation
 from rust_tuner.progress import Progress
 from rust_tuner.records.rows import rows_sha256, rows_table
 from rust_tuner.scope import AUROCS
 from rust_tuner.search.cross_validation import FoldList
 from rust_tuner.search.splitters import Split
-from rust_tuner.search.subject_folds import (
-    count_units,
-    folds_of,
-    sha256_of_arrays,
-    sha256_of_folds,
-)
+from rust_tuner.search.subject_folds import count_units, folds_of, sha256_of_arrays, sha256_of_folds
 
 # Keras clips probabilities to the same range.
 _EPSILON = 1e-7

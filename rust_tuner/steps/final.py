@@ -19,18 +19,12 @@ from rust_tuner.data.reading import framed
 from rust_tuner.data.row_record import radiographs_sha256
 from rust_tuner.data.splits import Development, require_development
 from rust_tuner.errors import ResumeError, RustTunerError
-from rust_tuner.files import (
-    atomic_path,
-    sha256_of_file,
-    sha256_of_json,
-)
+from rust_tuner.files import atomic_path, sha256_of_file, sha256_of_json
 from rust_tuner.labels import LABELS
 from rust_tuner.metrics import UnionCutoff
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Protocol
-from rust_tuner.records.holdout import (
-    UnionRecord,
-)
+from rust_tuner.records.holdout import UnionRecord
 from rust_tuner.records.looks import (
     FINAL,
     HOLDOUT_FILE,

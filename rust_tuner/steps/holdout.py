@@ -22,10 +22,7 @@ from rust_tuner.data.csv_output import csv_text
 from rust_tuner.data.pipeline import decode_images
 from rust_tuner.data.splits import Development, HoldOut
 from rust_tuner.errors import ProtocolError, ResumeError, SearchError
-from rust_tuner.files import (
-    sha256_of_file,
-    write_text,
-)
+from rust_tuner.files import sha256_of_file, write_text
 from rust_tuner.labels import LABELS
 from rust_tuner.metrics import auroc, macro_average, view_only_scores
 from rust_tuner.metrics.figure import CORTEX_GROUP, EVERY_ROW

@@ -14,11 +14,7 @@ from rust_tuner.records.study import StudyFile
 
 
 def begin_step(
-    file: StudyFile,
-    step: str,
-    protocol: Protocol,
-    weights: BackboneWeights | None,
-    **more: object,
+    file: StudyFile, step: str, protocol: Protocol, weights: BackboneWeights | None, **more: object
 ) -> None:
     """Record the machine and the choices of a step that begins; the study's lock must be held."""
     note_environment(file, step)
@@ -31,11 +27,7 @@ def begin_step(
 
 
 def note_begun(
-    file: StudyFile,
-    step: str,
-    protocol: Protocol,
-    weights: BackboneWeights | None,
-    **more: object,
+    file: StudyFile, step: str, protocol: Protocol, weights: BackboneWeights | None, **more: object
 ) -> None:
     """Record a step's choices: as it begins, and once its records have accepted them."""
     used = {} if weights is None else {"weights": weights.to_json()}

@@ -25,11 +25,7 @@ from rust_tuner.records.model_card import read_card
 from rust_tuner.records.novelty import read_novelty
 from rust_tuner.records.private import predicted_names
 from rust_tuner.records.study import StudyFile
-from rust_tuner.steps.final import (
-    load_final_model,
-    predict_probabilities,
-    predict_with_features,
-)
+from rust_tuner.steps.final import load_final_model, predict_probabilities, predict_with_features
 
 NOTICE = "Research use only; not a medical device."
 

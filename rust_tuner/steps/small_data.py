@@ -15,11 +15,7 @@ from rust_tuner.data.splits import Development, HoldOut, split_holdout
 from rust_tuner.errors import MetricError, SplitError
 from rust_tuner.labels import CORTEX_LABELS, NUM_VIEWS
 from rust_tuner.metrics import view_only_baseline
-from rust_tuner.metrics.expected_width import (
-    expected_half_width,
-    expected_resolution,
-    patients_for,
-)
+from rust_tuner.metrics.expected_width import expected_half_width, expected_resolution, patients_for
 from rust_tuner.metrics.uncertainty import MIN_PATIENTS
 from rust_tuner.protocol import Protocol
 from rust_tuner.words import counted, label_list

@@ -283,10 +283,7 @@ def _mean_curves(trial: TrialRecord) -> dict[str, dict[str, list[float]]]:
     """Each metric's value per epoch, averaged over the folds, of a trial that completed."""
     if trial.epoch is None:
         return {}
-    of_splits = (
-        [fold.training for fold in trial.folds],
-        [fold.validation for fold in trial.folds],
-    )
+    of_splits = ([fold.training for fold in trial.folds], [fold.validation for fold in trial.folds])
     return {
         split: {
             metric: np.mean([curves[metric] for curves in of_folds], axis=0).tolist()

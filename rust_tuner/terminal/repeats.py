@@ -7,12 +7,7 @@ from rich.console import Group
 from rich.table import Table
 
 from rust_tuner.analysis.columns import NOISE_COLUMNS, SUMMARY_COLUMNS, outer_columns
-from rust_tuner.analysis.nested import (
-    SUMMARY_CAPTION,
-    outer_table,
-    stability_table,
-    summary_table,
-)
+from rust_tuner.analysis.nested import SUMMARY_CAPTION, outer_table, stability_table, summary_table
 from rust_tuner.analysis.noise import NOISE_CAPTION, noise_spread
 from rust_tuner.records.nested import FIGURES, Nested
 from rust_tuner.records.noise import METRICS_REPEATED, NoiseFloor

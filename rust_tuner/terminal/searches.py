@@ -15,11 +15,7 @@ from rust_tuner.analysis.verdict import SEARCH_NAMES
 from rust_tuner.progress import duration
 from rust_tuner.records.baselines import suggested_backbone
 from rust_tuner.records.project import Project
-from rust_tuner.records.trial_tables import (
-    fixed_values,
-    hyperparameter_columns,
-    results_table,
-)
+from rust_tuner.records.trial_tables import fixed_values, hyperparameter_columns, results_table
 from rust_tuner.scope import CORTEX_SCOPE, SCOPES
 from rust_tuner.steps.plan import PlannedStep
 from rust_tuner.terminal.table import WHOLE_FOLD, add_results, plain_table

@@ -12,11 +12,7 @@ from rust_tuner.steps.plan import FEATURES_TASK, REPORT_AGAIN, PlannedStep
 from rust_tuner.words import listed
 
 # Steps that do more of the same: how much longer than planned one takes, the others will too.
-_ALIKE = {
-    "regime1": ("regime2", "final"),
-    "regime2": ("final",),
-    "report": (REPORT_AGAIN,),
-}
+_ALIKE = {"regime1": ("regime2", "final"), "regime2": ("final",), "report": (REPORT_AGAIN,)}
 # A shorter step is mostly chance.
 _LONG_ENOUGH = 2.0
 # Below this share, the plan says more about a step than the time that it has taken so far.

@@ -51,10 +51,7 @@ def test_the_commands_say_what_was_searched(study: Path) -> None:
     }
     assert options(text[1]) == {"--folds": "4", "--epochs": "5"}
     run = not_none(read_study(study).cross_validation).run
-    assert options(text[6]) == {
-        "--folds": str(run.subject.num_folds),
-        "--epochs": str(run.epochs),
-    }
+    assert options(text[6]) == {"--folds": str(run.subject.num_folds), "--epochs": str(run.epochs)}
     assert options(text[2]) == {
         "--trials": "12",
         "--folds": "3",

@@ -210,8 +210,7 @@ def test_an_unfinished_search_and_its_failures_are_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rates", "named"),
-    [((1e-1, 1e-2, 1e-3), True), ((1e-2, 1e-1, 1e-3), False), ((1e-2,), False)],
+    ("rates", "named"), [((1e-1, 1e-2, 1e-3), True), ((1e-2, 1e-1, 1e-3), False), ((1e-2,), False)]
 )
 def test_a_best_value_at_the_edge_of_the_grid_is_said(
     rates: tuple[float, ...], named: bool, tmp_path: Path

@@ -236,9 +236,7 @@ def test_a_whole_study_killed_on_the_way_has_every_file(
     moments = random.Random(3)
     for place in ("regime_1/trial_0001", "baselines/inceptionv3_end2end/trial_0000"):
         child = subprocess.Popen(
-            [*command, *options],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            [*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         while not (study / place).exists():
             assert child.poll() is None

@@ -23,10 +23,7 @@ from command import run
 )
 @pytest.mark.parametrize("command", ["regime1", "regime2", "study"])
 def test_a_wrong_value_is_a_wrong_option(
-    command: str,
-    options: list[str],
-    message: str,
-    tmp_path: Path,
+    command: str, options: list[str], message: str, tmp_path: Path
 ) -> None:
     manifest = tmp_path / "manifest.csv"
     manifest.write_text("image\n")

@@ -322,10 +322,7 @@ def test_a_crop_by_millimetres_is_the_middle_by_the_pixel_spacing(
     path = write(tmp_path, dataset(pixels, **WINDOW, **elements))
     framing = Framing.of("centre:10", False)
     left, top, right, bottom = box
-    with (
-        open_picture(path, reading=Reading(framing=framing)) as part,
-        open_picture(path) as whole,
-    ):
+    with open_picture(path, reading=Reading(framing=framing)) as part, open_picture(path) as whole:
         assert (part.width, part.height) == (right - left, bottom - top)
         inner = np.concatenate(list(whole.strips()))[top:bottom, left:right]
         np.testing.assert_array_equal(np.concatenate(list(part.strips())), inner)

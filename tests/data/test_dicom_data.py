@@ -17,10 +17,7 @@ from rust_tuner.errors import ImageError  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
-FOLDERS = [
-    Path(data_store.__file__).parent,
-    Path(pydicom.__file__).parent / "data" / "test_files",
-]
+FOLDERS = [Path(data_store.__file__).parent, Path(pydicom.__file__).parent / "data" / "test_files"]
 FILES = sorted(path for folder in FOLDERS for path in folder.rglob("*.dcm"))
 
 # Uncompressed and JPEG 2000, each reversible and not.

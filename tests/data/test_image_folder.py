@@ -31,11 +31,7 @@ def test_a_dicom_file_is_found_and_read_by_its_tags_whatever_its_name(
     (tmp_path / "README").write_text("not DICOM")
     assert find_images(tmp_path) == [
         FoundImage(
-            tmp_path / name,
-            patient_id="P1",
-            date=read_date("20210304"),
-            view="ap",
-            folder=tmp_path,
+            tmp_path / name, patient_id="P1", date=read_date("20210304"), view="ap", folder=tmp_path
         )
     ]
 

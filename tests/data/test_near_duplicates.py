@@ -189,9 +189,7 @@ def test_pairs_do_not_depend_on_the_order_of_the_set(
     as_image(grey(radiographs.images[ORIGINAL])[:, ::-1]).save(path, quality=75)
     whole = with_copy(radiographs, few, path)
     backwards = Fingerprints(
-        whole.thumbnails[::-1],
-        whole.content_sha256[::-1],
-        whole.file_sha256[::-1],
+        whole.thumbnails[::-1], whole.content_sha256[::-1], whole.file_sha256[::-1]
     )
     (pair,) = similar_pairs(whole)
     (other,) = similar_pairs(backwards)

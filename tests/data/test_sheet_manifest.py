@@ -196,9 +196,7 @@ def test_a_patient_with_one_row_and_no_visit_has_visit_1(folder: Path) -> None:
         ["PatientID", "ExamDate", "ViewPosition", "Laterality", "Center", "FileName"],
     ],
 )
-def test_usual_names_of_columns_in_four_languages_are_understood(
-    names: list[str],
-) -> None:
+def test_usual_names_of_columns_in_four_languages_are_understood(names: list[str]) -> None:
     columns = understand_columns([*names, "Cortex médial", "lateral", "Geburtsdatum", "Summe"])
     fields = ("patient_id", "date", "view", "side", "site", "image")
     assert columns.fields == dict(zip(fields, names, strict=True))

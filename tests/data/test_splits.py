@@ -99,12 +99,7 @@ def test_what_is_sealed_remembers_it(source: str) -> None:
     development, holdout = split_holdout(radiographs, 0.25, 0)
     sealed = REMEMBERED[source](development, holdout)
     message = r"radiographs belong to sealed patients \(rows .*pass the first of the two sets"
-    for use in (
-        Development,
-        split_holdout,
-        lambda value: make_folds(value, 2, 0),
-        make_site_folds,
-    ):
+    for use in (Development, split_holdout, lambda value: make_folds(value, 2, 0), make_site_folds):
         with pytest.raises(SplitError, match=message):
             use(sealed)
     # What it was taken from, and the other side, can be used as before.

@@ -37,9 +37,7 @@ def test_a_frame_with_text_is_a_dict_of_its_columns(frame: type) -> None:
 
 
 @pytest.mark.parametrize("series", [pd.Series, pl.Series, np.array, list, pd.Index])
-def test_a_series_is_one_array(
-    series: Callable[[list[Any]], Any],
-) -> None:
+def test_a_series_is_one_array(series: Callable[[list[Any]], Any]) -> None:
     assert is_a(np.ndarray, rows_of(series(["b", "a", "b"]), "y")).tolist() == ["b", "a", "b"]
     numbers = rows_of(series([1, 0, 1]), "y")
     assert is_a(np.ndarray, numbers).tolist() == [1, 0, 1]

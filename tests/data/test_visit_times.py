@@ -4,12 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rust_tuner.data.visit_times import (
-    VisitTime,
-    in_order_of_time,
-    number_of_visit,
-    time_of_visit,
-)
+from rust_tuner.data.visit_times import VisitTime, in_order_of_time, number_of_visit, time_of_visit
 
 
 @pytest.mark.parametrize(

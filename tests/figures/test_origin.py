@@ -39,11 +39,7 @@ def draw_other(table: pd.DataFrame, *, axes: Axes, **options: object) -> None:
 
 
 def origin(
-    *given: Any,
-    draw: Any = draw_line,
-    width: float = 3.0,
-    height: float = 2.0,
-    **options: Any,
+    *given: Any, draw: Any = draw_line, width: float = 3.0, height: float = 2.0, **options: Any
 ) -> str | None:
     return origin_of(Drawing(functools.partial(draw, *given, **options), width, height))
 

@@ -5,11 +5,7 @@ import pytest
 from report_figures import VIEW_ONLY, lines_of, sides, write_tables
 
 from rust_tuner.analysis.tables import best_epoch_scores, curves_table, published_regime_1
-from rust_tuner.figures.published import (
-    draw_curves_beside,
-    draw_models_beside,
-    draw_trials_beside,
-)
+from rust_tuner.figures.published import draw_curves_beside, draw_models_beside, draw_trials_beside
 from rust_tuner.figures.published_study import read_published
 from rust_tuner.figures.style import new_axes, new_figure
 from rust_tuner.metrics.fold_interval import fold_interval

@@ -268,10 +268,7 @@ def test_models_of_several_folds_are_ranked_fold_by_fold() -> None:
     parts = [predictions.subset(np.asarray(predictions.folds == fold)) for fold in range(3)]
     expected = np.mean([macro_auroc(part.labels, part.probabilities) for part in parts])
     assert found["auroc", "labels", "macro", "all"].value == pytest.approx(expected, abs=1e-12)
-    for name, score in (
-        ("auroc", roc_auc_score),
-        ("average_precision", average_precision_score),
-    ):
+    for name, score in (("auroc", roc_auc_score), ("average_precision", average_precision_score)):
         cases = [(part.labels[:, 2], part.probabilities[:, 2]) for part in parts]
         expected = np.mean([score(*case) for case in cases])
         assert found[name, LABELS[2], "", "all"].value == pytest.approx(expected, abs=1e-12)

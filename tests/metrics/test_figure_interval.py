@@ -104,10 +104,7 @@ def test_an_interval_holds_its_value(figure: str) -> None:
         (Measured("kappa", 1.0, 0.0, 30, 40, 40, 40, all_patients=40), "no patient changes it"),
         # All answers are right: no patient changes it, however many there are.
         (Measured("kappa", 1.0, 0.0, 30, 30, 0, 3, all_patients=3), "no patient changes it"),
-        (
-            Measured("recall", 0.1, 1e-33, 30, 40, 0, 40, 40, of_mean=True),
-            "no patient changes it",
-        ),
+        (Measured("recall", 0.1, 1e-33, 30, 40, 0, 40, 40, of_mean=True), "no patient changes it"),
         (
             Measured("recall", 0.1, 1e-3, 30, 40, 1, 40, 40, of_mean=True),
             "only one patient changes it",

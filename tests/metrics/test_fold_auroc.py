@@ -14,9 +14,7 @@ Problem = tuple[
 
 
 @pytest.fixture(params=range(5))
-def problem(
-    request: pytest.FixtureRequest,
-) -> Problem:
+def problem(request: pytest.FixtureRequest) -> Problem:
     """Labels, scores with ties, a mask, folds and patients; some label lacks a class in a fold."""
     rng = np.random.default_rng(request.param)
     n, labels = 90, 4
@@ -39,18 +37,14 @@ def by_hand(
     )
 
 
-def test_all_ones_are_the_mean_over_the_folds(
-    problem: Problem,
-) -> None:
+def test_all_ones_are_the_mean_over_the_folds(problem: Problem) -> None:
     truth, score, mask, folds = problem
     found = FoldMacroAuroc(truth, score, mask, folds=folds)(np.ones((len(truth), 2)))
     assert found.shape == (2, 1)
     np.testing.assert_allclose(found, by_hand(*problem), atol=1e-12)
 
 
-def test_a_weight_is_how_often_a_row_is_there(
-    problem: Problem,
-) -> None:
+def test_a_weight_is_how_often_a_row_is_there(problem: Problem) -> None:
     truth, score, mask, folds = problem
     weights = np.random.default_rng(1).integers(0, 4, len(truth))
     rows = np.repeat(np.arange(len(truth)), weights)
@@ -59,9 +53,7 @@ def test_a_weight_is_how_often_a_row_is_there(
     assert found[0, 0] == pytest.approx(expected, abs=1e-12)
 
 
-def test_it_is_the_macro_figure_of_auroc_intervals(
-    problem: Problem,
-) -> None:
+def test_it_is_the_macro_figure_of_auroc_intervals(problem: Problem) -> None:
     truth, score, mask, folds = problem
     patients = np.arange(len(truth)) // 2
     text = auroc_intervals(truth, score, patients, mask, folds=folds)
@@ -69,9 +61,7 @@ def test_it_is_the_macro_figure_of_auroc_intervals(
     assert found[0, 0] == pytest.approx(text.macro.value, abs=1e-12)
 
 
-def test_differences_are_those_of_the_same_weights(
-    problem: Problem,
-) -> None:
+def test_differences_are_those_of_the_same_weights(problem: Problem) -> None:
     truth, score, mask, folds = problem
     one = FoldMacroAuroc(truth, score, mask, folds=folds)
     other = FoldMacroAuroc(truth, 1 - score, mask, folds=folds)
@@ -81,17 +71,13 @@ def test_differences_are_those_of_the_same_weights(
     np.testing.assert_allclose(one(weights) + other(weights), 1.0, atol=1e-12)
 
 
-def test_without_folds_one_model_scored_all(
-    problem: Problem,
-) -> None:
+def test_without_folds_one_model_scored_all(problem: Problem) -> None:
     truth, score, mask, _ = problem
     found = FoldMacroAuroc(truth, score, mask, folds=None)(np.ones((len(truth), 1)))
     assert found[0, 0] == pytest.approx(macro_auroc(truth, score, mask), abs=1e-12)
 
 
-def test_folds_of_another_length_are_refused(
-    problem: Problem,
-) -> None:
+def test_folds_of_another_length_are_refused(problem: Problem) -> None:
     truth, score, mask, folds = problem
     with pytest.raises(MetricError, match=r"folds \(89,\); expected \(90,\)"):
         FoldMacroAuroc(truth, score, mask, folds=folds[1:])

@@ -36,9 +36,7 @@ def problem() -> Problem:
     return patients, rng.random(70) < 0.2, rng.random(70) < 0.5, rng.normal(size=70)
 
 
-def test_variances_are_those_of_tables_without_a_patient(
-    problem: Problem,
-) -> None:
+def test_variances_are_those_of_tables_without_a_patient(problem: Problem) -> None:
     patients, truth, decided, score = problem
     found = patient_jackknife(recall_and_mean(truth, decided, score), patients)
     names = np.unique(patients)
@@ -112,8 +110,7 @@ def test_the_bias_of_a_square_is_that_of_the_variance() -> None:
 
 
 def test_it_does_not_depend_on_how_many_patients_are_left_out_at_a_time(
-    problem: Problem,
-    monkeypatch: pytest.MonkeyPatch,
+    problem: Problem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     patients, *arrays = problem
     statistic = recall_and_mean(*arrays)

@@ -52,9 +52,7 @@ def test_a_trial_whose_score_is_not_finite_is_left_out() -> None:
     ],
 )
 @pytest.mark.filterwarnings("ignore:Mean of empty slice", "ignore:invalid value encountered")
-def test_where_units_are_not_known_nothing_is_said(
-    subject: dict[str, Any],
-) -> None:
+def test_where_units_are_not_known_nothing_is_said(subject: dict[str, Any]) -> None:
     assert ties(draw(), subject, direction="max") == {}
 
 

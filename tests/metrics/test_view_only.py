@@ -11,9 +11,7 @@ from sklearn.metrics import roc_auc_score
 from rust_tuner import load_onehot_manifest, metrics
 from rust_tuner.errors import MetricError
 from rust_tuner.labels import CORTICES, NUM_VIEWS, encode, visible_mask
-from rust_tuner.metrics import (
-    view_only_baseline,
-)
+from rust_tuner.metrics import view_only_baseline
 
 Array = npt.NDArray[np.float64]
 

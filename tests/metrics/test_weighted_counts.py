@@ -76,11 +76,7 @@ def test_agreements_are_those_of_the_rows_repeated(seed: int, num_rows: int) -> 
     for place, chosen in ((0, np.arange(num_rows)), (2, rows)):
         table = score_agreement(reference[chosen], predicted[chosen])
         expected = with_macro(
-            table.exact,
-            table.balanced_accuracy,
-            table.macro_f1,
-            table.kappa,
-            table.within_one,
+            table.exact, table.balanced_accuracy, table.macro_f1, table.kappa, table.within_one
         )
         np.testing.assert_allclose(found[place], expected, rtol=0, atol=1e-12)
 

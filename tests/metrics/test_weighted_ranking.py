@@ -95,9 +95,7 @@ def test_weights_are_how_often_a_row_is_there(
 
 @pytest.mark.parametrize(("weighted", "plain", "micro"), KINDS)
 def test_what_is_masked_does_not_count_whatever_it_is(
-    weighted: Any,
-    plain: Callable[..., npt.NDArray[np.float64]],
-    micro: Callable[..., float],
+    weighted: Any, plain: Callable[..., npt.NDArray[np.float64]], micro: Callable[..., float]
 ) -> None:
     truth, score, mask = draw_problem(3, 40, 3)
     weights = np.random.default_rng(0).integers(0, 3, (40, 4)).astype(np.float64)

@@ -28,9 +28,7 @@ from feature_images import (
 
 from rust_tuner.models import features as features_module
 from rust_tuner.models.description import NUM_FEATURES
-from rust_tuner.models.features import (
-    extract_features,
-)
+from rust_tuner.models.features import extract_features
 from rust_tuner.progress import Silent
 
 

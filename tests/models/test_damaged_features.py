@@ -134,11 +134,7 @@ def test_a_pipe_in_an_entry_s_place_is_not_waited_for(
 
 @pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])
 def test_a_cache_that_cannot_be_written_costs_no_feature(
-    reason: int,
-    images: list[Path],
-    quick: Decoded,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    reason: int, images: list[Path], quick: Decoded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = extract_features(images, ALL_FLIPS, cache=tmp_path / "whole")
     real_open = os.open

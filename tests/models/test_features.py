@@ -31,11 +31,7 @@ from rust_tuner.models import features as features_module
 from rust_tuner.models.architectures import TransferLearningModel, feature_extractor
 from rust_tuner.models.backbones import build_backbone
 from rust_tuner.models.description import NUM_FEATURES
-from rust_tuner.models.features import (
-    FLIP_VARIANTS,
-    extract_features,
-    features_sha256,
-)
+from rust_tuner.models.features import FLIP_VARIANTS, extract_features, features_sha256
 from rust_tuner.progress import Silent
 
 

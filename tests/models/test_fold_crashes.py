@@ -204,19 +204,12 @@ def test_predictions_in_a_file_survive_a_crash_and_a_lost_file_starts_the_fold_a
             raise Killed
 
     with pytest.raises(Killed):
-        train(
-            built(),
-            checkpoint=at_every_epoch(tmp_path),
-            on_epoch=killing,
-            predictions_file=file,
-        )
+        train(built(), checkpoint=at_every_epoch(tmp_path), on_epoch=killing, predictions_file=file)
     lost = shutil.copytree(tmp_path, tmp_path / "lost", ignore=shutil.ignore_patterns("*.bin"))
     for folder, epochs in ((tmp_path, [2]), (lost, [0, 1, 2])):
         model = built()
         curves, trained = train(
-            model,
-            checkpoint=at_every_epoch(folder),
-            predictions_file=folder / "predictions.bin",
+            model, checkpoint=at_every_epoch(folder), predictions_file=folder / "predictions.bin"
         )
         assert trained == epochs
         assert curves.validation == whole[0].validation

@@ -82,10 +82,7 @@ def used_twice() -> keras.Model:
             lambda: model(layers.BatchNormalization(name="bn")),
             "layer bn is a BatchNormalization that trains",
         ),
-        (
-            lambda: model(layers.Reshape((5, 1)), layers.LSTM(2, name="rnn")),
-            "layer rnn is a LSTM",
-        ),
+        (lambda: model(layers.Reshape((5, 1)), layers.LSTM(2, name="rnn")), "layer rnn is a LSTM"),
         (
             lambda: model(layers.Dense(4, name="d", kernel_regularizer="l2")),
             "layer d has kernel_regularizer",
@@ -111,10 +108,7 @@ def used_twice() -> keras.Model:
         (lambda: functional(lambda x: {"only": layers.Dense(1)(x)}), "outputs by name"),
         (lambda: model(loss=lambda y, p: (y - p) ** 2), "is code of your own"),
         (lambda: model(loss="dice"), "not known to treat each row separately"),
-        (
-            lambda: model(loss=keras.losses.MeanSquaredError(reduction="sum")),
-            "has reduction='sum'",
-        ),
+        (lambda: model(loss=keras.losses.MeanSquaredError(reduction="sum")), "has reduction='sum'"),
         *(
             (lambda loss=loss: model(loss=loss(axis=1)), "has axis=1")
             for loss in (

@@ -100,14 +100,7 @@ def test_with_dropout_the_folds_draw_the_masks_that_they_would_draw_alone() -> N
 
 @pytest.mark.slow
 @pytest.mark.numerical
-@pytest.mark.parametrize(
-    "optimizer",
-    [
-        "sgd",
-        "rmsprop",
-        {"learning_rate": 0.05, "epsilon": 0.1},
-    ],
-)
+@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", {"learning_rate": 0.05, "epsilon": 0.1}])
 def test_other_optimizers_and_settings_give_the_same_numbers(
     optimizer: str | dict[str, float],
 ) -> None:

@@ -43,14 +43,7 @@ def record(
     data = TrainingData(inputs, np.arange(40.0)[:, None], each_fold(figures or (lambda *fold: {})))
     model = model or RecordingModel()
     train_fold(
-        model,
-        data,
-        TRAINING,
-        VALIDATION,
-        sizes=SIZES,
-        epochs=epochs,
-        place=place,
-        running=running,
+        model, data, TRAINING, VALIDATION, sizes=SIZES, epochs=epochs, place=place, running=running
     )
     return model
 

@@ -22,10 +22,7 @@ from rust_tuner.models.hidden_state import (
 )
 
 # Two folds without a common row.
-FOLDS = [
-    (np.arange(30), np.arange(30, 40)),
-    (np.arange(40, 70), np.arange(70, 80)),
-]
+FOLDS = [(np.arange(30), np.arange(30, 40)), (np.arange(40, 70), np.arange(70, 80))]
 Build = Callable[[keras_tuner.HyperParameters], keras.Model]
 
 

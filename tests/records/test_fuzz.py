@@ -13,13 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_predictions import write_out_of_fold
 from report_repeats import write_noise
-from report_searches import (
-    signed,
-    write_baselines,
-    write_project,
-    write_regime_1,
-    write_regime_2,
-)
+from report_searches import signed, write_baselines, write_project, write_regime_1, write_regime_2
 from report_studies import write_passed_checks, write_study
 
 from rust_tuner.records.folder import StudyRecords, read_study

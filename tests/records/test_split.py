@@ -16,12 +16,7 @@ from rust_tuner.data.splits import Development, HoldOut, split_holdout
 from rust_tuner.errors import SplitError
 from rust_tuner.files import sha256_of_json
 from rust_tuner.records.model import write_record
-from rust_tuner.records.split import (
-    SplitRecord,
-    load_or_make_folds,
-    load_or_make_split,
-    read_split,
-)
+from rust_tuner.records.split import SplitRecord, load_or_make_folds, load_or_make_split, read_split
 
 
 def table(num_patients: int = 12, **changes: Any) -> Radiographs:
@@ -160,10 +155,7 @@ def test_folds_of_another_development_set_are_refused(tmp_path: Path) -> None:
             lambda c: c["folds"]["3"]["patients"].update(dict.fromkeys(c["development"], 7)),
             r"the 3 folds are numbered \[7\], expected 0 to 2",
         ),
-        (
-            lambda c: c["development"].append("stranger") or c["folds"].clear(),
-            "stranger is not in",
-        ),
+        (lambda c: c["development"].append("stranger") or c["folds"].clear(), "stranger is not in"),
         (lambda c: c["holdout"].pop() and c["folds"].clear(), "on no side of the split"),
         (lambda c: c.pop("holdout"), r"damaged \(holdout: field required\)"),
         (lambda c: c.update(folds=3), r"damaged \(folds: "),

@@ -137,9 +137,7 @@ def told_of(
     "seed", [*range(2), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 24))]
 )
 def test_what_is_told_twice_is_told_alike(
-    seed: int,
-    tmp_path: Path,
-    told_of: Callable[[Path], tuple[Told, dict[str, pd.DataFrame]]],
+    seed: int, tmp_path: Path, told_of: Callable[[Path], tuple[Told, dict[str, pd.DataFrame]]]
 ) -> None:
     text, files = told_of(random_study(tmp_path / "study", seed))
     assert text.disagreements() == []

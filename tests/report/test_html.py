@@ -104,12 +104,7 @@ def test_every_written_file_is_linked_or_named(finished: Path, page: Page) -> No
     linked = {attributes["href"] for attributes in page.all("a")} | {"index.html"}
     published = {
         f"tables/as_published_{name}.csv"
-        for name in (
-            "initial_evaluation",
-            "regime_1",
-            "regime_2",
-            "final_model_kfold",
-        )
+        for name in ("initial_evaluation", "regime_1", "regime_2", "final_model_kfold")
     }
     assert written - linked == published
     assert "Files that begin with as_published" in page.text

@@ -13,13 +13,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from baseline_problems import (
-    Killed,
-    Listener,
-    protocol_of_baselines,
-    run_lenet,
-    write_radimagenet,
-)
+from baseline_problems import Killed, Listener, protocol_of_baselines, run_lenet, write_radimagenet
 from narrowing import as_json, not_none
 from stand_ins import backbone_stand_in
 
@@ -144,9 +138,7 @@ def test_records_say_which_model_weights_and_preprocessing_it_was(
 
 
 @pytest.mark.slow
-def test_a_radimagenet_file_is_loaded_whole(
-    finished: Finished,
-) -> None:
+def test_a_radimagenet_file_is_loaded_whole(finished: Finished) -> None:
     # One file served both, so that what they learnt has to be the same.
     _, projects, _ = finished
     one, other = (history_table(projects[model]) for model in (RADIMAGENET, IMAGENET))
@@ -179,10 +171,7 @@ def test_a_second_run_trains_nothing_and_changes_no_record(
 
 @pytest.mark.slow
 def test_another_choice_of_the_baselines_is_refused_on_resuming(
-    finished: Finished,
-    development: Development,
-    protocol: Protocol,
-    cache: Path,
+    finished: Finished, development: Development, protocol: Protocol, cache: Path
 ) -> None:
     folder, *_ = finished
     other = dataclasses.replace(protocol, baseline_batch_size=4)
@@ -252,11 +241,7 @@ def test_an_end_to_end_model_resumes_with_its_statistics_and_optimiser(
 
 @pytest.mark.slow
 def test_what_is_left_out_is_said_with_how_to_add_it(
-    finished: Finished,
-    development: Development,
-    tmp_path: Path,
-    protocol: Protocol,
-    cache: Path,
+    finished: Finished, development: Development, tmp_path: Path, protocol: Protocol, cache: Path
 ) -> None:
     folder, found, _ = finished
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
@@ -377,9 +362,7 @@ def test_models_of_other_folds_or_labels_are_not_compared(
 
 
 @pytest.mark.slow
-def test_the_table_needs_no_tensorflow(
-    finished: Finished,
-) -> None:
+def test_the_table_needs_no_tensorflow(finished: Finished) -> None:
     code = (
         "import sys; from rust_tuner.records.baselines import *\n"
         f"table = baseline_results({str(finished[0])!r})\n"

@@ -96,12 +96,7 @@ def search(
         (targets(0, 7, 13), keras.metrics.AUC(name="auc"), "val_auc", "fold 3: .* y is 0 in all 6"),
         (targets(0, 7, 13), "AUC", "val_AUC", "fold 3: val_AUC is undefined"),
         (1 - targets(0, 13), keras.metrics.AUC(), "val_auc", "fold 1: .* y is 1 in all 6"),
-        (
-            targets(*range(6), num_labels=1),
-            keras.metrics.AUC(name="a"),
-            "val_a",
-            "fold 0: .* is 1",
-        ),
+        (targets(*range(6), num_labels=1), keras.metrics.AUC(name="a"), "val_a", "fold 0: .* is 1"),
         (
             targets(0, 13, num_labels=2),
             keras.metrics.AUC(multi_label=True, name="auc"),

@@ -27,21 +27,14 @@ FOLDS = Folds(assignment=ASSIGNMENT, num_folds=2, seed=0)
 
 def build_model() -> keras.Model:
     model = keras.Sequential(
-        [
-            keras.Input((4,)),
-            keras.layers.Dropout(0.2),
-            keras.layers.Dense(2, activation="sigmoid"),
-        ]
+        [keras.Input((4,)), keras.layers.Dropout(0.2), keras.layers.Dense(2, activation="sigmoid")]
     )
     model.compile(keras.optimizers.Adam(0.1), "binary_crossentropy", run_eagerly=True)
     return model
 
 
 def run(
-    folds: Any = FOLDS,
-    *,
-    y: npt.NDArray[np.float32] | None = None,
-    **changes: Any,
+    folds: Any = FOLDS, *, y: npt.NDArray[np.float32] | None = None, **changes: Any
 ) -> CrossValidation:
     x, targets, _ = arrays()
     settings = {"epochs": EPOCHS, "batch_size": 16, "seed": 0} | changes

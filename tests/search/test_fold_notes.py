@@ -3,16 +3,9 @@
 import numpy as np
 import pytest
 
-from rust_tuner.search.fold_notes import (
-    equal_rows_note,
-    never_validated_note,
-    split_groups_note,
-)
+from rust_tuner.search.fold_notes import equal_rows_note, never_validated_note, split_groups_note
 
-FOLDS = (
-    (np.array([0, 1, 2]), np.array([3, 4])),
-    (np.array([0, 3, 4]), np.array([1])),
-)
+FOLDS = ((np.array([0, 1, 2]), np.array([3, 4])), (np.array([0, 3, 4]), np.array([1])))
 
 
 def test_rows_that_no_fold_validates_are_counted() -> None:

@@ -127,9 +127,7 @@ def test_early_stopping_within_fit_stops_and_the_rest_is_the_model_that_it_left(
 ) -> None:
     StopsEarly.begun = 0
     tuner = search(
-        tmp_path,
-        lambda hp: dense(keras.optimizers.SGD(0.1), cls=StopsEarly),
-        search={"epochs": 5},
+        tmp_path, lambda hp: dense(keras.optimizers.SGD(0.1), cls=StopsEarly), search={"epochs": 5}
     )
     assert StopsEarly.begun == 2
     (trial,) = tuner.project.trials

@@ -13,13 +13,7 @@ import numpy.typing as npt
 import pytest
 from search_problems import arrays, make_tuner
 from sklearn import model_selection as sk
-from sklearn.datasets import (
-    load_breast_cancer,
-    load_diabetes,
-    load_digits,
-    load_iris,
-    load_wine,
-)
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.preprocessing import StandardScaler
 
@@ -216,8 +210,7 @@ def test_an_own_splitter_that_repeats_itself_is_not_random() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "make",
-    [lambda: sk.KFold(2, shuffle=True), pytest.param(Reseeding, marks=pytest.mark.slow)],
+    "make", [lambda: sk.KFold(2, shuffle=True), pytest.param(Reseeding, marks=pytest.mark.slow)]
 )
 def test_a_search_with_a_splitter_without_a_seed_is_resumed_on_the_same_folds(
     tmp_path: Path, make: type[Reseeding]

@@ -80,8 +80,7 @@ def test_folds_made_from_a_number_are_those_of_make_folds(development: Developme
 
 @pytest.mark.parametrize("as_pairs", [False, True])
 def test_a_patient_on_both_sides_of_a_given_fold_is_refused_by_name(
-    as_pairs: bool,
-    features: Extractions,
+    as_pairs: bool, features: Extractions
 ) -> None:
     table = phantom_table(patients=12, seed=1).sort_values("patient_id", ignore_index=True)
     development = Development(Radiographs(table))
@@ -149,9 +148,7 @@ def test_the_metrics_of_a_row_set_are_those_of_its_labels_and_its_visible_cortic
     }
 
 
-def test_a_fold_with_nothing_to_score_is_named_before_any_long_work(
-    features: Extractions,
-) -> None:
+def test_a_fold_with_nothing_to_score_is_named_before_any_long_work(features: Extractions) -> None:
     table = phantom_table(patients=8, seed=0)
     rows = np.flatnonzero(table["view"] == "ap")[:4]
     table = table.iloc[rows].reset_index(drop=True)
@@ -164,8 +161,7 @@ def test_a_fold_with_nothing_to_score_is_named_before_any_long_work(
 
 
 def test_the_identity_names_data_folds_weights_and_preprocessing(
-    development: Development,
-    features: Extractions,
+    development: Development, features: Extractions
 ) -> None:
     subject = of_radiographs(development)
     identity = subject.identity
@@ -201,9 +197,7 @@ def test_a_head_is_compiled_with_the_metric_that_it_is_given(development: Develo
 
 @pytest.mark.parametrize("masked_loss", [False, True])
 def test_the_view_alone_has_all_of_the_radiographs_but_its_input(
-    masked_loss: bool,
-    development: Development,
-    features: Extractions,
+    masked_loss: bool, development: Development, features: Extractions
 ) -> None:
     whole = of_radiographs(development, masked_loss=masked_loss)
     protocol = Protocol.study(weights="random", masked_loss=masked_loss)

@@ -9,12 +9,7 @@ import pandas as pd
 import pytest
 from cleared_caches import clearings
 from notes import Notes
-from search_problems import (
-    TinyHyperModel,
-    TracedHyperModel,
-    run_array_search_together,
-    run_search,
-)
+from search_problems import TinyHyperModel, TracedHyperModel, run_array_search_together, run_search
 
 from rust_tuner import CrossValidationTuner
 from rust_tuner.files import read_json

@@ -181,12 +181,7 @@ def test_another_model_never_sees_the_hold_out_set(
     development, _ = sides_of(study)
     with pytest.raises(ResumeError, match="has the figures of another model"):
         fit_final_model(
-            development,
-            folder,
-            VALUES,
-            epochs=1,
-            protocol=study.protocol,
-            cache=study.cache,
+            development, folder, VALUES, epochs=1, protocol=study.protocol, cache=study.cache
         )
 
 

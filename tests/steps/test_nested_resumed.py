@@ -65,10 +65,7 @@ def test_running_again_computes_nothing_and_changes_no_byte(
     ],
 )
 def test_other_choices_are_refused_with_what_was_and_is(
-    repeated_study: StudyFolder,
-    nested_protocol: Protocol,
-    change: dict[str, Any],
-    told: str,
+    repeated_study: StudyFolder, nested_protocol: Protocol, change: dict[str, Any], told: str
 ) -> None:
     before = contents(repeated_study.directory / "nested", without=OWN_STATE)
     changed = dataclasses.replace(nested_protocol, **change)
@@ -107,10 +104,7 @@ def test_other_data_or_another_seed_are_refused(
     changed = Development(Radiographs(table))
     with pytest.raises(ResumeError, match=f"{DIFFERS}(?s:.*){expected}"):
         nested_cross_validation(
-            changed,
-            repeated_study.directory,
-            protocol=nested_protocol,
-            cache=repeated_study.cache,
+            changed, repeated_study.directory, protocol=nested_protocol, cache=repeated_study.cache
         )
 
 
@@ -139,10 +133,7 @@ def test_a_record_of_another_outer_fold_is_never_taken_for_its_own(
     ],
 )
 def test_what_is_damaged_is_made_again_the_same(
-    repeated_copy: StudyFolder,
-    repeated_study: StudyFolder,
-    nested_protocol: Protocol,
-    name: str,
+    repeated_copy: StudyFolder, repeated_study: StudyFolder, nested_protocol: Protocol, name: str
 ) -> None:
     folder = repeated_copy.directory / "nested"
     path = folder / name
@@ -202,11 +193,7 @@ class StrikeAt(Killer):
         self.moment = "during"
         self.now = False
 
-    def replace(
-        self,
-        source: str | os.PathLike[str],
-        target: str | os.PathLike[str],
-    ) -> None:
+    def replace(self, source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
         self.now = str(target).endswith(self.wanted)
         return super().replace(source, target)
 

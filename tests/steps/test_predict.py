@@ -310,9 +310,7 @@ def test_a_model_that_does_not_fit_its_record_is_refused(
     ],
 )
 def test_a_damaged_record_of_a_model_is_refused_before_any_work(
-    changes: dict[str, Any],
-    tmp_path: Path,
-    images: list[Any],
+    changes: dict[str, Any], tmp_path: Path, images: list[Any]
 ) -> None:
     model = tmp_path / "model.keras"
     model.write_bytes(b"model")

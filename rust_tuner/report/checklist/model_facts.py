@@ -1,9 +1,6 @@
 """Facts of the model, of how it was trained, and of how its hyperparameters were chosen."""
 
-from rust_tuner.analysis.study_figures import (
-    union_of,
-    union_text,
-)
+from rust_tuner.analysis.study_figures import union_of, union_text
 from rust_tuner.analysis.verdict import SEARCH_NAMES
 from rust_tuner.labels import NUM_LABELS
 from rust_tuner.models.description import describe_model

@@ -6,10 +6,7 @@ import pandas as pd
 
 from rust_tuner.analysis.against_view import holdout_standings
 from rust_tuner.analysis.assessment import compared_sites
-from rust_tuner.analysis.study_figures import (
-    find_figure,
-    holdout_figures,
-)
+from rust_tuner.analysis.study_figures import find_figure, holdout_figures
 from rust_tuner.analysis.verdict import warnings_of
 from rust_tuner.labels import CORTEX_LABELS, NUM_LABELS
 from rust_tuner.records.folder import StudyRecords

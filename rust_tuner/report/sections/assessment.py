@@ -15,12 +15,7 @@ from rust_tuner.analysis.assessment import (
     site_figures,
 )
 from rust_tuner.analysis.columns import Column
-from rust_tuner.analysis.study_figures import (
-    ERROR,
-    FOLDS,
-    OVER,
-    find_figure,
-)
+from rust_tuner.analysis.study_figures import ERROR, FOLDS, OVER, find_figure
 from rust_tuner.analysis.tie_note import tie_note
 from rust_tuner.labels import CORTICES
 from rust_tuner.metrics import Predictions, UnionCutoff
@@ -218,10 +213,7 @@ def add_figures(
     def by_site() -> None:
         assert predictions is not None
         table = site_figures(
-            predictions,
-            evaluation.sites,
-            union_threshold=union.threshold,
-            union_cutoff=union.value,
+            predictions, evaluation.sites, union_threshold=union.threshold, union_cutoff=union.value
         )
         if table.empty:
             return
@@ -251,10 +243,7 @@ def _is_of_labels(row: Mapping[Any, Any]) -> bool:
 
 
 def add_auroc_two_ways(
-    section: Section,
-    room: Room,
-    predictions: Mapping[str, Predictions],
-    exact: Mapping[str, float],
+    section: Section, room: Room, predictions: Mapping[str, Predictions], exact: Mapping[str, float]
 ) -> None:
     """Add the exact 18-label AUROC beside Keras's, and say why they differ."""
 

@@ -74,8 +74,7 @@ def baselines_section(records: StudyRecords, room: Room) -> Section:
 
 def _side_by_side(done: Mapping[str, Project], room: Room, metric: str) -> Picture:
     scores = pd.concat(
-        [_fold_scores(name, project, metric) for name, project in done.items()],
-        ignore_index=True,
+        [_fold_scores(name, project, metric) for name, project in done.items()], ignore_index=True
     )
     view_only = view_only_of(next(iter(done.values()))).get(metric)
     means = scores.drop_duplicates("model").set_index("model")["mean"]

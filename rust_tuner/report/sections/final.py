@@ -28,11 +28,7 @@ def final_section(records: StudyRecords, room: Room) -> Section:
                 f"Its cross-validation is not finished: {command('final', records.directory)}"
             )
         draw_project_curves(
-            section,
-            room,
-            records.cross_validation,
-            name="final_curves",
-            title="Tuned model",
+            section, room, records.cross_validation, name="final_curves", title="Tuned model"
         )
         project = records.cross_validation
         attempt(
@@ -105,10 +101,7 @@ def _looks(section: Section, room: Room, looks: tuple[Look, ...]) -> None:
     table = table.reindex(columns=list(names))
     files = {"CSV": room.table("holdout_looks", table)}
     rows = [
-        [
-            *(text(row[name]) for name in names[:4]),
-            *(decimal(row[name]) for name in names[4:]),
-        ]
+        [*(text(row[name]) for name in names[:4]), *(decimal(row[name]) for name in names[4:])]
         for row in table.astype({name: "float64" for name in names[4:]}).to_dict("records")
     ]
     section.tables.append(

@@ -63,10 +63,7 @@ def draw_holdout(
     figures = holdout_figures(records)
     _draw_totals(chapters.rust, room, predictions, figures)
     labels = label_table(predictions)
-    _draw(
-        chapters.cortices,
-        {"confusion matrices": lambda: _confusion(room, predictions)},
-    )
+    _draw(chapters.cortices, {"confusion matrices": lambda: _confusion(room, predictions)})
     if labels.empty or _has_curves(labels):
         curves = {
             "ROC curves": lambda: _roc(room, labels),

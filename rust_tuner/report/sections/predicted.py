@@ -21,11 +21,7 @@ from rust_tuner.records.looks import holdout_title
 from rust_tuner.records.rows import NO_FOLD, out_of_fold_predictions, read_rows
 from rust_tuner.report.holdout_room import HoldoutRoom
 from rust_tuner.report.page import PageTable, Room, Section, attempt, decimal, text, whole
-from rust_tuner.report.sections.assessment import (
-    Evaluation,
-    add_auroc_two_ways,
-    add_figures,
-)
+from rust_tuner.report.sections.assessment import Evaluation, add_auroc_two_ways, add_figures
 from rust_tuner.report.sections.chapters import Chapters
 from rust_tuner.report.sections.holdout import draw_holdout
 from rust_tuner.words import words

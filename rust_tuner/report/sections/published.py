@@ -13,11 +13,7 @@ from rust_tuner.analysis.tables import (
     published_regime_2,
 )
 from rust_tuner.analysis.verdict import MODEL_NAMES, SEARCH_NAMES, view_only_of
-from rust_tuner.figures.published import (
-    draw_curves_beside,
-    draw_models_beside,
-    draw_trials_beside,
-)
+from rust_tuner.figures.published import draw_curves_beside, draw_models_beside, draw_trials_beside
 from rust_tuner.figures.published_study import PUBLISHED_VIEW_ONLY, read_published
 from rust_tuner.figures.style import Drawing
 from rust_tuner.metrics.ties import fold_overlap

@@ -7,12 +7,7 @@ from rust_tuner.analysis.columns import (
     SUMMARY_COLUMNS,
     outer_columns,
 )
-from rust_tuner.analysis.nested import (
-    SUMMARY_CAPTION,
-    outer_table,
-    stability_table,
-    summary_table,
-)
+from rust_tuner.analysis.nested import SUMMARY_CAPTION, outer_table, stability_table, summary_table
 from rust_tuner.analysis.next_step import command
 from rust_tuner.analysis.noise import NOISE_CAPTION, noise_spread
 from rust_tuner.analysis.verdict import SEARCH_NAMES

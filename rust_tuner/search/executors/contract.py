@@ -64,13 +64,7 @@ class Job:
 
     def run(self, folder: Path) -> Run:
         """What trials need of a search, in this process."""
-        return Run(
-            self.subject,
-            folder,
-            self.manifest,
-            self.key,
-            **self.settings,
-        )
+        return Run(self.subject, folder, self.manifest, self.key, **self.settings)
 
 
 def this_thread() -> tuple[str, int, int]:

@@ -7,11 +7,7 @@ from collections.abc import Sequence
 from keras_tuner.engine.trial import Trial
 
 from rust_tuner.progress import Progress, Running, Task, show_running
-from rust_tuner.records.worker_note import (
-    WorkerNote,
-    read_worker_note,
-    remove_worker_note,
-)
+from rust_tuner.records.worker_note import WorkerNote, read_worker_note, remove_worker_note
 from rust_tuner.search.run_state import CountedSteps, Run
 
 # With very many workers, reading their notes must not keep the coordinator from its work.

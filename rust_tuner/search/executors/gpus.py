@@ -18,10 +18,7 @@ _SECONDS = 20
 # `  MIG 1g.5gb Device 0: (UUID: MIG-7a2e...)`.
 _DEVICE = re.compile(r"^(?P<indent>\s*)(?:GPU|MIG)\b.*\(UUID: (?P<name>[^)]+)\)")
 # Set before TensorFlow or JAX starts: several processes may share a GPU.
-GROWING_MEMORY = {
-    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-}
+GROWING_MEMORY = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
 
 def gpus_here(environment: Mapping[str, str] = os.environ) -> list[str]:

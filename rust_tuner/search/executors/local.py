@@ -14,12 +14,7 @@ from typing import Any
 
 from rust_tuner.environment import usable_cores
 from rust_tuner.onednn import ONEDNN_VARIABLE, can_switch_onednn
-from rust_tuner.search.executors.gpus import (
-    GROWING_MEMORY,
-    VISIBLE,
-    gpus_here,
-    take_a_place,
-)
+from rust_tuner.search.executors.gpus import GROWING_MEMORY, VISIBLE, gpus_here, take_a_place
 from rust_tuner.search.executors.worker_log import print_to
 
 _SECONDS_BETWEEN_LOOKS = 1.0

@@ -14,16 +14,9 @@ from typing import Any
 
 from rust_tuner.errors import SearchError
 from rust_tuner.extras import require_package
-from rust_tuner.records.slurm_jobs import (
-    WORKERS,
-    read_jobs,
-)
+from rust_tuner.records.slurm_jobs import WORKERS, read_jobs
 from rust_tuner.search.executors.shipping import as_call
-from rust_tuner.search.executors.slurm_commands import (
-    refusal_of,
-    require_slurm,
-    states_of,
-)
+from rust_tuner.search.executors.slurm_commands import refusal_of, require_slurm, states_of
 from rust_tuner.search.executors.slurm_left import end_jobs, name_of_jobs
 from rust_tuner.search.executors.slurm_options import SlurmOptions
 from rust_tuner.search.executors.slurm_watch import WatchedJobs

@@ -20,13 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from rust_tuner.errors import RustTunerError, SearchError
-from rust_tuner.records.slurm_jobs import (
-    TRANSPORT,
-    WORKERS,
-    SlurmJobs,
-    remove_jobs,
-    write_jobs,
-)
+from rust_tuner.records.slurm_jobs import TRANSPORT, WORKERS, SlurmJobs, remove_jobs, write_jobs
 from rust_tuner.search.executors.lost import WorkerLost
 from rust_tuner.search.executors.outcome import Outcome
 from rust_tuner.search.executors.slurm_commands import (

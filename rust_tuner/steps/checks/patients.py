@@ -58,10 +58,7 @@ def check_unchanged(
 
 
 def check_split(
-    path: Path,
-    radiographs: Radiographs,
-    study: StudyRecord,
-    projects: Mapping[str, Project],
+    path: Path, radiographs: Radiographs, study: StudyRecord, projects: Mapping[str, Project]
 ) -> tuple[Verdict, SplitRecord | None]:
     """Check that no patient is on two sides, in `split.json` and in the rows of the searches.
 

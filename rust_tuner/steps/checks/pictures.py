@@ -5,12 +5,7 @@ Finding similar pictures belongs to `data.near_duplicates`.
 
 from pathlib import PurePath
 
-from rust_tuner.data.near_duplicates import (
-    FOUND,
-    FOUND_WITHIN_A_PATIENT,
-    NOT_FOUND,
-    SimilarPair,
-)
+from rust_tuner.data.near_duplicates import FOUND, FOUND_WITHIN_A_PATIENT, NOT_FOUND, SimilarPair
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.records.checks import Verdict
 from rust_tuner.records.split import SplitRecord

@@ -21,13 +21,7 @@ from rust_tuner.errors import ManifestError, ProtocolError, RustTunerError
 from rust_tuner.locks import hold_lock
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Protocol
-from rust_tuner.records.checks import (
-    CHECKS,
-    CheckRecord,
-    Verdict,
-    searches_seen,
-    write_checks,
-)
+from rust_tuner.records.checks import CHECKS, CheckRecord, Verdict, searches_seen, write_checks
 from rust_tuner.records.folder import read_study
 from rust_tuner.records.pixels import read_as_recorded, read_pixels
 from rust_tuner.records.private import key_of, named

@@ -11,10 +11,7 @@ from narrowing import not_none
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.records.project import Project, read_project
 from rust_tuner.records.rows import ROWS_FILE, out_of_fold_predictions
-from rust_tuner.steps.checks.models import (
-    check_predictors,
-    judge_view_only,
-)
+from rust_tuner.steps.checks.models import check_predictors, judge_view_only
 
 
 @pytest.fixture(scope="module")

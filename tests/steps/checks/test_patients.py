@@ -18,18 +18,9 @@ from rust_tuner.protocol import Protocol
 from rust_tuner.records.checks import Verdict
 from rust_tuner.records.model import write_record
 from rust_tuner.records.project import Project
-from rust_tuner.records.split import (
-    SplitRecord,
-    load_or_make_folds,
-    load_or_make_split,
-    read_split,
-)
+from rust_tuner.records.split import SplitRecord, load_or_make_folds, load_or_make_split, read_split
 from rust_tuner.records.study_record import StudyRecord, read_study_record
-from rust_tuner.steps.checks.patients import (
-    check_patient_ids,
-    check_split,
-    check_unchanged,
-)
+from rust_tuner.steps.checks.patients import check_patient_ids, check_split, check_unchanged
 
 Searched = tuple[Path, Radiographs, Radiographs, Radiographs, StudyRecord]
 
@@ -187,17 +178,13 @@ def judged(searched: Searched, used: Radiographs) -> Verdict:
     return check_split(folder / "split.json", radiographs, study, {"regime_1": project})[0]
 
 
-def test_a_search_on_the_folds_of_the_split_passes(
-    searched: Searched,
-) -> None:
+def test_a_search_on_the_folds_of_the_split_passes(searched: Searched) -> None:
     verdict = judged(searched, searched[2])
     assert verdict.status == "passed"
     assert "1 searches use these sides" in verdict.reason
 
 
-def test_a_search_that_saw_a_sealed_patient_fails(
-    searched: Searched,
-) -> None:
+def test_a_search_that_saw_a_sealed_patient_fails(searched: Searched) -> None:
     _, _, development, holdout, _ = searched
     leaked = holdout.table.iloc[:1]
     seen = {*development.rows, leaked.index[0]}
@@ -208,9 +195,7 @@ def test_a_search_that_saw_a_sealed_patient_fails(
     assert f"it used the sealed patients {leaked['patient_id'].iloc[0]}" in verdict.findings[0]
 
 
-def test_a_search_on_other_folds_fails(
-    searched: Searched,
-) -> None:
+def test_a_search_on_other_folds_fails(searched: Searched) -> None:
     folder, radiographs, development, _, study = searched
     project = write_judged_search(folder / "regime_1", development, skilled(development))
     path = folder / "split.json"
