@@ -115,6 +115,10 @@ def nested_cross_validation(
     with hold_lock(folder, "nested cross-validation", noted=True):
         begun = read_if_whole(folder / NESTED_FILE, NestedManifest)
         chosen = as_begun(chosen, begun, report)
+        if begun is None:
+            # Before anything is recorded: what is refused can be asked for again, with other folds.
+            for fold in outer:
+                _require_scoreable(fold, _made_folds(fold, chosen))
         run = _describe(development, outer, chosen)
         run = with_begun_kernels(folder / NESTED_FILE, run, say=report.say)
         run = with_begun_weights(folder / NESTED_FILE, run)
@@ -247,19 +251,30 @@ def _inner_folds(
     else:
         write_record(path, split)
     if protocol.folds_by == "site":
-        try:
-            folds = load_or_make_site_folds(path, fold.training, protocol.seed)
-        except SplitError as error:
-            raise SplitError(f"inside outer fold {fold.number}: {marked(error)}") from error
+        folds = load_or_make_site_folds(path, fold.training, protocol.seed)
     else:
         folds = load_or_make_folds(path, fold.training, protocol.num_folds, protocol.seed)
-    # Checked now: a fold with nothing to score must not fail after hours of training.
+    _require_scoreable(fold, folds)
+    return folds
+
+
+def _made_folds(fold: OuterFold, protocol: Protocol) -> Folds:
+    """The inner folds of an outer fold, without any record."""
+    try:
+        asked = folds_asked_for(fold.training, protocol, protocol.num_folds)
+        return make_folds(fold.training, asked, protocol.seed) if isinstance(asked, int) else asked
+    except SplitError as error:
+        raise SplitError(f"inside outer fold {fold.number}: {marked(error)}") from error
+
+
+def _require_scoreable(fold: OuterFold, folds: Folds) -> None:
+    """Refuse a fold with nothing to score, which would fail after hours of training."""
     view_only_of_fold(fold)
+    training = fold.training.radiographs
     labels, visible = training.labels, training.visible
     for number, (seen, left_out) in enumerate(folds):
         where = f"outer fold {fold.number}, inner fold {number}"
         view_only_baseline(labels[seen], labels[left_out], visible[left_out], where=where)
-    return folds
 
 
 def _run_outer(

@@ -86,10 +86,11 @@ def measure_noise(
     require_same_data(source, development, folds, chosen)
     num_assigned = 0 if chosen.folds_by == "site" else count
     run = _describe(source, chosen, repeats=count, assignments=num_assigned)
+    # Before anything is recorded, so that fewer folds or repeats can be asked for afterwards.
+    assignments = _assignments(development, folds.num_folds, chosen.seed, num_assigned)
     with hold_lock(folder, "repeating the best configuration", noted=True):
         run = with_begun_weights(folder / NOISE_FILE, run)
         claim_record(folder / NOISE_FILE, run, what="a noise floor", free=_GROWING)
-        assignments = _assignments(development, folds.num_folds, chosen.seed, num_assigned)
         folders = [assignment_folder(folder, repeat) for repeat in range(num_assigned)]
         per_trial = chosen.num_folds * chosen.epochs
         done = sum(map(count_ended, (folder / SEEDS, *folders))) * per_trial

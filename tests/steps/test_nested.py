@@ -257,7 +257,8 @@ def test_a_fold_with_nothing_to_score_is_found_before_anything_is_trained(
             protocol=tiny_protocol,
             cache=repeated_study.cache,
         )
-    assert not list(tmp_path.rglob("trial_*"))
+    # Nothing is recorded, so that fewer folds can be asked for.
+    assert not [path for path in tmp_path.rglob("*.json") if ".lock" not in path.name]
 
 
 @pytest.fixture(scope="module")

@@ -141,6 +141,7 @@ def test_two_sites_are_too_few_to_nest(
     study = Study(tmp_path / "study", two, by_site, cache=feature_cache)
     with pytest.raises(SplitError, match=r"inside outer fold 0: .* leaving one out needs at least"):
         study.nested()
+    assert not (study.directory / "nested" / "nested.json").exists()
 
 
 @pytest.mark.slow
