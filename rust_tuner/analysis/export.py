@@ -97,7 +97,7 @@ def best_hyperparameters(project: Project) -> BestHyperparameters:
         metrics=best.metrics,
         view_only_baseline=run.view_only_baseline or None,
         num_folds=run.subject.num_folds,
-        epochs=run.epochs,
+        epochs=run.epochs_of(best.values),
         trials=EndedTrials.of(
             {"completed": statuses.count("COMPLETED"), "failed": statuses.count("FAILED")}
             | ({} if run.stop_hopeless is None else {"stopped": statuses.count(PRUNED)})

@@ -285,7 +285,7 @@ def _curves(project: Project, *, is_running: bool) -> Curves | None:
             metric=METRICS.get(metric, metric),
             folds=tuple(Curve(fold + 1, tuple(drawn[fold])) for fold in sorted(drawn)),
             view_only=project.run.view_only.get(f"val_{metric}"),
-            epochs=project.run.epochs,
+            epochs=project.run.epochs_of(trial.values),
         )
     return None
 

@@ -16,8 +16,9 @@ def stopped_note(project: Project) -> str | None:
     stopped = [trial for trial in project.trials if trial.status == PRUNED]
     if not stopped:
         return None
-    planned = project.run.epochs * len(project.trials)
-    left_out = sum(project.run.epochs - _epochs(trial) for trial in stopped)
+    run = project.run
+    planned = sum(run.epochs_of(trial.values) for trial in project.trials)
+    left_out = sum(run.epochs_of(trial.values) - _epochs(trial) for trial in stopped)
     start = (
         f"{len(stopped)} of {len(project.trials)} trials were stopped {stopped_as(rule)}, which "
         f"saved {left_out / planned:.0%} of all epochs: "

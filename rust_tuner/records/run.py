@@ -13,6 +13,7 @@ from rust_tuner.records.model import (
     Epochs,
     Figures,
     HyperValue,
+    HyperValues,
     Json,
     NumFolds,
     Record,
@@ -21,6 +22,9 @@ from rust_tuner.records.model import (
     read_record,
 )
 
+# Hyperparameters that set the number of epochs, in the order in which they count; the first is that
+# of KerasTuner's own oracles.
+EPOCHS = ("tuner/epochs", "epochs")
 RUN_FILE = "search.json"
 # The name of several objectives together, as KerasTuner has it.
 MULTI_OBJECTIVE = "multi_objective"
@@ -177,6 +181,13 @@ class RunManifest(Record):
     def whole_space(self) -> dict[str, Hyperparameter]:
         """The space with what models asked for beyond it, by name."""
         return self.space | self.grown_space
+
+    def epochs_of(self, values: HyperValues) -> int:
+        """The number of epochs that a trial with these values has, unless it is stopped."""
+        # A search of an earlier version may have such a name and not read it.
+        is_read = self.epochs_hyperparameter is not None or not {*EPOCHS} & {*self.space}
+        own = next((values[name] for name in EPOCHS if name in values), None) if is_read else None
+        return own if isinstance(own, int) else self.epochs
 
     @property
     def lower_is_better(self) -> bool:

@@ -269,7 +269,7 @@ def _facts(project: Project) -> dict[str, Any]:
         "folds": run.subject.num_folds,
         "folds are divided by": None if units is None else units.kind,
         "stratified by": run.subject.stratified or "nothing that is recorded",
-        "epochs": run.epochs,
+        "epochs": "a hyperparameter" if run.epochs_hyperparameter else run.epochs,
         "batch size": "a hyperparameter" if run.batch_size is None else run.batch_size,
         "epoch of the score": run.score_epoch,
         "seed": run.seed,

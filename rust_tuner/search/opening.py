@@ -17,9 +17,10 @@ from rust_tuner.search.built_once import ask_model
 from rust_tuner.search.code_changes import users_model
 from rust_tuner.search.executors.slurm_left import end_jobs
 from rust_tuner.search.manifest import describe_run, own_choices, together_of
+from rust_tuner.search.mean_curves import require_score_epoch
 from rust_tuner.search.pruning import AnyRule
 from rust_tuner.search.recovery import recover_trials
-from rust_tuner.search.reserved_names import epochs_name, warn_of_old_epochs
+from rust_tuner.search.reserved_names import epochs_name, fewest_epochs, warn_of_old_epochs
 from rust_tuner.search.run_state import Run
 from rust_tuner.search.runs import (
     claim_folder,
@@ -93,6 +94,7 @@ def open_run(
         about: further JSON values for the run manifest.
 
     Raises:
+        SearchError: where the epoch of the score is none of each trial.
         ResumeError: where the folder contains another search.
     """
     folder, oracle, say = tuner.project_folder, tuner.oracle, tuner.progress.say
@@ -121,6 +123,10 @@ def open_run(
     manifest = with_begun_kernels(folder / RUN_FILE, manifest, say=say)
     manifest = with_begun_weights(folder / RUN_FILE, manifest)
     name = epochs_name(oracle.declared.values)
+    reads_epochs = name is None or manifest.epochs_hyperparameter is not None
+    # An epoch that a trial of this search does not have is refused before the first trial.
+    fewest = fewest_epochs(oracle.declared.space, epochs) if reads_epochs else epochs
+    require_score_epoch(tuner.score_epoch, fewest)
     may_change = model is not None and model.may_change
     free = _OWN_CODE if may_change else ()
     with claim_folder(folder, manifest, free=free):
@@ -134,7 +140,7 @@ def open_run(
             batch_size,
             seed=tuner.seed,
             scoring=scoring,
-            reads_epochs=name is None or manifest.epochs_hyperparameter is not None,
+            reads_epochs=reads_epochs,
             hooks=hooks,
             arguments=arguments,
             options=options,

@@ -9,7 +9,7 @@ each oracle, such as `random_search` and `grid_search`.
 import numbers
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
@@ -42,6 +42,14 @@ class ResumableOracle(GrowingSpace):
     stop_rule: SuccessiveHalving | None = None
     # A proposal leaves out the results of so many trials before it; see `learning_oracle`.
     lag = 0
+    _has_tuner = False
+    _given: tuple[tuple[Any, ...], dict[str, Any]]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Keep the arguments as they are given, for a second oracle of the same kind."""
+        oracle: Self = super().__new__(cls)
+        oracle._given = tuple(map(_own, args)), {name: _own(kwargs[name]) for name in kwargs}
+        return oracle
 
     def __init__(
         self,
@@ -56,13 +64,10 @@ class ResumableOracle(GrowingSpace):
         **kwargs: Any,
     ) -> None:
         """Keep the seed as it is given, 0 included; where it is None, the tuner draws one."""
-        if isinstance(hyperparameters, AskedHyperParameters):
-            # Those of a trial, such as the best one, would still follow the rule of that trial.
-            hyperparameters = keras_tuner.HyperParameters.copy(hyperparameters)
         super().__init__(
             objective=as_objective(objective),
             max_trials=max_trials,
-            hyperparameters=hyperparameters,
+            hyperparameters=_own(hyperparameters),
             allow_new_entries=allow_new_entries,
             tune_new_entries=tune_new_entries,
             max_retries_per_trial=max_retries_per_trial,
@@ -80,6 +85,19 @@ class ResumableOracle(GrowingSpace):
         self.ongoing_trials: dict[str, Trial] = {}
         self._retry_queue: list[str] = []
         self.end_order: list[str] = []
+
+    def for_tuner(self) -> Self:
+        """This oracle for its first tuner; for each other one a new oracle of the same arguments.
+
+        So that each search has trials and a space of its own.
+        """
+        if not self._has_tuner:
+            self._has_tuner = True
+            return self
+        args, kwargs = self._given
+        other = type(self)(*args, **kwargs)
+        other.max_trials = self.max_trials
+        return other.for_tuner()
 
     def in_order(self) -> list[Trial]:
         """The trials by their numbers."""
@@ -363,3 +381,11 @@ def require_count(number: Any, name: str, what: str) -> int:
     if not is_integer or int(number) < 1:
         raise SpaceError(f"{name}={number!r}; {what} needs an integer from 1")
     return int(number)
+
+
+def _own(value: Any) -> Any:
+    """A copy of hyperparameters, to which a search may add its own; anything else as it is."""
+    if not isinstance(value, keras_tuner.HyperParameters):
+        return value
+    # Those of a trial, such as the best one, would still follow the rule of that trial.
+    return keras_tuner.HyperParameters.copy(value)

@@ -130,7 +130,8 @@ def candidates(hp: Any, exact_steps: bool) -> list[Any]:
         values = stepped_values(hp)
         # A default such as 3 * 0.1 is the value 0.3.
         return [hp.default, *(v for v in values if not math.isclose(v, hp.default))]
-    choices = list(hp.values)
+    # KerasTuner gives the integers of a logarithmic range with steps as floats.
+    choices = [int(v) for v in hp.values] if type(hp).__name__ == "Int" else list(hp.values)
     if hp.default in choices:
         choices.remove(hp.default)
     return [hp.default, *choices]

@@ -100,7 +100,7 @@ def rival_of(run: Run, oracle: ResumableOracle, trial: Trial) -> Rival | None:
 
 def _rungs_of(run: Run, rule: SuccessiveHalving, oracle: ResumableOracle, trial: Trial) -> Rungs:
     """The scores, at each rung, of the trials of lower numbers that reached it."""
-    earlier: dict[int, list[float]] = {rung: [] for rung in rule.rungs(run.epochs)}
+    earlier: dict[int, list[float]] = {rung: [] for rung in rule.rungs(run.epochs_of(trial))}
     for other in oracle.in_order():
         if int(other.trial_id) < int(trial.trial_id):
             curve = _mean_curve(run, other)

@@ -2,13 +2,11 @@
 
 import logging
 import numbers
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rust_tuner.errors import SpaceError
-
-# In the order in which they count; the first is that of KerasTuner's own oracles.
-EPOCHS = ("tuner/epochs", "epochs")
+from rust_tuner.records.run import EPOCHS
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +29,15 @@ def batch_size_of(values: Mapping[str, Any], default: int) -> int:
 def epochs_name(values: Mapping[str, Any]) -> str | None:
     """The hyperparameter that sets the number of epochs: KerasTuner's own, or one named so."""
     return next((name for name in EPOCHS if name in values), None)
+
+
+def fewest_epochs(space: Sequence[Any], default: int) -> int:
+    """The fewest epochs that a trial may have, by the hyperparameters of a search."""
+    setting = [hp for hp in space if hp.name in EPOCHS]
+    numbers_of = [[hp.min_value] if hasattr(hp, "min_value") else hp.values for hp in setting]
+    fewest = [n for each in numbers_of for n in each if isinstance(n, int)]
+    is_always_set = any(not hp.conditions for hp in setting)
+    return min(fewest if fewest and is_always_set else [*fewest, default])
 
 
 def epochs_of(values: Mapping[str, Any], default: int) -> int:

@@ -46,7 +46,7 @@ _TAKEN_OVER: dict[type[keras_tuner.Oracle], TakeOver] = {
 def resumable(
     oracle: keras_tuner.Oracle, begun_seed: int | None, say: Callable[[str], None]
 ) -> ResumableOracle:
-    """The oracle itself where it can be resumed, else the one that takes its place.
+    """The oracle that a tuner uses: it can be resumed, and belongs to no other tuner.
 
     Args:
         oracle: any oracle of KerasTuner's or of this package.
@@ -58,7 +58,7 @@ def resumable(
         SearchError: for an oracle that cannot be resumed, with what to use instead.
     """
     if isinstance(oracle, ResumableOracle):
-        return oracle
+        return oracle.for_tuner()
     kind = type(oracle)
     if kind not in _TAKEN_OVER:
         why = _REFUSED.get(kind.__name__, _USE)

@@ -74,7 +74,8 @@ class TrialLoop:
         with self._progress.task(
             tuner.project_name, self._total * per_trial, done=done * per_trial
         ) as task:
-            task.advance(0, note=f"trials of {folds} folds x {run.epochs} epochs")
+            length = "" if run.manifest.epochs_hyperparameter else f" x {run.epochs} epochs"
+            task.advance(0, note=f"trials of {folds} folds{length}")
             if self._ahead is not None:
                 self._ahead.begin(task, per_trial=per_trial)
             tuner.on_search_begin()

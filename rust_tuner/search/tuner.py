@@ -42,7 +42,6 @@ from rust_tuner.search.fit_options import (
     refuse_unknown,
 )
 from rust_tuner.search.given_subject import subject_of
-from rust_tuner.search.mean_curves import require_score_epoch
 from rust_tuner.search.objectives import objectives_of, require_validation, with_scores
 from rust_tuner.search.opening import make_project_folder, open_run, remove_search
 from rust_tuner.search.own_tuner import HOOKS, refuse_workers
@@ -298,8 +297,6 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
         subject = with_scores(subject, self.oracle.objective)
         for line in () if subject.split is None else subject.split.notes:
             self.progress.say(line)
-        # An epoch that this search does not have is refused before the first trial.
-        require_score_epoch(self.score_epoch, epochs)
         if note := choose_steps(self.project_folder, self.oracle):
             self.progress.say(note)
         if subject.own_fit and self.keep_models is not None:

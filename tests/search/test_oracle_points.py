@@ -73,6 +73,21 @@ def test_grid_samples_ranges_as_keras_tuner(declare: Declare) -> None:
     assert ours == stock_grid_sequence(declare)
 
 
+@pytest.mark.parametrize("sampling", ["linear", "log", "reverse_log"])
+@pytest.mark.parametrize("oracle", [GridSearchOracle, RandomSearchOracle])
+def test_integers_with_steps_are_integers_and_each_comes_once(
+    oracle: type[ResumableOracle], sampling: str
+) -> None:
+    def declare(hp: keras_tuner.HyperParameters) -> None:
+        hp.Int("units", 2, 16, step=2, sampling=sampling)
+        hp.Int("batch_size", 8, 32, step=2 if sampling != "linear" else 8, sampling=sampling)
+
+    points = all_values(open_oracle(oracle, declare))
+    assert {type(value) for point in points for value in point.values()} == {int}
+    values = [tuple(point.values()) for point in points]
+    assert len(values) == len(set(values)) == {"linear": 8 * 4}.get(sampling, 4 * 3)
+
+
 def stepped(hp: keras_tuner.HyperParameters) -> None:
     hp.Float("rate", 0, 0.5, step=0.1)
     hp.Float("decay", 1e-4, 1e-1, step=10, sampling="log", default=1e-2)
