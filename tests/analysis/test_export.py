@@ -184,10 +184,11 @@ def test_csv_is_one_row_that_pandas_reads(project: Path, tmp_path: Path) -> None
 
 def test_csv_keeps_a_hyperparameter_that_is_called_like_a_field(tmp_path: Path) -> None:
     folder = write_search(tmp_path / "p", epochs=3)
-    write_trial(folder, "0000", score=0.7, values={"epochs": 50, "units": 8})
+    write_trial(folder, "0000", score=0.7, values={"num_folds": 50, "units": 8})
     export_best_hyperparameters(folder, tmp_path / "best.csv")
     row = pd.read_csv(tmp_path / "best.csv").iloc[0]
-    assert (row["hyperparameters.epochs"], row["units"], row["epochs"]) == (50, 8, 3)
+    assert (row["hyperparameters.num_folds"], row["units"], row["epochs"]) == (50, 8, 3)
+    assert row["num_folds"] != 50
 
 
 def test_the_spread_is_that_of_the_chosen_epoch_with_n_minus_1(tmp_path: Path) -> None:
