@@ -43,7 +43,9 @@ if TYPE_CHECKING:
     from rust_tuner.search.cross_validation import cross_validate as cross_validate
     from rust_tuner.search.executors.workers import Workers as Workers
     from rust_tuner.search.grid_search import GridSearchOracle as GridSearchOracle
+    from rust_tuner.search.halving import SuccessiveHalving as SuccessiveHalving
     from rust_tuner.search.halving_oracle import SuccessiveHalvingOracle as SuccessiveHalvingOracle
+    from rust_tuner.search.hopeless import StopRule as StopRule
     from rust_tuner.search.mean_curves import calculate_mean_metrics as calculate_mean_metrics
     from rust_tuner.search.objectives import OutOfFoldScore as OutOfFoldScore
     from rust_tuner.search.optuna_oracle import OptunaOracle as OptunaOracle
@@ -79,6 +81,8 @@ _HOMES = {
     "BayesianOptimizationOracle": "rust_tuner.search.bayesian",
     "OptunaOracle": "rust_tuner.search.optuna_oracle",
     "SuccessiveHalvingOracle": "rust_tuner.search.halving_oracle",
+    "SuccessiveHalving": "rust_tuner.search.halving",
+    "StopRule": "rust_tuner.search.hopeless",
     "GridSearchOracle": "rust_tuner.search.grid_search",
     "CrossValidationTuner": "rust_tuner.search.tuner",
     "Workers": "rust_tuner.search.executors.workers",

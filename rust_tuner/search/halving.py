@@ -27,6 +27,10 @@ class SuccessiveHalving:
         first_rung: the number of epochs before the first rung.
         factor: at each rung one in so many trials continues; a rung has so many times the epochs of
             the rung before.
+
+    Examples:
+        >>> SuccessiveHalving(first_rung=2, factor=3).rungs(20)
+        [2, 6, 18]
     """
 
     first_rung: int = 2

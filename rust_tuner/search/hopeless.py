@@ -28,6 +28,10 @@ class StopRule:
         first_epoch: the first epoch that may count against a trial, from 0.
         in_a_row: at so many epochs in a row the trial must be worse.
         level: of each test, two-sided.
+
+    Examples:
+        >>> StopRule(first_epoch=2).to_json()
+        {'first_epoch': 2, 'in_a_row': 2, 'level': 0.05}
     """
 
     first_epoch: int = 5

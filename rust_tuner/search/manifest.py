@@ -51,7 +51,7 @@ def describe_run(
             "format": 1,
             "oracle": type(oracle).__name__,
             "objective": recorded_objective(oracle.objective),
-            "space": _by_name(declared.get_config()["space"]),
+            "space": declared_space(oracle),
             "max_trials": oracle.max_trials,
             "num_trials": oracle.num_trials(),
             "seed": seed,
@@ -68,6 +68,12 @@ def describe_run(
     grown = grown_space(oracle)
     more = recorded_steps(oracle) | dict(about) | ({"grown_space": grown} if grown else {})
     return RunManifest.of(described | plain(oracle.describe()) | more)
+
+
+def declared_space(oracle: ResumableOracle) -> dict[str, Any]:
+    """The hyperparameters that are declared before the first trial, by name, in their order."""
+    named: dict[str, Any] = plain(_by_name(oracle.declared.get_config()["space"]))
+    return named
 
 
 def grown_space(oracle: ResumableOracle) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Opens the search of a project folder: a new one, or the one there, if it is the same."""
 
+import errno
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ from rust_tuner.records.run import RUN_FILE
 from rust_tuner.search.built_once import ask_model
 from rust_tuner.search.code_changes import users_model
 from rust_tuner.search.executors.slurm_left import end_jobs
-from rust_tuner.search.manifest import describe_run, own_choices, together_of
+from rust_tuner.search.manifest import declared_space, describe_run, own_choices, together_of
 from rust_tuner.search.mean_curves import require_score_epoch
 from rust_tuner.search.pruning import AnyRule
 from rust_tuner.search.recovery import recover_trials
@@ -26,6 +27,7 @@ from rust_tuner.search.runs import (
     claim_folder,
     require_a_search,
     require_begun_backend,
+    require_begun_space,
     run_key,
     with_begun_kernels,
     with_begun_weights,
@@ -38,6 +40,21 @@ from rust_tuner.search.trial_training import is_complete
 _OWN_CODE = ("description", "code_version", "run_trial", "model", "fit", "callbacks", "preprocess")
 
 
+def absolute_folder(directory: str | Path) -> Path:
+    """A folder whose records stay where they are if the current folder changes.
+
+    Raises:
+        StorageError: if it is relative to a current folder that does not exist any more.
+    """
+    try:
+        return Path(directory).absolute()
+    except FileNotFoundError as error:
+        raise StorageError(
+            "the current folder has been deleted; change to another one, or give an absolute path "
+            "as directory"
+        ) from error
+
+
 def make_project_folder(folder: Path) -> None:
     """Make the folder of a search where there is none.
 
@@ -47,9 +64,14 @@ def make_project_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        if isinstance(error, FileExistsError):
+            cure = f"Remove or rename {folder}, which is a file or a link to nothing"
+        elif error.errno == errno.ENAMETOOLONG:
+            cure = "Give a shorter project_name"
+        else:
+            cure = storage_cure(folder)
         raise StorageError(
-            f"{folder} cannot be made ({error.strerror or error}). {storage_cure(folder)}, or "
-            "choose another folder"
+            f"{folder} cannot be made ({error.strerror or error}). {cure}, or choose another folder"
         ) from error
 
 
@@ -99,6 +121,7 @@ def open_run(
     """
     folder, oracle, say = tuner.project_folder, tuner.oracle, tuner.progress.say
     require_begun_backend(folder)
+    require_begun_space(folder, declared_space(oracle))
     model = users_model(folder, subject, oracle.declared.copy, scoring, seed=tuner.seed, say=say)
     manifest = describe_run(
         subject,

@@ -5,14 +5,16 @@ table of the differences; only `max_trials` may change.
 """
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import keras
+from pydantic import JsonValue
 
 from rust_tuner.errors import ResumeError, SearchError
-from rust_tuner.files import remove_leftovers, sha256_of_json
+from rust_tuner.files import json_text, remove_leftovers, sha256_of_json
 from rust_tuner.models.weights import NAMED_WEIGHTS
 from rust_tuner.onednn import ONEDNN_VARIABLE, can_switch_onednn
 from rust_tuner.records.folds import fold_files
@@ -128,6 +130,38 @@ def require_begun_backend(folder: Path) -> None:
             f"{folder} contains a search that was begun on Keras's {backend} backend, not {now}; "
             f"{_backend_text(backend)} to resume it, or use a new folder"
         )
+
+
+def require_begun_space(folder: Path, space: Json) -> None:
+    """Refuse to resume a search with other hyperparameters than it was begun with.
+
+    Before the code of its model is compared, which differs as well where a range does. The order
+    decides values too.
+
+    Args:
+        folder: the project folder.
+        space: the declared hyperparameters by name, in their order.
+
+    Raises:
+        ResumeError: with a table of the differences and what to do about them.
+    """
+    begun = (read_content(folder / RUN_FILE) or {}).get("space")
+    if not isinstance(begun, dict) or json_text(begun) == json_text(space):
+        return
+    holds = f"{folder} contains a search"
+    # By their texts, since the values 1 and 1.0 are recorded under different keys.
+    texts = {"space": _as_texts(begun)}, {"space": _as_texts(space)}
+    _refuse_differences(
+        *texts,
+        holds=holds,
+        mend="Restore the old values to resume it, or use a new folder.",
+        free=(),
+    )
+    raise ResumeError(
+        f"{holds} with the same hyperparameters in another order: was {', '.join(begun)}; is "
+        f"{', '.join(space)}. Declare them in the old order to resume it (a set has another order "
+        "in each process), or use a new folder."
+    )
 
 
 def _backend_text(backend: object) -> str:
@@ -291,6 +325,12 @@ def _differences(old: Json, new: Json, free: tuple[str, ...]) -> list[tuple[str,
         else:
             rows.append((name, _short(was), _short(now)))
     return rows
+
+
+def _as_texts(value: JsonValue) -> JsonValue:
+    if isinstance(value, dict):
+        return {name: _as_texts(item) for name, item in value.items()}
+    return json.dumps(value)
 
 
 def _listed(values: list[float]) -> str:

@@ -59,6 +59,11 @@ def resumable(
     """
     if isinstance(oracle, ResumableOracle):
         return oracle.for_tuner()
+    if isinstance(oracle, type):
+        raise SearchError(
+            f"oracle={oracle.__name__} is a class; give an object, such as "
+            f"{oracle.__name__}('val_loss', max_trials=20)"
+        )
     kind = type(oracle)
     if kind not in _TAKEN_OVER:
         why = _REFUSED.get(kind.__name__, _USE)

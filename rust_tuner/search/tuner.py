@@ -43,7 +43,7 @@ from rust_tuner.search.fit_options import (
 )
 from rust_tuner.search.given_subject import subject_of
 from rust_tuner.search.objectives import objectives_of, require_validation, with_scores
-from rust_tuner.search.opening import make_project_folder, open_run, remove_search
+from rust_tuner.search.opening import absolute_folder, make_project_folder, open_run, remove_search
 from rust_tuner.search.own_tuner import HOOKS, refuse_workers
 from rust_tuner.search.pruning import AnyRule, compared_with, stop_rule_of
 from rust_tuner.search.recovery import readable_trials
@@ -121,8 +121,7 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
                 distribution.
             StorageError: where a name in the path of the project folder is not UTF-8.
         """
-        # The records stay where they are if the current folder changes.
-        directory = Path(directory or ".").absolute()
+        directory = absolute_folder(directory or ".")
         folder = project_folder_of(directory, project_name)
         begun = None if overwrite else run_if_whole(folder)
         begun_seed = None if begun is None else begun.oracle_seed

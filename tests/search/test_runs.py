@@ -1,11 +1,15 @@
 """A project folder belongs to one search, and its manifest says to which."""
 
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
+import keras_tuner
 import pytest
+from search_problems import TinyHyperModel, run_search
 
 from rust_tuner.errors import ResumeError
 from rust_tuner.records.run import Objective, RunManifest, Subject
@@ -238,3 +242,60 @@ def test_a_new_search_or_one_of_the_same_kernels_is_begun_as_it_is(
         path.write_text(content)
     run = RUN.with_changes(onednn=True)
     assert with_begun_kernels(path, run, say=pytest.fail) == run
+
+
+Declare = Callable[[keras_tuner.HyperParameters], object]
+
+
+def _in_order(hp: keras_tuner.HyperParameters) -> None:
+    hp.Int("units", 1, 8)
+    hp.Float("rate", 0.1, 0.5)
+
+
+def _reordered(hp: keras_tuner.HyperParameters) -> None:
+    hp.Float("rate", 0.1, 0.5)
+    hp.Int("units", 1, 8)
+
+
+def _narrower(hp: keras_tuner.HyperParameters) -> None:
+    hp.Int("units", 4, 8)
+    hp.Float("rate", 0.1, 0.5)
+
+
+def _of_floats(hp: keras_tuner.HyperParameters) -> None:
+    hp.Choice("units", [1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (_in_order, _reordered, "in another order: was units, rate; is rate, units. Declare them"),
+        (_in_order, _narrower, "space.units.config.min_value: was 1, is 4\nRestore the old values"),
+        (
+            lambda hp: hp.Choice("units", [1, 2]),
+            _of_floats,
+            "space.units.config.values: was [1, 2], is [1.0, 2.0]\nRestore",
+        ),
+    ],
+)
+def test_a_changed_space_is_named_and_not_the_code_or_the_records(
+    old: Declare, new: Declare, message: str, tmp_path: Path
+) -> None:
+    def search(declare: Declare) -> None:
+        class Model(TinyHyperModel):
+            def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
+                declare(hp)
+
+            def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+                declare(hp)
+                units = int(hp.get("units"))
+                model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(units)])
+                model.add(keras.layers.Dense(2, activation="sigmoid"))
+                model.compile("sgd", "binary_crossentropy", run_eagerly=True)
+                return model
+
+        run_search(tmp_path, "random", hypermodel=Model(), epochs=1)
+
+    search(old)
+    with pytest.raises(ResumeError, match=re.escape(message)):
+        search(new)

@@ -70,3 +70,9 @@ def test_an_oracle_that_cannot_be_taken_over_is_refused_with_what_to_use() -> No
 def test_an_oracle_of_this_package_is_used_as_it_is() -> None:
     oracle = GridSearchOracle(OBJECTIVE)
     assert resumable(oracle, 3, print) is oracle
+
+
+@pytest.mark.parametrize("kind", [GridSearchOracle, keras_tuner.oracles.RandomSearchOracle])
+def test_a_class_in_place_of_an_oracle_is_named(kind: Any) -> None:
+    with pytest.raises(SearchError, match=f"oracle={kind.__name__} is a class; give an object"):
+        resumable(kind, None, print)

@@ -11,6 +11,7 @@ from narrowing import not_none
 from search_problems import TinyHyperModel, arrays, make_tuner, run_search
 from sklearn.model_selection import GroupKFold, KFold
 
+from rust_tuner import RandomSearchOracle
 from rust_tuner.data.phantoms import phantom_table
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.errors import MetricError, SearchError, SpaceError, SplitError, StorageError
@@ -259,3 +260,28 @@ def test_a_folder_that_cannot_be_made_is_named_with_the_cure(tmp_path: Path) -> 
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match=r"file/search cannot be made .*, which is a file"):
         make_tuner(tmp_path / "file", "grid")
+
+
+def test_a_project_folder_that_is_no_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "search").write_text("")
+    with pytest.raises(StorageError, match=r"Remove or rename .*/search, which is a file or a"):
+        make_tuner(tmp_path, "grid")
+    (tmp_path / "search").unlink()
+    (tmp_path / "search").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(StorageError, match="a link to nothing"):
+        make_tuner(tmp_path, "grid")
+    with pytest.raises(StorageError, match="Give a shorter project_name"):
+        CrossValidationTuner(
+            TinyHyperModel(),
+            RandomSearchOracle("val_loss", 1),
+            directory=tmp_path,
+            project_name="x" * 300,
+        )
+
+
+def test_a_deleted_current_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(StorageError, match="the current folder has been deleted; change to"):
+        make_tuner(Path("searches"), "grid")
