@@ -194,7 +194,8 @@ def assess(
         figures += _areas(scope, predictions)
         precision = _AveragePrecision(scope, predictions.folds)
         empty = scope.figures("average_precision", averages=("macro", "micro"))
-        figures += with_intervals(empty, precision, patient_ids)
+        have = scope.with_label(patient_ids)
+        figures += with_intervals(empty, precision, patient_ids, num_patients=have)
         empty = [item for name in ("precision", "recall", "f1") for item in scope.figures(name)]
         decided = WeightedDecisions(*scope.problem, threshold=threshold)
         figures += with_intervals(empty, decided, patient_ids)
@@ -232,13 +233,16 @@ class _Scope:
 
     def rarer_sides(self, patient_ids: npt.NDArray[Any]) -> IntArray:
         """How many patients have each label, or lack it if these are fewer; the fewest first."""
-        truth = self.truth.astype(bool)
-        sides = [
-            [len(np.unique(patient_ids[side[:, label]])) for label in range(truth.shape[1])]
-            for side in (truth & self.mask, ~truth & self.mask)
-        ]
+        has = self.truth.astype(bool)
+        sides = [_owners(side & self.mask, patient_ids) for side in (has, ~has)]
         of_labels = np.array(sides).min(axis=0)
         return np.array([of_labels.min(), *of_labels], dtype=np.int64)
+
+    def with_label(self, patient_ids: npt.NDArray[Any]) -> IntArray:
+        """How many patients have any label, twice for both averages; then, how many have each."""
+        has = self.truth.astype(bool) & self.mask
+        (any_label,) = _owners(np.any(has, axis=1)[:, None], patient_ids)
+        return np.array([any_label, any_label, *_owners(has, patient_ids)], dtype=np.int64)
 
     def figures(self, name: str, averages: Sequence[str] = ("macro",)) -> list[Figure]:
         """The figures of a name without values: averages first, then each label."""
@@ -249,6 +253,11 @@ class _Scope:
             for average in averages
         ]
         return means + [Figure(name, label, "", self.counted, NAN) for label in self.labels]
+
+
+def _owners(flags: npt.NDArray[np.bool_], patient_ids: npt.NDArray[Any]) -> list[int]:
+    """How many patients have a row with each flag."""
+    return [len(np.unique(patient_ids[column])) for column in flags.T]
 
 
 class _AveragePrecision:

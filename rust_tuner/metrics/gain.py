@@ -22,8 +22,8 @@ from rust_tuner.metrics.view_only import view_only_scores
 FloatArray = npt.NDArray[np.float64]
 
 CHANCE_AUROC = 0.5
-# A standard error below it is that of float64.
-_ROUNDING = 1e-12
+# Rounding leaves a gain or a variance of about this much where there is none.
+_ROUNDING = 1e-16
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def _interval_of(gain: float, error: float, num_patients: int) -> Interval:
     reason = ""
     if math.isnan(error):
         reason = "it is undefined without one of the patients"
-    elif error <= _ROUNDING:
+    elif error**2 <= _ROUNDING:
         # As of patients who all have the same course: such data say nothing of other patients.
         reason = "no patient changes it"
     if reason:

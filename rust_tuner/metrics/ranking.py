@@ -156,7 +156,8 @@ def average_precision(
     """Average precision of each label: the sum over its precision-recall curve, not interpolated.
 
     The sum over the distinct scores of (gain in recall) x (precision of all rows that score at
-    least as high), as in scikit-learn; rows with equal scores enter together.
+    least as high), as in scikit-learn; rows with equal scores enter together. A label that every
+    row has is undefined, as its AUROC is; scikit-learn gives 1, whatever the scores are.
 
     Args:
         y_true: (n, labels) zeros and ones.
@@ -164,8 +165,8 @@ def average_precision(
         mask: (n, labels) bool, or None for all; entries that are False do not count.
 
     Returns:
-        (labels,) float64 in (0, 1]; NaN where a label has no positive. The value expected by chance
-        is the label's prevalence, not 0.5.
+        (labels,) float64 in (0, 1]; NaN where a label has no positive or no negative. The value
+        expected by chance is the label's prevalence, not 0.5.
 
     Raises:
         MetricError: as `auroc`.
@@ -210,7 +211,7 @@ def micro_average_precision(
         mask: (n, labels) bool, or None for all.
 
     Returns:
-        A number in (0, 1]; NaN where there is no positive at all.
+        A number in (0, 1]; NaN where there is no positive or no negative at all.
 
     Raises:
         MetricError: as `auroc`.
@@ -348,7 +349,8 @@ class _Ranking:
         hits, misses = self._from_here(won), self._from_here(lost)
         # Every positive row is one step of recall.
         precision = np.where(won, ratio(hits, hits + misses), 0.0)
-        whole = np.count_nonzero(won, axis=1)
+        # Without a negative it is 1, whatever the scores are.
+        whole = np.count_nonzero(won, axis=1) * lost.any(axis=1)
         return ratio(precision.sum(axis=1), whole).reshape(self._shape)
 
     def _ordered(self, flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

@@ -98,7 +98,7 @@ class WeightedAveragePrecision:
             weights: (n, resamples) float64, at least 0.
 
         Returns:
-            (resamples, labels) float64, NaN where the positives weigh nothing.
+            (resamples, labels) float64, NaN where the positives or the negatives weigh nothing.
         """
         _require_rows(weights, self._num_rows)
         figures = np.full((weights.shape[1], len(self._labels)), np.nan)
@@ -109,7 +109,8 @@ class WeightedAveragePrecision:
             # A row with a positive weight has a total of at least that.
             precision = np.divide(hits, _running_sums(ordered)[last], where=won > 0, out=hits * 0)
             total = np.einsum("ij,ij->j", won, precision)
-            figures[:, label] = ratio(total, won.sum(axis=0))
+            has_negatives = ordered[~is_positive].any(axis=0)
+            figures[:, label] = ratio(total, won.sum(axis=0) * has_negatives)
         return figures
 
 

@@ -141,3 +141,15 @@ def test_patients_of_another_shape_are_refused() -> None:
     truth, score, baseline, owner = problem()
     with pytest.raises(MetricError, match=r"patient_ids \(3,\); expected \(90,\)"):
         gain_over(truth, score, baseline, owner[:3])
+
+
+def test_scores_that_are_all_equal_have_no_interval_of_rounding_errors() -> None:
+    """The variance expected by chance is then 0, or what rounding leaves of it."""
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        owner = np.arange(12) // 2
+        truth = rng.random((12, 5)) < 0.3
+        found = gain_over(truth, np.full(truth.shape, 0.3), truth * -1.0, owner, folds=owner % 2)
+        if not math.isnan(found.gain.value):
+            assert math.isnan(found.gain.low), seed
+            assert found.gain.value == 0
