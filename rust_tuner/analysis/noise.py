@@ -11,16 +11,24 @@ import pandas as pd
 from rust_tuner.metrics.distributions import chi_square_quantile, t_quantile
 from rust_tuner.metrics.fold_interval import UNIT
 from rust_tuner.metrics.uncertainty import TAILS
-from rust_tuner.records.noise import METRICS_REPEATED
+from rust_tuner.records.noise import METRICS_REPEATED, NoiseFloor
 
 KINDS = {"seed": "other seeds, same folds", "assignment": "other assignments to folds"}
-NOISE_CAPTION = (
+_SEEDS = (
     "Seeds: the same folds with other initial weights, order, flips and dropout; the noise between "
-    "two trials of one search. Assignments: the patients assigned to folds again; the noise "
-    "between two studies. SD: standard deviation of the repeats. 95 % range: where one more repeat "
+    "two trials of one search. "
+)
+_ASSIGNMENTS = "Assignments: the patients assigned to folds again; the noise between two studies. "
+_COLUMNS = (
+    "SD: standard deviation of the repeats. 95 % range: where one more repeat "
     "is expected. Difference: exceeded by two repeats of the same configuration in no more than "
     "5 % of cases. All but mean and SD assume that the scores are normally distributed."
 )
+
+
+def noise_caption(floor: NoiseFloor) -> str:
+    """What the rows and columns of `noise_spread` mean; folds by site are not assigned again."""
+    return _SEEDS + (_ASSIGNMENTS if floor.run.assignments else "") + _COLUMNS
 
 
 def noise_spread(values: pd.DataFrame) -> pd.DataFrame:

@@ -68,17 +68,19 @@ def _holdout_is_apart(records: StudyRecords) -> tuple[Status, str]:
 
 @_asks("Is each patient in one fold only?")
 def _folds_cover(records: StudyRecords) -> tuple[Status, str]:
-    if records.split is None or not records.split.folds:
+    split = records.split
+    if split is None or not (split.folds or split.site_folds):
         return NOT_YET, "no folds have been made"
-    development = set(records.split.development)
-    for number, record in records.split.folds.items():
-        patients = record.patients
-        if set(patients) != development:
-            return FAILED, f"the {number} folds do not have the patients of the development set"
-        if set(patients.values()) != set(range(int(number))):
-            return FAILED, f"the {number} folds are misnumbered, or one is empty"
-    numbers = ", ".join(sorted(records.split.folds, key=int))
-    return PASSED, f"folds of {numbers}: each patient of the development set is in one fold"
+    made = [(f"{n} folds", int(n), split.folds[n]) for n in sorted(split.folds, key=int)]
+    if split.site_folds is not None:
+        made.append(("folds by site", len(split.site_folds.sites), split.site_folds))
+    for name, number, record in made:
+        if set(record.patients) != set(split.development):
+            return FAILED, f"the {name} do not have the patients of the development set"
+        if set(record.patients.values()) != set(range(number)):
+            return FAILED, f"the {name} are misnumbered, or one is empty"
+    names = ", ".join(name for name, _, _ in made)
+    return PASSED, f"{names}: each patient of the development set is in one fold"
 
 
 @_asks("Is the split the one that was prepared?")

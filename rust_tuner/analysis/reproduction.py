@@ -158,7 +158,8 @@ def _repeats(records: StudyRecords, study: StudyRecord) -> list[str]:
         scale = [] if by_site else ["--folds", protocol["num_folds"]]
         scale += ["--epochs", protocol["epochs"]]
         names = ("batch_size_range", "dropout_rate_range", "learning_rates", "epsilons")
-        outer = ["--outer-folds", nested.outer_folds, "--trials", nested.trials[REGIME_1]]
+        outer = [] if by_site else ["--outer-folds", nested.outer_folds]
+        outer += ["--trials", nested.trials[REGIME_1]]
         stopping = _stopping(study, nested)
         lines.append(_line("nested", *outer, *scale, *_ranges(nested, names), *stopping))
     if records.noise is not None:

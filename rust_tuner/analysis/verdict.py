@@ -143,9 +143,11 @@ def _asked(records: StudyRecords) -> list[str]:
     objective = str(protocol.get("objective", "")).removeprefix("val_")
     preset = preset_of(protocol)
     epoch = epoch_of_score(protocol.get("score_epoch"))
+    by_site = protocol.get("folds_by") == "site"
+    how = "that leaves one site out at a time" if by_site else "grouped by patient"
     asked = [
         f"Which hyperparameters give a frozen InceptionV3 with a new head the best "
-        f"{METRICS.get(objective, objective)}, in cross-validation grouped by patient?",
+        f"{METRICS.get(objective, objective)}, in cross-validation {how}?",
         f"Protocol: {preset or 'custom'}. A trial's score averages each epoch's validation figure "
         f"over the folds, at {epoch}.",
     ]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from rust_tuner.data.label_warnings import fold_warnings
+from rust_tuner.data.patient_ids import two_spellings, visibly
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.splits import (
     NOTHING_SEALED,
@@ -169,8 +170,8 @@ def make_site_folds(radiographs: Radiographs | Development, seed: int = 0) -> Fo
         As many folds as there are sites, in the order of their names.
 
     Raises:
-        SplitError: if a site is missing, there is only one, or a patient was at several; and for
-            the hold-out set.
+        SplitError: if a site is missing or its name is written in two ways, there is only one, or a
+            patient was at several; and for the hold-out set.
 
     Examples:
         >>> from rust_tuner import Radiographs
@@ -205,6 +206,11 @@ def make_site_folds(radiographs: Radiographs | Development, seed: int = 0) -> Fo
                 f"{first_site} and {site} (row {row}); a patient is never on two sides of a fold, "
                 "so give the patient one site"
             )
+    if alike := sites_alike(data):
+        raise SplitError(
+            f"{data.source}: {alike}; one site would be on both sides of a fold, so write its name "
+            "in one way"
+        )
     names = tuple(sorted(set(of_patient.values())))
     if len(names) < 2:
         raise SplitError(
@@ -216,8 +222,24 @@ def make_site_folds(radiographs: Radiographs | Development, seed: int = 0) -> Fo
         assignment=assignment,
         num_folds=len(names),
         seed=int(seed),
-        warnings=(*notes, *fold_warnings(data, assignment, num_folds=len(names))),
+        warnings=(*notes, *fold_warnings(data, assignment, num_folds=len(names), are_drawn=False)),
         sites=names,
+    )
+
+
+def sites_alike(radiographs: Radiographs) -> str | None:
+    """Which site's name is written in two ways, such as `S1` and `s1`; None if none is.
+
+    Names are compared as patient ids are.
+    """
+    sites = [] if radiographs.sites is None else radiographs.sites.tolist()
+    pair = next(iter(two_spellings([site for site in sites if site])), None)
+    if pair is None:
+        return None
+    rows = [radiographs.rows[sites.index(spelling)] for spelling in (pair.other, pair.first)]
+    return (
+        f"the site {visibly(pair.other)} (row {rows[0]}) reads like {visibly(pair.first)} "
+        f"(row {rows[1]})"
     )
 
 

@@ -16,7 +16,11 @@ _CONSEQUENCES = {"development": "nothing to learn from", "hold-out": "no AUROC t
 
 
 def fold_warnings(
-    radiographs: Radiographs, assignment: npt.NDArray[np.int64], *, num_folds: int
+    radiographs: Radiographs,
+    assignment: npt.NDArray[np.int64],
+    *,
+    num_folds: int,
+    are_drawn: bool = True,
 ) -> tuple[str, ...]:
     """Labels that folds cannot score or learn, because no or every radiograph of a side has them.
 
@@ -24,6 +28,7 @@ def fold_warnings(
         radiographs: n radiographs.
         assignment: (n,) the fold of each.
         num_folds: the number of folds.
+        are_drawn: whether another seed gives other folds.
 
     Returns:
         A line for each label that is set (or not set) in fewer patients than there are folds,
@@ -31,7 +36,7 @@ def fold_warnings(
     """
     _, owners = np.unique(radiographs.patient_ids.astype(str), return_inverse=True)
     num_owners = len(np.unique(owners))
-    warnings = []
+    warnings, cure = [], "; try another seed" if are_drawn else ""
     for index, label in enumerate(LABELS):
         is_set = radiographs.labels[:, index] == 1
         for rows, state in ((is_set, "set"), (~is_set, "not set")):
@@ -46,13 +51,13 @@ def fold_warnings(
                 folds = np.flatnonzero(per_fold == 0).tolist()
                 warnings.append(
                     f"{words(label)}, is {state} in {num_patients} patients, but in no validation "
-                    f"row of the folds {folds}: its AUROC is undefined there; try another seed"
+                    f"row of the folds {folds}: its AUROC is undefined there{cure}"
                 )
             if (per_fold == per_fold.sum()).any():
                 fold = int(np.argmax(per_fold))
                 warnings.append(
                     f"{words(label)}, is {state} in {num_patients} patients, but in no training "
-                    f"row of fold {fold}: the fold cannot learn it; try another seed"
+                    f"row of fold {fold}: the fold cannot learn it{cure}"
                 )
     return tuple(warnings)
 

@@ -298,12 +298,10 @@ def _as_folds(
     radiographs = development.radiographs
     num_folds = len({*record.patients.values()})
     assignment = np.array([record.patients[patient] for patient in radiographs.written_patients])
+    sites = tuple(record.sites) if isinstance(record, SiteFoldsOfSplit) else ()
+    warnings = fold_warnings(radiographs, assignment, num_folds=num_folds, are_drawn=not sites)
     return Folds(
-        assignment=assignment,
-        num_folds=num_folds,
-        seed=record.seed,
-        warnings=fold_warnings(radiographs, assignment, num_folds=num_folds),
-        sites=tuple(record.sites) if isinstance(record, SiteFoldsOfSplit) else (),
+        assignment=assignment, num_folds=num_folds, seed=record.seed, warnings=warnings, sites=sites
     )
 
 

@@ -5,7 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rust_tuner.batch_range import BatchSizes
-from rust_tuner.data.folds import Folds, folds_asked_for, make_site_folds, rows_trained_on
+from rust_tuner.data.folds import (
+    Folds,
+    folds_asked_for,
+    make_site_folds,
+    rows_trained_on,
+    sites_alike,
+)
 from rust_tuner.data.images import survey_content
 from rust_tuner.data.label_warnings import (
     note_of_unscored,
@@ -85,6 +91,8 @@ def write_study_file(
         progress.say(Message(f"note: {marked(note)}"))
     if unscored := note_of_unscored(radiographs):
         progress.say(f"note: {unscored}")
+    if alike := sites_alike(radiographs):
+        progress.say(f"note: {alike}; they count as two sites, so write one site's name in one way")
     with progress.task("reading images", len(radiographs)) as task:
         surveyed = survey_content(
             radiographs,

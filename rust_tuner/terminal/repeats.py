@@ -8,7 +8,7 @@ from rich.table import Table
 
 from rust_tuner.analysis.columns import NOISE_COLUMNS, SUMMARY_COLUMNS, outer_columns
 from rust_tuner.analysis.nested import SUMMARY_CAPTION, outer_table, stability_table, summary_table
-from rust_tuner.analysis.noise import NOISE_CAPTION, noise_spread
+from rust_tuner.analysis.noise import noise_caption, noise_spread
 from rust_tuner.records.nested import FIGURES, Nested
 from rust_tuner.records.noise import METRICS_REPEATED, NoiseFloor
 from rust_tuner.scope import SCOPES
@@ -84,7 +84,7 @@ def noise_table(floor: NoiseFloor) -> Group:
         if not parts:
             title += f": trial {run.trial} of {run.regime} repeated\n{values}"
         is_last = metric == METRICS_REPEATED[-1]
-        table = plain_table(title, NOISE_CAPTION if is_last else "")
+        table = plain_table(title, noise_caption(floor) if is_last else "")
         rows = spread[spread["metric"] == metric].to_dict("records")
         add_results(table, [*rows, _selection_row(run.selection_score[metric])], NOISE_COLUMNS)
         parts.append(table)

@@ -178,9 +178,10 @@ def test_nested_folds_of_sites_have_no_number(study: Path) -> None:
         return next(line for line in lines if line.split()[1] == "nested")
 
     assert " --folds " in nested()
+    assert " --outer-folds " in nested()
     protocol = read_json(study / "nested" / "nested.json")["protocol"]
     change_json(study / "nested" / "nested.json", protocol=protocol | {"folds_by": "site"})
-    assert " --folds " not in nested()
+    assert "folds " not in nested()
 
 
 def test_the_commands_of_a_study_with_keyed_names_do_not_name_the_key(tmp_path: Path) -> None:

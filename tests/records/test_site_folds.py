@@ -11,7 +11,7 @@ import pytest
 from narrowing import not_none
 
 from rust_tuner import Protocol
-from rust_tuner.data.folds import folds_asked_for, make_site_folds
+from rust_tuner.data.folds import folds_asked_for, make_site_folds, sites_alike
 from rust_tuner.data.phantoms import phantom_table
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.row_record import radiographs_sha256
@@ -65,6 +65,21 @@ def test_a_label_that_a_site_lacks_is_told() -> None:
 def test_where_no_site_can_be_left_out_it_is_refused(data: Radiographs, message: str) -> None:
     with pytest.raises(SplitError, match=message):
         make_site_folds(data)
+
+
+@pytest.mark.parametrize(
+    ("first", "other"),
+    [("S1", "s1"), ("Zürich", "Zu\u0308rich"), ("Site 1", "site-01"), ("Oslo", "\u041eslo")],
+)
+def test_a_site_that_is_written_in_two_ways_is_refused(first: str, other: str) -> None:
+    table = phantom_table(patients=24, seed=0, sites=3)
+    table["site"] = table["site"].replace({"S1": first, "S3": other})
+    data = Radiographs(table, source="m.csv")
+    with pytest.raises(SplitError, match=r"m\.csv: the site .* \(row \d+\) reads like .*one way"):
+        make_site_folds(data)
+    assert "reads like" in str(sites_alike(data))
+    assert sites_alike(radiographs()) is None
+    assert sites_alike(Radiographs(table.drop(columns="site"))) is None
 
 
 def test_a_patient_of_two_sites_is_named() -> None:

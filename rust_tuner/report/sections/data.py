@@ -8,6 +8,9 @@ from rust_tuner.records.run import RunManifest
 from rust_tuner.report.page import PageTable, Section, facts_table, text, whole
 from rust_tuner.words import counted
 
+# Choices without effect where each fold leaves one site out.
+_NUMBERS_OF_FOLDS = ("num_folds", "final_folds", "outer_folds", "baseline_folds")
+
 
 def data_section(records: StudyRecords) -> Section:
     """Which radiographs, and how they are prepared."""
@@ -62,6 +65,14 @@ def split_section(records: StudyRecords) -> Section:
         section.tables.append(
             PageTable("Folds of the development set", ("folds", "patients per fold", "seed"), rows)
         )
+    if split.site_folds is not None:
+        of_fold = pd.Series(split.site_folds.patients).value_counts()
+        rows = [
+            [whole(number), text(site), whole(int(of_fold[number]))]
+            for number, site in enumerate(split.site_folds.sites)
+        ]
+        header = ("fold (from 0)", "site that it leaves out", "patients")
+        section.tables.append(PageTable("Folds of the development set", header, rows))
     facts = {"seed": split.seed, "fraction": split.fraction}
     section.tables.append(facts_table("The hold-out set", facts | {"SHA-256": split.sha256}))
     return section
@@ -79,7 +90,10 @@ def provenance_section(records: StudyRecords) -> Section:
         section.tables.append(
             facts_table("Versions when the study was prepared", study.versions or {})
         )
-        section.tables.append(facts_table("Protocol", study.protocol))
+        by_site = study.protocol.get("folds_by") == "site"
+        unused = _NUMBERS_OF_FOLDS if by_site else ()
+        choices = {name: value for name, value in study.protocol.items() if name not in unused}
+        section.tables.append(facts_table("Protocol", choices))
         ran_on = {
             f"{step}{f', machine {number}' if number > 1 else ''}": {
                 name: value for name, value in machine.items() if name != "versions"

@@ -9,7 +9,7 @@ from rust_tuner.analysis.columns import (
 )
 from rust_tuner.analysis.nested import SUMMARY_CAPTION, outer_table, stability_table, summary_table
 from rust_tuner.analysis.next_step import command
-from rust_tuner.analysis.noise import NOISE_CAPTION, noise_spread
+from rust_tuner.analysis.noise import noise_caption, noise_spread
 from rust_tuner.analysis.verdict import SEARCH_NAMES
 from rust_tuner.records.folder import StudyRecords
 from rust_tuner.records.nested import Nested
@@ -68,7 +68,7 @@ def noise_section(records: StudyRecords, room: Room) -> Section:
         f"The best configuration of {regime}, trial {run.trial} ({values}), was repeated; each "
         "repeat is scored by the rule of the search."
     )
-    section.lead.append(NOISE_CAPTION)
+    section.lead.append(noise_caption(floor))
     section.missing.extend(floor.failures)
     attempt(section, "The table of the noise floor", lambda: _noise(section, room, floor))
     return section
