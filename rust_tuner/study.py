@@ -26,7 +26,8 @@ from rust_tuner.records.begun import fixed_by_regime_2, is_begun, notes_on_choic
 from rust_tuner.records.best import write_best
 from rust_tuner.records.checks import CHECKS, CheckRecord
 from rust_tuner.records.holdout import Holdout
-from rust_tuner.records.looks import FINAL, require_reason
+from rust_tuner.records.looks import FINAL, MODEL_FILE, require_reason
+from rust_tuner.records.model_card import how_to_make
 from rust_tuner.records.nested import NESTED, NestedSummary, read_nested
 from rust_tuner.records.noise import NOISE, NoiseFloor, begun_repeats
 from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
@@ -165,7 +166,7 @@ class Study(StudyData):
             The content of `nested/summary.json`: selection score, estimate, and their gap.
         """
         protocol = self.protocol_of(NESTED)
-        development, folds = self._development_and_folds(protocol.outer_folds)
+        development, folds = self._development_and_folds(protocol.outer_folds, outer=True)
         weights = find_study_weights(self._file, protocol)
         with hold_lock(self.directory, "nested cross-validation", noted=True):
             self._say_size(NESTED, protocol, development, folds)
@@ -245,6 +246,9 @@ class Study(StudyData):
         if seen is not None:
             for note in notes_on_choices(self._file, FINAL, self.protocol_of(FINAL)):
                 self.progress.say(note)
+            model = self.directory / FINAL / MODEL_FILE
+            if not model.is_file():
+                self.progress.say(f"WARNING: {model} does not exist; {how_to_make(model)}")
             return seen
         if not (self.directory / REGIME_2 / RUN_FILE).is_file():
             raise SearchError(f"{self.directory}: {REGIME_2} has not been run; run it first")

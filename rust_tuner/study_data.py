@@ -268,9 +268,12 @@ class StudyData:
             )
         return self._manifest
 
-    def _development_and_folds(self, num_folds: int) -> tuple[Development, Folds]:
+    def _development_and_folds(
+        self, num_folds: int, *, outer: bool = False
+    ) -> tuple[Development, Folds]:
         # The folds of this step, which may be run with fewer than the searches have.
-        need = Need("this step", num_folds, "take fewer folds (--folds {folds})")
+        name, option = ("the outer cross-validation", "outer-") if outer else ("this step", "")
+        need = Need(name, num_folds, f"take fewer folds (--{option}folds {{folds}})")
         development, _ = self._split([need])
         return development, self._folds(development, num_folds)
 

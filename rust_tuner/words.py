@@ -149,6 +149,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def have(number: int) -> str:
+    """The verb after a number of things: `has` or `have`."""
+    return "has" if number == 1 else "have"
+
+
 def listed(items: Iterable[str], *, join: str = "and") -> str:
     """Items in a sentence: `a, b and c`."""
     *first, last = items

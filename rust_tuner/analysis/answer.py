@@ -92,7 +92,8 @@ def best_values(records: StudyRecords) -> BestValues | None:
         best = project.best
         values = tuple((words(key), short_number(value)) for key, value in best.values.items())
         ended = sum(trial.score is not None for trial in project.trials)
-        source = f"Trial {best.trial}, the best of {ended} in {SEARCH_NAMES[name]}"
+        of = "the only one with a score" if ended == 1 else f"the best of {ended}"
+        source = f"Trial {best.trial}, {of} in {SEARCH_NAMES[name]}"
         return BestValues(values, f"{source}. {tied_clause(project)}".strip())
     return None
 

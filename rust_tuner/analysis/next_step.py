@@ -11,6 +11,7 @@ from rust_tuner.protocol import PUBLISHED_VIEWS
 from rust_tuner.records.folder import StudyRecords, read_study
 from rust_tuner.records.project import Project
 from rust_tuner.scope import CORTEX_SCOPE
+from rust_tuner.words import counted, have
 
 # Patients of a hold-out set below which its figures are too uncertain to settle a question.
 FEW_PATIENTS = 50
@@ -74,9 +75,10 @@ def _search_step(records: StudyRecords) -> NextStep | None:
     for step, project in (("regime1", first), ("regime2", second)):
         if project is not None and is_unfinished(project):
             ended = sum(trial.has_ended for trial in project.trials)
+            trials = counted(project.run.num_trials, "trial")
             why = (
-                f"{ended} of {project.run.num_trials} trials have ended; unless the search is "
-                "running, this command resumes it"
+                f"{ended} of {trials} {have(ended)} ended; unless the search is running, this "
+                "command resumes it"
             )
             return NextStep(command(step, folder), why)
     if second is None and records.cross_validation is None:

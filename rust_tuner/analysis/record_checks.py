@@ -61,7 +61,7 @@ def _holdout_is_apart(records: StudyRecords) -> tuple[Status, str]:
     development, holdout = set(records.split.development), set(records.split.holdout)
     both = development & holdout
     if both:
-        return FAILED, f"{len(both)} patients are on both sides"
+        return FAILED, f"{counted(len(both), 'patient')} on both sides"
     both_sides = f"{len(development)} and {counted(len(holdout), 'patient')}"
     return PASSED, f"{both_sides}, none in common"
 

@@ -12,7 +12,7 @@ from rust_tuner.analysis.verdict import FEW_POSITIVES
 from rust_tuner.models.weights import UNTRAINED
 from rust_tuner.records.folder import StudyRecords
 from rust_tuner.scope import CORTEX_SCOPE
-from rust_tuner.words import counted
+from rust_tuner.words import chooses_epoch, counted
 
 Reliance = Literal["nothing yet", "no", "not yet", "with caution", "yes"]
 
@@ -40,7 +40,7 @@ def reliance_of(
         grave.append("The AUROC of visible cortices is undefined.")
     if records.holdout is None:
         reasons = [
-            "The trial was chosen by this score, so the score is too high by an unknown amount.",
+            *_chosen(records),
             *_no_estimate(records),
             *_few_prepared(records),
             *_small(records),
@@ -151,9 +151,22 @@ def _small(records: StudyRecords) -> list[str]:
     return ["The small scale is for trying things out, not for results."] if is_small else []
 
 
+def _chosen(records: StudyRecords) -> list[str]:
+    """What was chosen by the score of a search, and makes it too high."""
+    last = last_search(records)
+    if last is None:
+        return []
+    scored = sum(trial.score is not None for trial in last[1].trials)
+    if scored == 1 and not chooses_epoch(last[1].run.score_epoch):
+        return []
+    what = "trial" if scored > 1 else "epoch"
+    return [f"The {what} was chosen by this score, so the score is too high by an unknown amount."]
+
+
 def _damaged(records: StudyRecords) -> list[str]:
     number = len(records.problems)
-    return [f"{number} records are damaged; see the warnings."] if number else []
+    be = "is" if number == 1 else "are"
+    return [f"{counted(number, 'record')} {be} damaged; see the warnings."] if number else []
 
 
 def development_patients(records: StudyRecords) -> int:

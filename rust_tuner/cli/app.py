@@ -29,6 +29,7 @@ from rust_tuner.errors import ResumeError
 from rust_tuner.folder_kinds import is_lone_search
 from rust_tuner.standard_error import drop_unwritten_output
 from rust_tuner.terminal.console import prepare_streams
+from rust_tuner.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -326,7 +327,7 @@ def predict(
             )
         if csv is not None:
             write_text(csv, csv_text(written))
-            say(f"{len(predictions)} images -> {csv}")
+            say(f"{counted(len(predictions), 'image')} -> {csv}")
         say(NOTICE, style="yellow")
 
 

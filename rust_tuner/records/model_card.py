@@ -13,7 +13,7 @@ from rust_tuner.errors import ResumeError
 from rust_tuner.files import sha256_of_file
 from rust_tuner.labels import CORTICES, VIEWS
 from rust_tuner.records.holdout import UnionRecord
-from rust_tuner.records.looks import MODEL_FILE
+from rust_tuner.records.looks import HOLDOUT_FILE, MODEL_FILE
 from rust_tuner.records.model import (
     Count,
     Epochs,
@@ -110,6 +110,16 @@ def write_card(folder: Path, card: ModelCard) -> None:
     write_record(folder / CARD_FILE, card)
 
 
+def how_to_make(model: Path) -> str:
+    """The command that writes a model that is missing, as the end of a sentence."""
+    if not (model.parent / HOLDOUT_FILE).is_file():
+        return f"`rust-tuner final` writes {MODEL_FILE}"
+    return (
+        "it has looked at the hold-out set, so a new one means another look: `rust-tuner final "
+        'STUDY --look-again "The first model file was lost."`'
+    )
+
+
 def read_card(model: Path) -> ModelCard:
     """Read the card of a model.
 
@@ -119,7 +129,7 @@ def read_card(model: Path) -> ModelCard:
     """
     path = model.with_suffix(".json")
     if not model.is_file():
-        raise ResumeError(f"{model} does not exist; `rust-tuner final` writes {MODEL_FILE}")
+        raise ResumeError(f"{model} does not exist; {how_to_make(model)}")
     try:
         card = read_record(path, ModelCard, mend="restore it")
         actual = sha256_of_file(model)

@@ -15,6 +15,7 @@ from rust_tuner.protocol import Protocol
 from rust_tuner.records.baselines import FROZEN_BASELINES
 from rust_tuner.records.project import REGIME_1, REGIME_2
 from rust_tuner.steps.speed import VARIANTS, Speed, typical_speed
+from rust_tuner.words import counted
 
 REPORT_AGAIN = "report again"
 # The names under which steps report their progress.
@@ -90,6 +91,7 @@ def plan_study(
     )
     grid = points * _head(rate, development, protocol.num_folds, protocol.epochs, chosen)
     reading = num_radiographs * rate.check_image
+    scale = f"{protocol.num_folds} folds, {counted(protocol.epochs, 'epoch')}"
     steps = [
         PlannedStep(
             "prepare",
@@ -100,14 +102,13 @@ def plan_study(
         _features(protocol, development, rate),
         PlannedStep(
             "regime1",
-            f"{protocol.trials} trials, {protocol.num_folds} folds, {protocol.epochs} epochs; "
-            + _batch_sizes(protocol, development),
+            f"{counted(protocol.trials, 'trial')}, {scale}; " + _batch_sizes(protocol, development),
             rate.head.trace + trials,
             {REGIME_1: rate.head.trace + trials},
         ),
         PlannedStep(
             "regime2",
-            f"{points} trials, {protocol.num_folds} folds, {protocol.epochs} epochs",
+            f"{counted(points, 'trial')}, {scale}",
             rate.head.trace + grid,
             {REGIME_2: rate.head.trace + grid},
         ),
@@ -150,7 +151,8 @@ def plan_nested(
     inside = development * (1 - 1 / outer)
     sizes = _searched_batch_sizes(protocol, inside)
     trial = _head(rate, inside, protocol.num_folds, protocol.epochs, sizes)
-    scale = f"{protocol.num_folds} folds, {protocol.epochs} epochs, in each of {outer} outer folds"
+    epochs = counted(protocol.epochs, "epoch")
+    scale = f"{protocol.num_folds} folds, {epochs}, in each of {outer} outer folds"
     # A refit takes at most as long as one inner fold.
     refit = trial / (protocol.num_folds - 1)
     start = outer * rate.head.trace
@@ -158,10 +160,12 @@ def plan_nested(
         _features(protocol, development, rate),
         PlannedStep(
             "regime1",
-            f"{protocol.trials} trials, {scale}; {_batch_sizes(protocol, inside)}",
+            f"{counted(protocol.trials, 'trial')}, {scale}; {_batch_sizes(protocol, inside)}",
             start + outer * protocol.trials * trial,
         ),
-        PlannedStep("regime2", f"{points} trials, {scale}", start + outer * points * trial),
+        PlannedStep(
+            "regime2", f"{counted(points, 'trial')}, {scale}", start + outer * points * trial
+        ),
         PlannedStep(
             "outer scores",
             f"one refit and one look at the validation patients, in each of {outer} outer folds",

@@ -23,7 +23,7 @@ from rust_tuner.records.holdout import Holdout
 from rust_tuner.records.looks import Look, holdout_title
 from rust_tuner.scope import AUROCS, SCOPES
 from rust_tuner.terminal.table import add_results, plain_table
-from rust_tuner.words import figure_name
+from rust_tuner.words import counted, figure_name
 
 
 def _figures_of(of: str, header: str) -> Column:
@@ -91,6 +91,11 @@ def holdout_table(
     return parts[0] if len(parts) == 1 else Group(*parts)
 
 
+def _size(holdout: Holdout) -> str:
+    radiographs = counted(holdout.radiographs, "radiograph")
+    return f"{radiographs} of {counted(holdout.patients, 'patient')}"
+
+
 def _labels_table(
     figures: pd.DataFrame,
     holdout: Holdout,
@@ -101,7 +106,7 @@ def _labels_table(
 ) -> Table:
     """Figures of the probabilities of the labels: the three of the published study, and more."""
     undecided = dict.fromkeys(item.reason for item in standings if item.gain is None)
-    counted = f": {holdout.radiographs} radiographs of {holdout.patients} patients"
+    counted = f": {_size(holdout)}"
     lines = [
         *([_ESTIMATE] if is_first else []),
         "As published: the three figures of the published study, over the 18 labels. At 0.5: a "
@@ -153,11 +158,7 @@ def _scores_table(figures: pd.DataFrame, holdout: Holdout, title: str) -> Table:
         "occur; kappa is quadratic-weighted.",
         *_brackets(figures, (*CORTICES, CORTEX_GROUP), _OF_SCORES),
     ]
-    table = plain_table(
-        f"{title}: most likely scores of {holdout.radiographs} radiographs of "
-        f"{holdout.patients} patients",
-        "\n".join(lines),
-    )
+    table = plain_table(f"{title}: most likely scores of {_size(holdout)}", "\n".join(lines))
     rows = []
     for name in _OF_SCORES:
         cells = {

@@ -12,6 +12,7 @@ from rust_tuner.records.novelty import Novelty
 from rust_tuner.steps.image_list import ImageList
 from rust_tuner.terminal.table import plain_table
 from rust_tuner.terminal.wrapping import longest_piece
+from rust_tuner.words import counted
 
 UNLIKE = "!"
 
@@ -97,7 +98,7 @@ def _missing_totals(predictions: pd.DataFrame, names: Sequence[str]) -> list[str
     lines = []
     for reason in dict.fromkeys(reason for reason in missing if reason):
         rows = [names[index] for index in range(len(names)) if missing[index] == reason]
-        lines.append(f"No total ({_images(len(rows))}): {reason}: {_some(rows)}.")
+        lines.append(f"No total ({counted(len(rows), 'image')}): {reason}: {_some(rows)}.")
     return lines
 
 
@@ -114,27 +115,24 @@ def _compared(predictions: pd.DataFrame, names: Sequence[str], novelty: Novelty 
         for name, distance in zip(names, distances, strict=True)
         if distance > 1
     ]
-    rate = (
-        f"{novelty.false_alarms} of the {novelty.radiographs} development radiographs, each "
-        "compared with the other patients"
-    )
+    each = f"{novelty.radiographs} development radiographs, each compared with the other patients"
     if not unlike:
-        return f"All images resemble the development set (so do all but {rate})."
+        but = f"all but {novelty.false_alarms} of" if novelty.false_alarms else "all of"
+        images = "The image resembles" if len(names) == 1 else "All images resemble"
+        return f"{images} the development set (so do {but} the {each})."
     doubt = (
         f" With only {novelty.patients} patients to compare with, up to a third of ordinary images "
         "may be marked."
         if novelty.patients < _FEW_PATIENTS
         else ""
     )
+    be, its = ("is", "its") if len(unlike) == 1 else ("are", "their")
     return (
-        f"{UNLIKE} WARNING: {_images(len(unlike))} {'is' if len(unlike) == 1 else 'are'} unlike "
-        f"the development set, and their scores may mean nothing: {_some(unlike)}. In brackets: "
-        f"the distance, as a multiple of the threshold; it is also above 1 for {rate}.{doubt}"
+        f"{UNLIKE} WARNING: {counted(len(unlike), 'image')} {be} unlike the development set, and "
+        f"{its} scores may mean nothing: {_some(unlike)}. In brackets: "
+        f"the distance, as a multiple of the threshold; it is also above 1 for "
+        f"{novelty.false_alarms or 'none'} of the {each}.{doubt}"
     )
-
-
-def _images(number: int) -> str:
-    return f"{number} image" if number == 1 else f"{number} images"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ from rust_tuner.records.trial_tables import fixed_values, hyperparameter_columns
 from rust_tuner.scope import CORTEX_SCOPE, SCOPES
 from rust_tuner.steps.plan import PlannedStep
 from rust_tuner.terminal.table import WHOLE_FOLD, add_results, plain_table
-from rust_tuner.words import four_digits
+from rust_tuner.words import chooses_epoch, four_digits
 
 _BEST_SHOWN = 5
 _SHORT = {scope.objective: scope.short for scope in SCOPES}
@@ -36,6 +36,9 @@ def best_trials_table(project: Project, count: int = _BEST_SHOWN) -> Table:
     done = results[results["status"] == "COMPLETED"]
     best = done.sort_values("score", ascending=False, kind="stable").head(count)
     completed = [trial for trial in project.trials if trial.status == "COMPLETED"]
+    if len(completed) < 2:
+        # A trial alone is tied with nothing.
+        tied, best = tied.map(lambda _: None), best.assign(tied_with_best=None)
     fixed = fixed_values(project)
     names = [name for name in (completed[0].values if completed else {}) if name not in fixed]
     columns_of = hyperparameter_columns(project)
@@ -70,6 +73,7 @@ def _title(project: Project, fixed: dict[str, object], *, num_best: int, num_tie
 
 def _caption(project: Project, metrics: list[str], *, with_ties: bool) -> str:
     folds = project.run.subject.num_folds
+    completed = [trial for trial in project.trials if trial.status == "COMPLETED"]
     lines = [f"Mean ± standard deviation over {folds} folds at the epoch of the score (from 0)."]
     if project.objective in metrics:
         lines.append("* marks the metric that the search maximises.")
@@ -110,9 +114,9 @@ def _caption(project: Project, metrics: list[str], *, with_ties: bool) -> str:
         lines.append("Cortices: 16 labels, each only where its cortex is visible.")
     if project.run.view_only_baseline:
         lines.append("View only: a predictor that knows only the view.")
-    lines.append(
-        "The best of several trials is a selection score, not an estimate for new patients."
-    )
+    if len(completed) > 1 or chooses_epoch(project.run.score_epoch):
+        what = "The best of several trials" if len(completed) > 1 else "The score at the best epoch"
+        lines.append(f"{what} is a selection score, not an estimate for new patients.")
     return "\n".join(lines)
 
 

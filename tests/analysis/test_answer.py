@@ -80,6 +80,27 @@ def test_an_unfinished_search_is_resumed_and_its_score_is_a_selection_score(prep
     assert "3 of 8 trials have ended" in found.next.why
 
 
+@pytest.mark.parametrize(
+    ("number", "score_epoch", "chosen"),
+    [(2, "last", "trial"), (1, "best_mean", "epoch"), (1, "last", None)],
+)
+def test_what_was_chosen_by_a_score_is_named(
+    number: int, score_epoch: str, chosen: str | None, prepared: Path
+) -> None:
+    trials = [{"batch_size": 16 + n, "dropout_rate": 0.1} for n in range(number)]
+    folder = write_project(prepared / "regime_1", trials, num_trials=12)
+    manifest = folder / "search.json"
+    write_json(manifest, read_json(manifest) | {"score_epoch": score_epoch})
+    found = answer(read_study(prepared))
+    said = [reason for reason in found.reasons if "chosen by this score" in reason]
+    assert said == (
+        [f"The {chosen} was chosen by this score, so the score is too high by an unknown amount."]
+        if chosen
+        else []
+    )
+    assert ("the only one with a score" in str(found.best)) == (number == 1)
+
+
 def test_after_each_search_comes_the_next_step(prepared: Path) -> None:
     write_regime_1(prepared / "regime_1", count=2)
     assert of(prepared).next.command == f"rust-tuner regime2 '{prepared}'"

@@ -79,7 +79,7 @@ def test_a_sealed_patient_in_the_development_set_fails(study: Path) -> None:
     split = read_json(study / "split.json")
     change_split(study / "split.json", holdout=[*split["holdout"], split["development"][0]])
     found = checked(study)[APART]
-    assert (found.status, found.reason) == (FAILED, "1 patients are on both sides")
+    assert (found.status, found.reason) == (FAILED, "1 patient on both sides")
 
 
 @pytest.mark.parametrize("fault", ["a patient is missing", "a stranger", "an empty fold"])

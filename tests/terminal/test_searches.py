@@ -15,7 +15,7 @@ from report_searches import write_project
 from rich.console import Console
 from studies import StudyFolder
 
-from rust_tuner.files import read_json
+from rust_tuner.files import read_json, write_json
 from rust_tuner.records.project import Project, read_project
 from rust_tuner.records.trial_tables import results_table
 from rust_tuner.records.trials import TrialRecord
@@ -75,6 +75,23 @@ def test_which_trials_are_tied_stands_beside_them(project: Project) -> None:
     assert "Tied: cannot be distinguished from the best (5 % over all trials together)." in text
     num_tied = int(results["tied_with_best"].sum())
     assert (f", {num_tied} tied for the best" in text) == (num_tied > 1)
+
+
+@pytest.mark.parametrize("score_epoch", ["best_mean", "last"])
+def test_a_trial_alone_is_tied_with_nothing_and_the_best_of_nothing(
+    score_epoch: str, tmp_path: Path
+) -> None:
+    folder = write_project(tmp_path / "regime_1", [{"units": 4}])
+    write_json(
+        folder / "search.json", read_json(folder / "search.json") | {"score_epoch": score_epoch}
+    )
+    text = shown(read_project(folder))
+    assert rows_of(text)[0][:2] == ["0000", "4"]
+    assert "best of several" not in text
+    assert "Tied" not in text
+    assert "yes" not in text.split()
+    chosen = "The score at the best epoch is a selection score, not an estimate for new patients."
+    assert (chosen in " ".join(text.split())) == (score_epoch == "best_mean")
 
 
 def test_a_batch_size_that_holds_the_whole_fold_is_marked(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from rust_tuner.models.description import describe_backbone
 from rust_tuner.records.folder import StudyRecords
+from rust_tuner.records.holdout import Holdout
 from rust_tuner.records.looks import count_text
+from rust_tuner.records.study_record import StudyRecord
 from rust_tuner.report.checklist.registry import (
     backbone_weights,
     choices_of,
@@ -10,7 +12,7 @@ from rust_tuner.report.checklist.registry import (
     split_of,
     study_of,
 )
-from rust_tuner.words import METRICS
+from rust_tuner.words import METRICS, counted
 
 
 @fact
@@ -39,7 +41,7 @@ def _design(records: StudyRecords) -> list[str]:
 def _data(records: StudyRecords) -> list[str]:
     study = study_of(records)
     return [
-        f"{study.radiographs} radiographs of {study.patients} patients; SHA-256 of patients, "
+        f"{_size(study)}; SHA-256 of patients, "
         f"views and scores {study.radiographs_sha256}, of the images "
         f"{study.images_sha256}"
     ]
@@ -130,12 +132,13 @@ def _disjoint(records: StudyRecords) -> list[str]:
 def _sizes(records: StudyRecords) -> list[str]:
     study, lines = records.study, []
     if study is not None:
-        lines.append(f"{study.radiographs} radiographs of {study.patients} patients")
+        lines.append(_size(study))
     if records.split is not None:
-        lines.append(f"development set: {len(records.split.development)} patients")
+        lines.append(f"development set: {counted(len(records.split.development), 'patient')}")
     if records.holdout is not None:
-        holdout = records.holdout
-        lines.append(
-            f"hold-out set: {holdout.radiographs} radiographs of {holdout.patients} patients"
-        )
+        lines.append(f"hold-out set: {_size(records.holdout)}")
     return lines
+
+
+def _size(part: StudyRecord | Holdout) -> str:
+    return f"{counted(part.radiographs, 'radiograph')} of {counted(part.patients, 'patient')}"

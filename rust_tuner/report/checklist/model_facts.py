@@ -14,7 +14,7 @@ from rust_tuner.report.checklist.registry import (
     search_of,
     study_of,
 )
-from rust_tuner.words import epoch_of_score, short_number
+from rust_tuner.words import counted, epoch_of_score, short_number
 
 
 @fact
@@ -106,8 +106,8 @@ def _searches(records: StudyRecords) -> list[str]:
         run = project.run
         done = sum(trial.score is not None for trial in project.trials)
         line = (
-            f"{SEARCH_NAMES[name]}: {done} of {run.num_trials} configurations scored by "
-            f"{run.subject.num_folds}-fold cross-validation of {run.epochs} epochs"
+            f"{SEARCH_NAMES[name]}: {done} of {counted(run.num_trials, 'configuration')} scored by "
+            f"{run.subject.num_folds}-fold cross-validation of {counted(run.epochs, 'epoch')}"
         )
         stopped = sum(trial.status == PRUNED for trial in project.trials)
         if stopped:

@@ -52,8 +52,9 @@ def split_section(records: StudyRecords) -> Section:
         section.missing.append("split.json is missing or cannot be read.")
         return section
     development, holdout = len(split.development), len(split.holdout)
+    were = "was" if holdout == 1 else "were"
     section.lead.append(
-        f"{holdout} of {development + holdout} patients were sealed before anything was trained; "
+        f"{holdout} of {development + holdout} patients {were} sealed before anything was trained; "
         f"{development} patients are the development set. No patient is on both sides."
     )
     rows = []

@@ -35,7 +35,7 @@ from rust_tuner.records.trial_tables import history_table, hyperparameter_column
 from rust_tuner.report.page import Picture, Room, Section, attempt, cortices_first, folded, results
 from rust_tuner.report.sections.assessment import tell_worth
 from rust_tuner.scope import CORTEX_SCOPE, LABEL_SCOPE, SCOPES
-from rust_tuner.words import METRICS, counted, short_number, words
+from rust_tuner.words import METRICS, counted, have, short_number, words
 
 _NARROW_GRID = 8
 _BOXES = 10
@@ -113,8 +113,8 @@ def regime_section(
     if is_unfinished(project):
         ended = sum(trial.has_ended for trial in project.trials)
         section.missing.append(
-            f"{title} is not finished: {ended} of {project.run.num_trials} trials have ended. "
-            f"Unless it is running, resume it: {step}"
+            f"{title} is not finished: {ended} of {counted(project.run.num_trials, 'trial')} "
+            f"{have(ended)} ended. Unless it is running, resume it: {step}"
         )
     attempt(section, "The table of trials", lambda: _trials(section, room, project, name))
     if not table["score"].notna().any():
@@ -161,9 +161,9 @@ def _views(
 
 
 def _tell(section: Section, project: Project, table: pd.DataFrame, noise: float | None) -> None:
-    run, best = project.run, project.best
+    run, best, scored = project.run, project.best, _count(table)
     section.lead.append(
-        f"{_count(table)} of {run.num_trials} trials have a score, each the mean of "
+        f"{scored} of {counted(run.num_trials, 'trial')} {have(scored)} a score, each the mean of "
         f"{run.subject.num_folds} folds of {counted(run.epochs, 'epoch')}."
     )
     notes = (stopped_note(project), trained_note(project))

@@ -15,6 +15,7 @@ from rust_tuner.records.project import Project
 from rust_tuner.records.rows import NO_FOLD, read_rows
 from rust_tuner.records.split import FoldsOfSplit, SplitRecord, read_split
 from rust_tuner.records.study_record import StudyRecord
+from rust_tuner.words import counted
 
 UNCHANGED = ("unchanged", "Manifest and images")
 SPLITS = ("patients_across_splits", "Patients across splits")
@@ -101,12 +102,13 @@ def _verdict_of(
             "Delete the folders of these searches and run them again.",
             tuple(findings),
         )
+    sealed = counted(len(split.holdout), "hold-out patient")
+    sides = f"{len(split.development)} development and {sealed}"
     if not split.is_fair_draw:
         return Verdict(
             *SPLITS,
             "warning",
-            f"{len(split.development)} development and {len(split.holdout)} hold-out patients, "
-            f"none on both sides; but {path.name} was made by an earlier version of the "
+            f"{sides}, none on both sides; but {path.name} was made by an earlier version of the "
             "package, which took patients in the order of their ids: those at the end were "
             "sealed far more often, so the hold-out patients are not a random sample.",
             "Say so wherever you report the hold-out figure, or use a new study folder.",
@@ -120,12 +122,12 @@ def _verdict_of(
             "by another version of the package, or by hand.",
             "Find out which; patients that were picked by hand are not a fair sample.",
         )
-    sides = f"{len(split.development)} development and {len(split.holdout)} hold-out patients"
     folds = ", ".join(sorted(split.folds, key=int))
     if split.site_folds:
         folds = " and ".join(filter(None, [folds, "site"]))
     folds = folds or "no"
-    searched = f"; {len(projects)} searches use these sides" if projects else ""
+    searches = "1 search" if len(projects) == 1 else f"{len(projects)} searches"
+    searched = f"; used by {searches}" if projects else ""
     return Verdict(
         *SPLITS,
         "passed",

@@ -203,8 +203,9 @@ def check_same_person(
     alarms = alarms[np.argsort(-likeness.others[alarms], kind="stable")]
     seen = float((likeness.known > limit).mean()) if num_known else None
     enough = num_known >= _LEAST_KNOWN
+    pairs = "1 pair of visits is" if num_known == 1 else f"{num_known} pairs of visits are"
     quality = (
-        f"Only {num_known} pairs of visits are of one id, too few to measure how well one person's "
+        f"Only {pairs} of one id, too few to measure how well one person's "
         "legs can be recognised in these data."
     )
     if enough:
