@@ -82,9 +82,10 @@ class Standing:
             else f"95 % over {counted(gain.num_patients, 'patient')} {gain.gain.low:+.3f} to "
             f"{gain.gain.high:+.3f}"
         )
-        return (
-            f"{gain.model:.3f} against {gain.reference:.3f}, gain {gain.gain.value:+.3f} ({ends})"
-        )
+        reference = f"{gain.reference:.3f}"
+        if gain.baseline < CHANCE_AUROC:
+            reference = f"chance ({reference})"
+        return f"{gain.model:.3f} against {reference}, gain {gain.gain.value:+.3f} ({ends})"
 
     @property
     def doubt(self) -> str:

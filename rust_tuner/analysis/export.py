@@ -59,9 +59,7 @@ def export_best_hyperparameters(project_directory: str | Path, path: str | Path)
     elif target.suffix == ".csv":
         write_text(target, _as_csv(best))
     else:
-        import yaml
-
-        write_text(target, yaml.safe_dump(best, sort_keys=False))
+        write_text(target, _as_yaml(best))
     return best
 
 
@@ -107,6 +105,22 @@ def best_hyperparameters(project: Project) -> BestHyperparameters:
         protocol=run.protocol,
         versions=run.versions,
     )
+
+
+def _as_yaml(best: Json) -> str:
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        """Quotes ids such as 0008, which YAML 1.2 reads as a number."""
+
+        def represent_str(self, text: str) -> yaml.ScalarNode:
+            return self.represent_scalar(
+                "tag:yaml.org,2002:str", text, style="'" if text.isdigit() else None
+            )
+
+    Dumper.add_representer(str, Dumper.represent_str)
+    content: str = yaml.dump(best, Dumper=Dumper, sort_keys=False)
+    return content
 
 
 def _as_csv(best: Json) -> str:

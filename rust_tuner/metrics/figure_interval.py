@@ -139,7 +139,8 @@ def shortage(measured: Measured) -> str:
     name, of_mean = measured.figure, measured.of_mean
     patients, which, least = measured.patients, "with data for it", MIN_PATIENTS
     if name in CLASS_MEANS:
-        which = "with the rarest score"
+        # Of a score that was predicted and that nobody has.
+        which = "with the rarest score" if patients else "with one of the predicted scores"
     elif name in SCALES:
         patients, least = measured.contributing, MIN_OF_ERRORS.get(name, MIN_WITHOUT_MODEL)
     elif of_mean:

@@ -57,16 +57,18 @@ def test_a_gain_whose_interval_is_below_zero_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("view_only", "beside"),
+    ("view_only", "beside", "reference"),
     [
-        (0.5, "chance, which the view alone does not exceed"),
-        (0.45, "chance, which the view alone does not reach"),
+        (0.5, "chance, which the view alone does not exceed", "0.500"),
+        (0.45, "chance, which the view alone does not reach", "chance (0.500)"),
     ],
 )
 def test_where_the_view_tells_no_more_than_chance_chance_is_named(
-    view_only: float, beside: str
+    view_only: float, beside: str, reference: str
 ) -> None:
-    assert f"from {beside}: 0.500 against 0.500" in standing(-0.05, 0.05, view_only).doubt
+    assert (
+        f"from {beside}: 0.500 against {reference}, gain" in standing(-0.05, 0.05, view_only).doubt
+    )
 
 
 def test_an_undefined_interval_is_not_distinguishable() -> None:

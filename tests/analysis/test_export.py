@@ -213,6 +213,13 @@ def test_the_first_of_equal_trials_is_exported(tmp_path: Path) -> None:
     assert export_best_hyperparameters(folder, tmp_path / "best.json")["trial"] == "0001"
 
 
+def test_ids_of_trials_are_texts_in_every_version_of_yaml(tmp_path: Path) -> None:
+    folder = write_search(tmp_path / "p")
+    write_trial(folder, "0008", score=0.7)
+    export_best_hyperparameters(folder, tmp_path / "best.yaml")
+    assert "trial: '0008'" in (tmp_path / "best.yaml").read_text().splitlines()
+
+
 def test_a_search_on_arrays_has_neither_weights_nor_protocol_nor_baseline(tmp_path: Path) -> None:
     folder = write_search(tmp_path / "p", subject={"num_folds": 3}, view_only_baseline={})
     run = json.loads((folder / "search.json").read_text())
