@@ -3,7 +3,8 @@
 Folds take rows by index, so all rows are read once and kept in memory.
 """
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,8 @@ from rust_tuner.errors import SearchError
 
 # What tf.data gives as the length of a dataset without end, and of one whose length is not known.
 _INFINITE, _UNKNOWN = -1, -2
+# So many items are read twice, to find those that are drawn anew.
+_READ_TWICE = 8
 # A warning before memory runs out, in bytes.
 _LARGEST = 16 << 30
 
@@ -49,13 +52,13 @@ def rows_of_dataset(dataset: Any) -> DatasetRows:
             `fit`, or row by row.
 
     Raises:
-        SearchError: where it has no end or no known length, draws a new order in every pass, or
-            does not fit into memory.
+        SearchError: where it has no end or no known length, draws a new order or new values in
+            every pass, or does not fit into memory.
     """
     if _is_tf_data(dataset):
         _require_length(dataset)
         _refuse_other_rows(dataset)
-        items: Iterator[Any] = iter(dataset.as_numpy_iterator())
+        read: Callable[[], Iterator[Any]] = dataset.as_numpy_iterator
         is_batched = _is_batched(dataset)
     else:
         try:
@@ -64,18 +67,15 @@ def rows_of_dataset(dataset: Any) -> DatasetRows:
             raise SearchError(
                 "the dataset has no length; give it __len__, since folds take rows by their numbers"
             ) from error
-        items = (dataset[position] for position in range(count))
+
+        def read() -> Iterator[Any]:
+            return (dataset[position] for position in range(count))
+
         is_batched = True
     parts: list[tuple[Tree, ...]] = []
     size = 0
-    for item in items:
-        part = item if isinstance(item, tuple) else (item,)
-        if len(part) > 3:
-            raise SearchError(
-                f"the dataset gives tuples of {len(part)}; expected (x,), (x, y) or "
-                "(x, y, sample_weight)"
-            )
-        part = tuple(map_leaves(_as_array, _tuples(value)) for value in part)
+    for item in read():
+        part = _arrays_of(item)
         if not is_batched:
             part = map_leaves(lambda array: array[None], part)
         size += sum(array.nbytes for _, array in leaves(part))
@@ -87,9 +87,42 @@ def rows_of_dataset(dataset: Any) -> DatasetRows:
         parts.append(part)
     if not parts:
         raise SearchError("the dataset is empty")
+    _refuse_random(read(), is_batched, parts)
     batch_size = len(next(array for _, array in leaves(parts[0]))) if is_batched else None
     x, y, weights = (*_joined(parts), None, None)[:3]
     return DatasetRows(x, y, weights, batch_size)
+
+
+def _arrays_of(item: Any) -> tuple[Tree, ...]:
+    part = item if isinstance(item, tuple) else (item,)
+    if len(part) > 3:
+        raise SearchError(
+            f"the dataset gives tuples of {len(part)}; expected (x,), (x, y) or "
+            "(x, y, sample_weight)"
+        )
+    return tuple(map_leaves(_as_array, _tuples(value)) for value in part)
+
+
+def _refuse_random(items: Iterator[Any], is_batched: bool, parts: list[tuple[Tree, ...]]) -> None:
+    """Refuse a dataset whose first items have other values when they are read again."""
+    for item, part in zip(itertools.islice(items, _READ_TWICE), parts, strict=False):
+        for (_, again), (_, first) in zip(leaves(_arrays_of(item)), leaves(part), strict=True):
+            if not _is_same(again if is_batched else again[None], first):
+                raise SearchError(
+                    "the dataset gives other values each time it is read, as random augmentation "
+                    "in map or __getitem__ does. Its rows are read once, so every epoch would see "
+                    "the same values, validation rows too, and the search could not be resumed. "
+                    "Put augmentation into the model, such as keras.layers.RandomFlip"
+                )
+
+
+def _is_same(first: Any, other: Any) -> bool:
+    if first.shape != other.shape:
+        return False
+    if first.dtype.kind not in "fc":
+        return bool((first == other).all())
+    # Some kernels round differently from run to run.
+    return np.allclose(first, other, rtol=1e-3, atol=1e-5, equal_nan=True)
 
 
 def _joined(parts: list[tuple[Tree, ...]]) -> tuple[Tree, ...]:

@@ -118,3 +118,41 @@ def test_arrays_are_no_datasets() -> None:
     assert not is_dataset({"a": X})
     assert is_dataset(slices(X))
     assert is_dataset(Batched())
+
+
+class Noisy(Batched):
+    """Augments its rows anew each time, as augmentation in `__getitem__` does."""
+
+    def __getitem__(self, position: int) -> Any:
+        inputs, targets, weights = super().__getitem__(position)
+        return {"a": inputs["a"] + np.random.normal(size=inputs["a"].shape)}, targets, weights
+
+
+def flipped(x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    return tf.where(tf.random.uniform(()) < 0.5, x, -x), y
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        slices(X, Y).map(flipped),
+        slices(X, Y).map(flipped).batch(4),
+        slices(X, Y)
+        .batch(4)
+        .map(lambda x, y: (x + tf.random.normal(tf.shape(x), 0, 1, x.dtype), y)),
+        Noisy(),
+    ],
+    ids=["rows", "before batch", "after batch", "PyDataset"],
+)
+def test_values_that_are_drawn_anew_are_refused_with_the_cure(data: Any) -> None:
+    tf.random.set_seed(0)
+    with pytest.raises(SearchError, match=r"other values each time .* keras\.layers\.RandomFlip"):
+        rows_of_dataset(data)
+
+
+def test_values_that_are_computed_alike_each_time_are_rows() -> None:
+    with_gaps = np.where(X > 5, np.nan, X)
+    data = slices(with_gaps, Y).map(lambda x, y: (tf.sqrt(x), tf.as_string(y))).batch(4)
+    found = rows_of_dataset(data)
+    np.testing.assert_allclose(found.x, np.sqrt(with_gaps))
+    assert found.y.tolist() == [str(y).encode() for y in Y]
