@@ -11,8 +11,11 @@ from rust_tuner.analysis.verdict import MODEL_NAMES, SEARCH_NAMES
 from rust_tuner.errors import RustTunerError, StorageError
 from rust_tuner.last_run import NOTE_FILE, LastRun, read_last_run
 from rust_tuner.records.baselines import BASELINES, BASELINES_FOLDER
+from rust_tuner.records.checks import CHECKS
 from rust_tuner.records.folder import CROSS_VALIDATION
 from rust_tuner.records.looks import FINAL, HOLDOUT_FILE
+from rust_tuner.records.nested import NESTED
+from rust_tuner.records.noise import NOISE
 from rust_tuner.records.project import (
     REGIME_1,
     REGIME_2,
@@ -125,6 +128,8 @@ class LiveView:
         curves: those of the running trial, else of the last one, or None.
         latest: the trials that began last, the newest first.
         is_evaluated: whether the hold-out set has been evaluated.
+        is_running: whether a process works on the current search.
+        stopped: the last step, if it was killed or ended with an error, and nothing works now.
     """
 
     working: LastRun | None
@@ -138,6 +143,8 @@ class LiveView:
     curves: Curves | None
     latest: tuple[LiveTrial, ...]
     is_evaluated: bool
+    is_running: bool
+    stopped: LastRun | None
 
 
 def live_view(directory: Path) -> LiveView:
@@ -164,6 +171,9 @@ def live_view(directory: Path) -> LiveView:
         read_last_run(folder) for folder in (directory, *(directory / name for name in projects))
     )
     working = next((run for run in runs if run is not None and run.may_go_on), None)
+    # Another step may work on the study while the current search stands still.
+    run = None if current is None else read_last_run(directory / current)
+    is_running = run is not None and run.may_go_on
     best = None if project is None else project.best
     return LiveView(
         working=working,
@@ -178,10 +188,29 @@ def live_view(directory: Path) -> LiveView:
         view_only=None
         if project is None or best is None
         else project.run.view_only.get(f"val_{_metric_of(project, best)}"),
-        curves=None if project is None else _curves(project, is_running=working is not None),
-        latest=() if project is None else _latest(project, is_running=working is not None),
+        curves=None if project is None else _curves(project, is_running=is_running),
+        latest=() if project is None else _latest(project, is_running=is_running),
         is_evaluated=(directory / FINAL / HOLDOUT_FILE).is_file(),
+        is_running=is_running,
+        stopped=None if working is not None else _stopped(directory),
     )
+
+
+def _noted(directory: Path) -> Iterator[Path]:
+    """The folders that steps note their work in, the study itself first."""
+    yield directory
+    for name in (*_STEPS, NESTED, NOISE, CHECKS):
+        yield directory / name
+
+
+def _stopped(directory: Path) -> LastRun | None:
+    runs = [run for run in map(read_last_run, _noted(directory)) if run is not None]
+    last = max(runs, key=lambda run: run.ended or run.since, default=None)
+    if last is None:
+        return None
+    # Of a step and the search inside it, the step is noted first, and ends last.
+    same = [run for run in runs if (run.host, run.process) == (last.host, last.process)]
+    return next((run for run in same if run.state in ("killed", "failed")), None)
 
 
 def fingerprint(directory: Path) -> int:
@@ -199,7 +228,7 @@ def fingerprint(directory: Path) -> int:
             states.append((str(path), about))
         except OSError:
             states.append(str(path))
-    runs = (read_last_run(folder) for folder in (directory, *(directory / name for name in _STEPS)))
+    runs = map(read_last_run, _noted(directory))
     states += [None if run is None else run.state for run in runs]
     return hash(tuple(states))
 

@@ -295,6 +295,7 @@ def predict(
         from rust_tuner.cli.lean_keras import lean_keras
         from rust_tuner.records.model_card import read_card
         from rust_tuner.records.novelty import read_novelty
+        from rust_tuner.records.private import PREDICTED_FILE, PRIVATE
         from rust_tuner.steps.predict import NOTICE, model_file, predict_radiographs, written_names
         from rust_tuner.terminal.predictions import pairing_note, predictions_table
 
@@ -321,9 +322,13 @@ def predict(
             note = pairing_note(listed, shown["image"].tolist())
         out.print(predictions_table(shown, read_novelty(file, read_card(file)), note))
         if shown["image"].tolist() != predictions["image"].tolist():
+            is_kept = (file.parent.parent / PRIVATE / PREDICTED_FILE).is_file()
             say(
                 "note: images that were not typed one by one have new names; private/predicted.csv "
                 "of the study has the image of each, or give --plain-ids"
+                if is_kept
+                else "note: the study's folder private is not here, so images that were not typed "
+                "one by one are numbered in their order; give --plain-ids to see their names"
             )
         if csv is not None:
             write_text(csv, csv_text(written))

@@ -193,6 +193,8 @@ def _unknown(entry: Entry, commands: Mapping[str, TyperCommand]) -> str:
     if with_it:
         others = ", ".join(with_it)
         return f"is not an option of {entry.section}; it is one of {others}"
+    if entry.section is None and any(name.split()[0] == entry.key for name in commands):
+        return "is a command; put its options below it, each on an indented line"
     keys = set() if entry.section is not None else set(commands)
     for name, command in commands.items():
         if entry.section in (None, name):

@@ -37,11 +37,13 @@ def read_entries(path: Path, commands: set[str]) -> list[Entry]:
         raise ConfigError(path, _line(root), "expected lines such as `folds: 3`")
     entries: list[Entry] = []
     for key, line, node in _pairs(path, root, ""):
-        if not isinstance(node, yaml.MappingNode):
-            entries.append(_entry(path, key, line, node, None))
-            continue
         # The commands of a group, such as `cache list`, are nested or have one name.
         groups = {name.split()[0] for name in commands if " " in name}
+        if not isinstance(node, yaml.MappingNode):
+            # A section whose options are all commented out has none.
+            if node.tag != _NULL or key not in commands | groups:
+                entries.append(_entry(path, key, line, node, None))
+            continue
         if key in groups:
             for inner, inner_line, below in _pairs(path, node, f"{key}: "):
                 section = f"{key} {inner}"

@@ -1,5 +1,6 @@
 """The trials of a search as scikit-learn's `cv_results_`: an array for each key."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,11 @@ import pandas as pd
 from rust_tuner.metrics.ranges import metric_range
 from rust_tuner.records.project import Project
 from rust_tuner.records.trials import TrialRecord
+
+# Parts of names of metrics that say what is best, where their range does not.
+_HITS = re.compile(r"true_(positives|negatives)")
+_ERROR = re.compile(r"(loss|poisson|rmse|err|error|errors)(_\d+)?$|brier$|deviance|perplexity")
+_SCORE = re.compile(r"score|acc|auc|auroc|precision|recall|similarity|correlation|kappa|dice|iou")
 
 
 def cv_results(project: Project, *, return_train_score: bool = False) -> dict[str, Any]:
@@ -21,10 +27,11 @@ def cv_results(project: Project, *, return_train_score: bool = False) -> dict[st
     Returns:
         `params` (a list of dicts), `param_NAME` (masked where a trial has no such hyperparameter),
         `split0_test_METRIC` and so on for each fold, `mean_test_METRIC`, `std_test_METRIC` (divided
-        by the number of folds, as scikit-learn does) and `rank_test_METRIC` of each metric, at the
-        trial's epoch; the same named `score` for the objective; `mean_fit_time` and `std_fit_time`
-        in seconds a fold. NaN for trials that are not completed. Metrics keep their sign: a loss is
-        best where it is lowest, and ranks say so.
+        by the number of folds, as scikit-learn does) and `rank_test_METRIC`, at the trial's epoch;
+        the same named `score` for the objective; `mean_fit_time` and `std_fit_time` in seconds a
+        fold. A metric that is no objective has a rank only if its name says what is best, such as
+        `my_score` or `my_error`. NaN for trials that are not completed. Metrics keep their sign: a
+        loss is best where it is lowest, and ranks say so.
     """
     trials = project.trials
     results: dict[str, Any] = _times(trials) | _parameters(trials)
@@ -34,9 +41,10 @@ def cv_results(project: Project, *, return_train_score: bool = False) -> dict[st
     names = dict.fromkeys(name for fold in folds for name in fold.validation)
     for metric in names:
         scores = _scores(project, metric, "validation")
-        lower_is_better = parts.get(metric, _guess(metric)) == "min"
+        direction = parts.get(metric, best_of(metric))
         results |= _columns(scores, "test", metric)
-        results[f"rank_test_{metric}"] = _ranks(scores.mean(axis=1), lower=lower_is_better)
+        if direction is not None:
+            results[f"rank_test_{metric}"] = _ranks(scores.mean(axis=1), lower=direction == "min")
         if return_train_score and any(metric in fold.training for fold in folds):
             results |= _columns(_scores(project, metric, "training"), "train", metric)
     if len(parts) == 1:
@@ -94,8 +102,16 @@ def _ranks(means: npt.NDArray[np.float64], *, lower: bool) -> npt.NDArray[np.int
     return ranked.to_numpy().astype(np.int32)
 
 
-def _guess(metric: str) -> str:
-    """What is best of a metric that is not an objective."""
+def best_of(metric: str) -> str | None:
+    """What is best of a metric that is not an objective; None where its name does not say.
+
+    Examples:
+        >>> best_of("auroc"), best_of("poisson"), best_of("mine")
+        ('max', 'min', None)
+    """
     bounds = metric_range(metric)
-    is_error = bounds is not None and bounds[1] > 1 and not metric.startswith("true_")
-    return "min" if metric.endswith("loss") or is_error else "max"
+    if _HITS.search(metric) or (bounds is not None and bounds[1] <= 0):
+        return "max"
+    if _ERROR.search(metric) or (bounds is not None and bounds[1] > 1):
+        return "min"
+    return None if bounds is None and _SCORE.search(metric) is None else "max"

@@ -174,7 +174,25 @@ def _rows_of_all(
         if wrong:
             where = f"sample_weight {name}".strip()
             raise SearchError(f"{where} has values that are not numbers from 0; replace them")
+    if weights is not None and targets is not None:
+        _require_weights_of_outputs(weights, targets)
     return inputs, targets, weights
+
+
+def _require_weights_of_outputs(weights: AnyRows, targets: AnyRows) -> None:
+    """Refuse weights that are neither one for each row nor one array for each target."""
+    of_weights, of_targets = (dict(leaves(tree_of(rows))) for rows in (weights, targets))
+    if len(of_weights) == len(of_targets) == 1:
+        return
+    first = next(iter(of_weights.values()))
+    if "" in of_weights and first.size == len(first):
+        return
+    if {*of_weights} != {*of_targets}:
+        names = ", ".join(name or f"one array of shape {first.shape}" for name in of_weights)
+        raise SearchError(
+            f"sample_weight has {names}, but y has {', '.join(of_targets)}; give one weight for "
+            "each row, or one array for each target, in the structure of y"
+        )
 
 
 def _refuse_sides_without_weight(

@@ -6,6 +6,8 @@ of an ordinary search, so it is recorded, locked and resumed like one.
 """
 
 import dataclasses
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +31,13 @@ from rust_tuner.records.noise import (
     read_noise,
 )
 from rust_tuner.records.project import REGIME_1, REGIME_2, Project, count_ended, read_project
-from rust_tuner.records.run import RUN_FILE
+from rust_tuner.records.run import RUN_FILE, run_if_whole
 from rust_tuner.seeds import seed_word
 from rust_tuner.steps.refit import HYPERPARAMETERS, tuned_hypermodel
 
 _GROWING = ("repeats", "assignments")
+# So often an assignment is drawn, until it differs from the others.
+_MOST_DRAWN = 50
 
 
 def measure_noise(
@@ -85,9 +89,15 @@ def measure_noise(
     chosen = as_searched(protocol or Protocol.study(), source)
     require_same_data(source, development, folds, chosen)
     num_assigned = 0 if chosen.folds_by == "site" else count
-    run = _describe(source, chosen, repeats=count, assignments=num_assigned)
     # Before anything is recorded, so that fewer folds or repeats can be asked for afterwards.
-    assignments = _assignments(development, folds.num_folds, chosen.seed, num_assigned)
+    assignments = assigned_folds(development, folder, folds, chosen.seed, num_assigned)
+    if len(assignments) < num_assigned:
+        report.say(
+            f"note: {len(assignments)} and not {num_assigned} other assignments of patients to "
+            "folds: so few patients have no more that differ"
+        )
+    num_assigned = len(assignments)
+    run = _describe(source, chosen, repeats=count, assignments=num_assigned)
     with hold_lock(folder, "repeating the best configuration", noted=True):
         run = with_begun_weights(folder / NOISE_FILE, run)
         claim_record(folder / NOISE_FILE, run, what="a noise floor", free=_GROWING)
@@ -191,13 +201,36 @@ def _describe(
     )
 
 
-def _assignments(development: Development, num_folds: int, seed: int, repeats: int) -> list[Folds]:
-    """Folds of other seeds; each is checked for something to score before any long work."""
+def assigned_folds(
+    development: Development, noise: Path, searched: Folds, seed: int, repeats: int
+) -> list[Folds]:
+    """Folds that differ from those of the search and from each other, each with something to score.
+
+    Those that an earlier version began are kept, also where they are alike. There are fewer than
+    requested where so few patients have no more.
+    """
+    from rust_tuner.search.subject_folds import sha256_of_folds
+
     radiographs = development.radiographs
     labels, visible = radiographs.labels, radiographs.visible
-    made = []
+    made: list[Folds] = []
     for repeat in range(repeats):
-        folds = make_folds(development, num_folds, seed_word(seed, NOISE, "assignment", repeat))
+        begun = run_if_whole(assignment_folder(noise, repeat))
+        drawn = _drawn(development, searched.num_folds, seed, repeat)
+        first = next(drawn)
+        candidates = itertools.chain([first], drawn)
+        if begun is not None:
+            of_begun = (
+                one for one in candidates if sha256_of_folds(tuple(one)) == begun.subject.folds
+            )
+            folds = next(of_begun, first)
+        else:
+            others = [searched, *made]
+            new = (one for one in candidates if not any(_are_alike(one, two) for two in others))
+            found = next(new, None)
+            if found is None:
+                return made
+            folds = found
         for fold, (training, validation) in enumerate(folds):
             where = f"assignment {repeat}, fold {fold}"
             view_only_baseline(
@@ -205,6 +238,20 @@ def _assignments(development: Development, num_folds: int, seed: int, repeats: i
             )
         made.append(folds)
     return made
+
+
+def _drawn(development: Development, num_folds: int, seed: int, repeat: int) -> Iterator[Folds]:
+    for attempt in range(_MOST_DRAWN):
+        again = (attempt,) if attempt else ()
+        yield make_folds(
+            development, num_folds, seed_word(seed, NOISE, "assignment", repeat, *again)
+        )
+
+
+def _are_alike(folds: Folds, other: Folds) -> bool:
+    """Whether two assignments divide the rows alike, whatever the numbers of the folds."""
+    pairs = set(zip(folds.assignment.tolist(), other.assignment.tolist(), strict=True))
+    return len(pairs) == folds.num_folds == other.num_folds
 
 
 def _repeat(

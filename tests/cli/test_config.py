@@ -81,7 +81,13 @@ cache:
     assert weights == str(Path("~/w.h5").expanduser())
 
 
-@pytest.mark.parametrize("text", ["", "# only a comment\n", "---\n", "{}\n", "\ufeff\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "# only a comment\n", "---\n", "{}\n", "\ufeff\n"),
+        *("regime1:\n#  folds: 3\n", "study: ~\n", "cache:\nregime1: {}\n"),
+    ],
+)
 def test_an_empty_file_gives_nothing(study: Path, text: str) -> None:
     assert values_of(text, study, "regime1") == {}
 
@@ -90,6 +96,8 @@ def test_an_empty_file_gives_nothing(study: Path, text: str) -> None:
     ("text", "line", "fault"),
     [
         ("\nfold: 3\n", 2, "fold is not an option of any command; did you mean folds?"),
+        ("regime1: 40\n", 1, "regime1 is a command; put its options below it"),
+        ("study: []\n", 1, "study is a command; put its options below it"),
         ("folds_by: site\n", 1, "folds_by is not an option of any command; did you mean folds-by?"),
         ("zzzz: 1\n", 1, "zzzz is not an option of any command; see rust-tuner COMMAND --help"),
         (

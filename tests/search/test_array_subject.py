@@ -195,6 +195,35 @@ def test_an_autoencoder_is_trained_without_targets(tmp_path: Path) -> None:
         searched(tmp_path, reconstructing, x, None, cv=2, sample_weight=np.ones(50))
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda weights: {"digit": weights},
+        lambda weights: [weights, weights],
+        lambda weights: {"digit": weights, "odd": weights},
+        lambda weights: np.stack([weights] * 3, axis=1),
+    ],
+    ids=["one output", "a list", "another output", "three columns"],
+)
+def test_weights_of_another_structure_than_the_targets_are_refused(
+    make: Any, tmp_path: Path
+) -> None:
+    images, y = digits()
+    x = {"top": images[:, :32], "bottom": images[:, 32:]}
+    targets = {"digit": y, "even": (y % 2 == 0).astype("float32")}
+    with pytest.raises(SearchError, match=r"but y has digit, even; give one weight for each row"):
+        searched(
+            tmp_path,
+            lambda hp: two_in_two_out(),
+            x,
+            targets,
+            cv=KFold(3),
+            sample_weight=make(np.ones(len(y))),
+        )
+    # Nothing is written, so the corrected call is no other search.
+    assert not list(tmp_path.rglob("search.json"))
+
+
 def test_folds_of_several_targets_are_stratified_by_the_first_that_can_be_classes() -> None:
     x, y = digits(60)
     size = np.arange(60) + 0.5

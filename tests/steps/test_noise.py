@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -15,13 +16,15 @@ from studies import StudyFolder
 
 from rust_tuner import load_manifest, make_folds, split_holdout
 from rust_tuner.analysis.noise import noise_spread
+from rust_tuner.data.phantoms import phantom_table
+from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.splits import Development
 from rust_tuner.errors import ProtocolError, ResumeError, SearchError, SplitError
 from rust_tuner.files import read_json
 from rust_tuner.protocol import Protocol
 from rust_tuner.records.noise import NoiseFloor, read_noise
 from rust_tuner.records.project import read_out_of_fold, read_project
-from rust_tuner.steps.noise import best_project, measure_noise
+from rust_tuner.steps.noise import assigned_folds, best_project, measure_noise
 
 
 @pytest.fixture(scope="module")
@@ -178,3 +181,18 @@ def test_killed_again_and_again_it_ends_as_if_untouched(
     assert state(finished_copy.directory / "noise") == state(repeated_study.directory / "noise")
     expected = read_noise(repeated_study.directory / "noise")
     assert np.array_equal(found.values["value"], expected.values["value"])
+
+
+@pytest.mark.parametrize("num_folds", [2, 3])
+def test_no_two_assignments_of_few_patients_are_alike(num_folds: int, tmp_path: Path) -> None:
+    development = Development(Radiographs(phantom_table(patients=12, seed=0)))
+    searched = make_folds(development, num_folds, 0)
+    made = assigned_folds(development, tmp_path, searched, 0, 10)
+    assert 2 <= len(made) <= 10
+    sides = [
+        {frozenset(validation.tolist()) for _, validation in folds} for folds in (searched, *made)
+    ]
+    assert all(one != other for one, other in itertools.combinations(sides, 2))
+    again = assigned_folds(development, tmp_path, searched, 0, 10)
+    for one, other in zip(made, again, strict=True):
+        np.testing.assert_array_equal(one.assignment, other.assignment)

@@ -1,6 +1,9 @@
 """Facts of the figures, of their limits, and of where all of it can be found."""
 
+import os
+import re
 import shlex
+from pathlib import Path
 
 import pandas as pd
 
@@ -178,12 +181,7 @@ def _failures(records: StudyRecords) -> list[str]:
 
 @fact
 def _limitations(records: StudyRecords) -> list[str]:
-    # A paper has no folder of ours: commands name the study as their help does.
-    folder = str(records.directory)
-    return [
-        warning.replace(shlex.quote(folder), "STUDY").replace(folder, "STUDY")
-        for warning in warnings_of(records)[:_MOST_LIMITS]
-    ]
+    return [_of_any_study(text, records.directory) for text in warnings_of(records)[:_MOST_LIMITS]]
 
 
 @fact
@@ -249,3 +247,13 @@ def _figure(figures: pd.DataFrame | None, name: str, of: str, title: str) -> str
     if of in _COUNTED and not pd.isna(row["defined"]):
         text += f", over {row['defined']} of {row['total']} {_COUNTED[of].get(name, 'labels')}"
     return text
+
+
+def _of_any_study(text: str, directory: Path) -> str:
+    """A text whose commands and paths name the study as `STUDY`; a paper has no folder of ours."""
+    folder = str(directory)
+    command = rf"(rust-tuner [\w-]+ ){re.escape(shlex.quote(folder))}(?![\w/-]|\.\w)"
+    text = re.sub(command, r"\1STUDY", text)
+    # A name without a folder may be a word of the text as well, such as `study`.
+    after = r"(?![\w.-])" if os.sep in folder else "(?=/)"
+    return re.sub(rf"(?<![\w./-]){re.escape(folder)}{after}", "STUDY", text)

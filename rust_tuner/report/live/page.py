@@ -81,7 +81,7 @@ def live_part(directory: Path, view: LiveView) -> str:
             name=os.path.basename(os.path.abspath(directory)),
             view=view,
             state=_state(view),
-            is_running=view.working is not None and view.working.is_running,
+            is_running=view.is_running,
             curves=None if view.curves is None else Markup(curves_svg(view.curves)),
             scores=Markup(
                 scores_svg(
@@ -115,7 +115,11 @@ def _state(view: LiveView) -> str:
                 "cannot be seen from here, and it has not noted an end"
             )
         return f"Running: {about}, since {since}"
-    if view.is_evaluated:
+    stopped = view.stopped
+    if stopped is not None and (step is None or step.is_finished):
+        how = "was killed" if stopped.state == "killed" else "ended with an error"
+        return f"Not running: {stopped.purpose} {how}; run the same command again to resume"
+    if view.is_evaluated and (step is None or step.is_finished):
         return "Finished: the final model has been evaluated"
     if step is None and view.steps:
         return "Not running: the records cannot be read"

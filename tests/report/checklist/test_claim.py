@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,27 @@ def test_a_finished_study_has_every_fact_but_those_of_several_sites_and_machines
     expected = f"{row['value']:.3f} (95 % interval {row['low']:.3f} to {row['high']:.3f})"
     assert expected in facts["headline"][4]
     assert facts["headline"][0].startswith("hold-out accuracy, most likely scores: ")
+
+
+def limits_in(study: Path, named: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The limitations of a study whose folder is typed so, in the folder above it or in itself."""
+    monkeypatch.chdir(study if named == "." else study.parent)
+    if named not in (".", study.name, str(study)):
+        study.rename(study.parent / named)
+    return facts_of(read_study(Path(named)))["limitations"]
+
+
+@pytest.mark.parametrize("named", [".", "rust", "t", "un", "0.5", "0", "baselines", "S", "x y"])
+def test_limitations_do_not_depend_on_the_name_of_the_folder(
+    named: str, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = Path(shutil.copytree(study, tmp_path / "copied"))
+    # Not finished, so that commands are among them.
+    shutil.rmtree(study / "final")
+    expected = limits_in(study, str(study), monkeypatch)
+    assert any("rust-tuner " in line and " STUDY" in line for line in expected)
+    assert str(study) not in " ".join(expected)
+    assert limits_in(study, named, monkeypatch) == expected
 
 
 def test_the_figures_of_the_record_are_taken_where_it_has_them(study: Path) -> None:

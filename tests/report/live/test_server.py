@@ -271,13 +271,47 @@ def test_too_many_pages_at_once_are_refused(server: LiveServer) -> None:
 def test_a_running_search_is_said_with_its_process_and_does_not_count_down_once_it_ended(
     server: LiveServer, study: Path
 ) -> None:
-    with other_holder(study, "Regime I", noted=True) as process:
+    search = other_holder(study / "regime_1", "searching hyperparameters", noted=True)
+    with other_holder(study, "Regime I", noted=True) as process, search:
         page = ask(server)[2]
         assert f"Running: Regime I, process {process.pid}, since " in page
         assert "left</strong>" in page
     page = ask(server)[2]
     assert "Running" not in page
     assert "left</strong>" not in page
+
+
+def test_another_step_does_not_make_a_search_run(server: LiveServer, study: Path) -> None:
+    with other_holder(study, "nested cross-validation", noted=True):
+        page = ask(server)[2]
+        assert "Running: nested cross-validation, process " in page
+        assert "left</strong>" not in page
+        assert "(running)" not in page
+
+
+def test_a_step_that_was_killed_is_said_where_all_searches_are_finished(
+    server: LiveServer, study: Path
+) -> None:
+    manifest = study / "regime_1" / "search.json"
+    ended = len(list((study / "regime_1").glob("trial_*")))
+    write_json(manifest, read_json(manifest) | {"num_trials": ended, "max_trials": ended})
+    assert "Not running: Regime I is finished" in ask(server)[2]
+    (study / "nested").mkdir()
+    with other_holder(study / "nested", "nested cross-validation", noted=True) as process:
+        process.kill()
+        process.wait()
+        page = ask(server)[2]
+    assert "Not running: nested cross-validation was killed; run the same command again" in page
+
+
+def test_a_search_that_stopped_is_said_after_the_final_model(
+    server: LiveServer, study: Path
+) -> None:
+    (study / "final").mkdir(exist_ok=True)
+    write_json(study / "final" / "holdout.json", {})
+    page = ask(server)[2]
+    assert "Finished" not in page
+    assert "Not running: Regime I stopped at" in page
 
 
 def test_a_search_without_a_study_around_it_is_running_too(server: LiveServer, study: Path) -> None:
