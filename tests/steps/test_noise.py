@@ -188,7 +188,7 @@ def test_no_two_assignments_of_few_patients_are_alike(num_folds: int, tmp_path: 
     development = Development(Radiographs(phantom_table(patients=12, seed=0)))
     searched = make_folds(development, num_folds, 0)
     made = assigned_folds(development, tmp_path, searched, 0, 10)
-    assert 2 <= len(made) <= 10
+    assert 1 <= len(made) <= 10
     sides = [
         {frozenset(validation.tolist()) for _, validation in folds} for folds in (searched, *made)
     ]
