@@ -149,9 +149,9 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def have(number: int) -> str:
-    """The verb after a number of things: `has` or `have`."""
-    return "has" if number == 1 else "have"
+def have(number: int, of: int = 0) -> str:
+    """The verb after a number of things, or `number of so many`: `has` or `have`."""
+    return "has" if 1 in (number, of) else "have"
 
 
 def listed(items: Iterable[str], *, join: str = "and") -> str:

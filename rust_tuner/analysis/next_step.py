@@ -77,8 +77,8 @@ def _search_step(records: StudyRecords) -> NextStep | None:
             ended = sum(trial.has_ended for trial in project.trials)
             trials = counted(project.run.num_trials, "trial")
             why = (
-                f"{ended} of {trials} {have(ended)} ended; unless the search is running, this "
-                "command resumes it"
+                f"{ended} of {trials} {have(ended, project.run.num_trials)} ended; unless the "
+                "search is running, this command resumes it"
             )
             return NextStep(command(step, folder), why)
     if second is None and records.cross_validation is None:

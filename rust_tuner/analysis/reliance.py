@@ -8,11 +8,12 @@ import pandas as pd
 from rust_tuner.analysis.against_view import holdout_standings, nested_standings, standings
 from rust_tuner.analysis.main_figures import MainFigures, last_search
 from rust_tuner.analysis.next_step import FEW_PATIENTS
+from rust_tuner.analysis.selection import chosen_by_score
 from rust_tuner.analysis.verdict import FEW_POSITIVES
 from rust_tuner.models.weights import UNTRAINED
 from rust_tuner.records.folder import StudyRecords
 from rust_tuner.scope import CORTEX_SCOPE
-from rust_tuner.words import chooses_epoch, counted
+from rust_tuner.words import counted
 
 Reliance = Literal["nothing yet", "no", "not yet", "with caution", "yes"]
 
@@ -154,13 +155,15 @@ def _small(records: StudyRecords) -> list[str]:
 def _chosen(records: StudyRecords) -> list[str]:
     """What was chosen by the score of a search, and makes it too high."""
     last = last_search(records)
-    if last is None:
+    chosen = None if last is None else chosen_by_score(last[1])
+    if chosen is None:
         return []
-    scored = sum(trial.score is not None for trial in last[1].trials)
-    if scored == 1 and not chooses_epoch(last[1].run.score_epoch):
-        return []
-    what = "trial" if scored > 1 else "epoch"
-    return [f"The {what} was chosen by this score, so the score is too high by an unknown amount."]
+    what = (
+        "Hyperparameters were chosen on the same folds"
+        if chosen == "hyperparameters"
+        else f"The {chosen} was chosen by this score"
+    )
+    return [f"{what}, so the score is too high by an unknown amount."]
 
 
 def _damaged(records: StudyRecords) -> list[str]:

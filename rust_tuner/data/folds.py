@@ -3,6 +3,7 @@
 Which patients are sealed belongs to `splits`.
 """
 
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rust_tuner.data.label_warnings import fold_warnings
-from rust_tuner.data.patient_ids import two_spellings, visibly
+from rust_tuner.data.patient_ids import visibly
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.splits import (
     NOTHING_SEALED,
@@ -170,8 +171,8 @@ def make_site_folds(radiographs: Radiographs | Development, seed: int = 0) -> Fo
         As many folds as there are sites, in the order of their names.
 
     Raises:
-        SplitError: if a site is missing or its name is written in two ways, there is only one, or a
-            patient was at several; and for the hold-out set.
+        SplitError: if a site is missing, there is only one, or a patient was at several; and for
+            the hold-out set.
 
     Examples:
         >>> from rust_tuner import Radiographs
@@ -207,10 +208,7 @@ def make_site_folds(radiographs: Radiographs | Development, seed: int = 0) -> Fo
                 "so give the patient one site"
             )
     if alike := sites_alike(data):
-        raise SplitError(
-            f"{data.source}: {alike}; one site would be on both sides of a fold, so write its name "
-            "in one way"
-        )
+        notes = (*notes, f"{alike}; if they are one site, it is on both sides of a fold")
     names = tuple(sorted(set(of_patient.values())))
     if len(names) < 2:
         raise SplitError(
@@ -230,17 +228,19 @@ def make_site_folds(radiographs: Radiographs | Development, seed: int = 0) -> Fo
 def sites_alike(radiographs: Radiographs) -> str | None:
     """Which site's name is written in two ways, such as `S1` and `s1`; None if none is.
 
-    Names are compared as patient ids are.
+    Case, spaces and the form of characters (NFKC) do not count; `A+` and `A-` are two sites.
     """
     sites = [] if radiographs.sites is None else radiographs.sites.tolist()
-    pair = next(iter(two_spellings([site for site in sites if site])), None)
-    if pair is None:
+    first_of: dict[str, str] = {}
+    for site in dict.fromkeys(sites):
+        form = "".join(unicodedata.normalize("NFKC", site).casefold().split())
+        first = first_of.setdefault(form, site)
+        if first != site:
+            break
+    else:
         return None
-    rows = [radiographs.rows[sites.index(spelling)] for spelling in (pair.other, pair.first)]
-    return (
-        f"the site {visibly(pair.other)} (row {rows[0]}) reads like {visibly(pair.first)} "
-        f"(row {rows[1]})"
-    )
+    rows = [radiographs.rows[sites.index(spelling)] for spelling in (site, first)]
+    return f"the site {visibly(site)} (row {rows[0]}) reads like {visibly(first)} (row {rows[1]})"
 
 
 def folds_asked_for(development: Development, protocol: Protocol, num_folds: int) -> Folds | int:

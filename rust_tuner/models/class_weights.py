@@ -1,5 +1,7 @@
 """Weights of classes, given or balanced: each fold's are those of its own training rows."""
 
+import math
+import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -55,7 +57,8 @@ class ClassWeights:
             if not isinstance(code, int | np.integer) or not 0 <= code <= codes.max():
                 classes = ", ".join(named) if named else f"0 to {codes.max()}"
                 raise SearchError(f"class_weight has the class {key!r}; the targets have {classes}")
-            if not np.isfinite(weight) or weight < 0:
+            is_number = isinstance(weight, numbers.Real) and not isinstance(weight, bool)
+            if not is_number or not 0 <= float(weight) < math.inf:
                 raise SearchError(f"class_weight[{key!r}] is {weight}; expected a number from 0")
             weights[int(code)] = float(weight)
         return cls(codes, weights)

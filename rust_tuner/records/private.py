@@ -144,8 +144,8 @@ def key_of(directory: Path, study: StudyRecord) -> StudyKey | None:
         return None
     key, path = read_key(directory), directory / PRIVATE / KEY_FILE
     mend = (
-        f"copy the folder {PRIVATE} from where the study was prepared; without it, only status and "
-        "report work, and a new study needs a new folder"
+        f"copy the folder {PRIVATE} from where the study was prepared; without it, no "
+        "step can run, and a new study needs a new folder"
     )
     if key is None:
         raise ResumeError(

@@ -6,7 +6,7 @@ It is written before the first trial, and a search is resumed only if it is the 
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from rust_tuner.records.model import (
     Count,
@@ -100,11 +100,13 @@ class HyperparameterConfig(Record):
         name: its name.
         values: those of a `Choice`.
         value: that of a `Fixed`.
+        conditions: of other hyperparameters, under which it has a value.
     """
 
     name: str
     values: list[HyperValue] | None = None
     value: HyperValue | None = None
+    conditions: list[JsonValue] | None = None
 
 
 class Hyperparameter(Record):
@@ -185,9 +187,10 @@ class RunManifest(Record):
     def epochs_of(self, values: HyperValues) -> int:
         """The number of epochs that a trial with these values has, unless it is stopped."""
         # A search of an earlier version may have such a name and not read it.
-        is_read = self.epochs_hyperparameter is not None or not {*EPOCHS} & {*self.space}
+        always = [n for n in EPOCHS if n in self.space and not self.space[n].config.conditions]
+        is_read = self.epochs_hyperparameter is not None or not always
         own = next((values[name] for name in EPOCHS if name in values), None) if is_read else None
-        return own if isinstance(own, int) else self.epochs
+        return self.epochs if isinstance(own, bool) or not isinstance(own, int) else own
 
     @property
     def lower_is_better(self) -> bool:

@@ -90,7 +90,7 @@ class SplitRecord(HashedRecord):
     development_sha256: str
     development: list[str]
     holdout: list[str]
-    folds: dict[Annotated[str, Field(pattern=r"^[1-9][0-9]*$")], FoldsOfSplit]
+    folds: dict[Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}$")], FoldsOfSplit]
     drawn: str | None = None
     site_folds: SiteFoldsOfSplit | None = None
 

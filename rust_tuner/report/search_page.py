@@ -13,6 +13,7 @@ import pandas as pd
 from rust_tuner import __version__
 from rust_tuner.analysis.columns import Column
 from rust_tuner.analysis.drawn import with_boxes
+from rust_tuner.analysis.selection import chosen_by_score
 from rust_tuner.analysis.tables import fold_scores, searched_values, trials_table
 from rust_tuner.analysis.tie_note import tie_note
 from rust_tuner.figures.history import draw_history
@@ -36,6 +37,15 @@ _PANELS = 4
 # How many times the lowest value the highest one is where a logarithmic scale shows them better.
 _FAR_APART = 100
 _SECTIONS = [("answer", "Answer"), ("search", "Trials"), ("facts", "How it was searched")]
+
+# Of a trial that is the only one with a score, by what was chosen by it.
+_SELECTION = "a selection score, not an estimate for new data."
+_ALONE = {
+    "trial": f"It was compared with trials that were stopped, so its score is {_SELECTION}",
+    "hyperparameters": f"Hyperparameters were chosen on the same folds before: {_SELECTION}",
+    "epoch": f"Its epoch was chosen by this score: {_SELECTION}",
+    None: "No other trial has a score, so nothing was chosen by it.",
+}
 
 
 def write_search_report(folder: str | Path) -> Path:
@@ -109,7 +119,7 @@ def _answer(project: Project) -> list[str]:
         f"It is the best of {completed} trials by the scores that it was chosen by: a selection "
         "score, not an estimate for new data."
         if completed > 1
-        else "No other trial has a score, so nothing was chosen by it."
+        else _ALONE[chosen_by_score(project)]
     )
     ended = sum(trial.has_ended for trial in project.trials)
     if ended < run.num_trials:

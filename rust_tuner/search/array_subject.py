@@ -99,6 +99,13 @@ def arrays_subject(
         class_weight = ClassWeights.of(options.class_weight, coded, classes.get(""))
         if weights is not None and not isinstance(weights, np.ndarray):
             raise SearchError("class_weight with a sample_weight of several outputs; give only one")
+        for fold, (training, _) in enumerate(pairs):
+            of_rows = class_weight.of_rows(training)[training]
+            if not np.any(of_rows if weights is None else of_rows * weights[training].ravel()):
+                raise SearchError(
+                    f"fold {fold}: class_weight, with sample_weight if given, is 0 in all "
+                    f"{len(training)} training rows, so nothing can be trained on them"
+                )
     callbacks = None if options.callbacks is None else FoldCallbacks(options.callbacks)
     data = TrainingData(
         inputs,

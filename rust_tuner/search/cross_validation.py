@@ -86,17 +86,18 @@ def checked_folds(folds: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]], num_rows
     """Folds as arrays of rows.
 
     Args:
-        folds: pairs of training and validation rows.
+        folds: pairs of training and validation rows, each integers from 0, or Booleans of all rows.
         num_rows: rows of the data set.
 
     Raises:
         SearchError: for fewer than two folds, or a fold with an empty side, a row on both sides,
             or a row that is not in the data set.
     """
-    pairs = tuple(
-        (np.asarray(training, dtype=np.int64), np.asarray(validation, dtype=np.int64))
-        for training, validation in folds
-    )
+    if not isinstance(folds, Iterable) or isinstance(folds, str | bytes):
+        raise SearchError(
+            f"folds={folds!r}; expected Folds, or pairs of training and validation rows"
+        )
+    pairs = tuple(_pair(fold, pair, num_rows) for fold, pair in enumerate(folds))
     if len(pairs) < 2:
         raise SearchError(f"{len(pairs)} folds; cross-validation needs at least 2")
     for fold, (training, validation) in enumerate(pairs):
@@ -113,6 +114,28 @@ def checked_folds(folds: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]], num_rows
                 "rows, counted from 0; make folds for these data"
             )
     return pairs
+
+
+def _pair(fold: int, pair: Any, num_rows: int) -> tuple[IntArray, IntArray]:
+    try:
+        training, validation = pair
+    except (TypeError, ValueError) as error:
+        raise SearchError(
+            f"fold {fold} is not a pair of training and validation rows; give such pairs, or Folds"
+        ) from error
+    return _rows(fold, training, num_rows), _rows(fold, validation, num_rows)
+
+
+def _rows(fold: int, side: Any, num_rows: int) -> IntArray:
+    rows = np.asarray(side)
+    if rows.dtype == np.bool_ and rows.shape == (num_rows,):
+        return np.flatnonzero(rows)
+    if rows.ndim != 1 or (rows.dtype.kind not in "iu" and rows.size):
+        raise SearchError(
+            f"fold {fold}: rows of type {rows.dtype} and shape {rows.shape}; expected integers, "
+            f"counted from 0, or {num_rows} Booleans"
+        )
+    return rows.astype(np.int64)
 
 
 def array_metrics(y: AnyRows | None, folds: Sequence[tuple[IntArray, IntArray]] = ()) -> Metrics:

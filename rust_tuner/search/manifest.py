@@ -131,7 +131,7 @@ def own_choices(
         recorded["code_version"] = code_version
     begun = run_if_whole(folder)
     # A search of an earlier version continues without it, under the key that it was begun with.
-    name = epochs_name(oracle.declared.values)
+    name = epochs_name({hp.name: hp for hp in oracle.declared.space})
     if name is not None and (begun is None or begun.epochs_hyperparameter):
         recorded["epochs_hyperparameter"] = name
     if oracle.lag:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from rust_tuner.errors import SearchError
 from rust_tuner.records.folds import FoldRecord
 from rust_tuner.records.model import Curves
+from rust_tuner.words import counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,8 +137,8 @@ def chosen_epoch(curve: Sequence[float], rule: str | int, direction: str = "max"
     return len(curve) - 1 if rule == "last" else int(rule)
 
 
-def require_score_epoch(rule: str | int, epochs: int) -> None:
-    """Refuse a rule that names no epoch of so many.
+def require_score_epoch(rule: str | int, epochs: int, *, why: str = "") -> None:
+    """Refuse a rule that names no epoch of so many, which may need a reason.
 
     Raises:
         SearchError: for an unknown rule, or an epoch that is not trained.
@@ -145,6 +146,6 @@ def require_score_epoch(rule: str | int, epochs: int) -> None:
     is_epoch = isinstance(rule, int | np.integer) and not isinstance(rule, bool)
     if rule not in ("best_mean", "last") and not (is_epoch and 0 <= int(rule) < epochs):
         raise SearchError(
-            f"score_epoch={rule!r} with {epochs} epochs; expected best_mean, last, or an "
-            f"epoch in 0-{epochs - 1}"
+            f"score_epoch={rule!r} with {counted(epochs, 'epoch')}{why}; expected best_mean, last, "
+            f"or an epoch in 0-{epochs - 1}"
         )

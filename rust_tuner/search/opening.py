@@ -145,11 +145,13 @@ def open_run(
     )
     manifest = with_begun_kernels(folder / RUN_FILE, manifest, say=say)
     manifest = with_begun_weights(folder / RUN_FILE, manifest)
-    name = epochs_name(oracle.declared.values)
-    reads_epochs = name is None or manifest.epochs_hyperparameter is not None
+    active = epochs_name(oracle.declared.values)
+    reads_epochs = active is None or manifest.epochs_hyperparameter is not None
+    name = epochs_name({hp.name: hp for hp in oracle.declared.space})
     # An epoch that a trial of this search does not have is refused before the first trial.
     fewest = fewest_epochs(oracle.declared.space, epochs) if reads_epochs else epochs
-    require_score_epoch(tuner.score_epoch, fewest)
+    why = "" if fewest == epochs else f" (the fewest that the hyperparameter {name} may give)"
+    require_score_epoch(tuner.score_epoch, fewest, why=why)
     may_change = model is not None and model.may_change
     free = _OWN_CODE if may_change else ()
     with claim_folder(folder, manifest, free=free):
@@ -180,8 +182,8 @@ def open_run(
             write_random_folds(folder, subject.split.random_key, subject.folds)
     if model is not None:
         model.keep_defaults()
-    if name is not None and manifest.epochs_hyperparameter is None:
-        warn_of_old_epochs(name, epochs)
+    if active is not None and manifest.epochs_hyperparameter is None:
+        warn_of_old_epochs(active, epochs)
     if subject.rows is not None:
         write_rows(folder, subject.rows)
     return run

@@ -32,6 +32,12 @@ from rust_tuner.search.halving import SuccessiveHalving
 from rust_tuner.search.objectives import as_objective, objectives_of
 from rust_tuner.search.points import Values, plain
 
+# What a user may change of an oracle before it gets a tuner.
+_SETTINGS = (
+    *("objective", "seed", "allow_new_entries", "tune_new_entries"),
+    *("max_retries_per_trial", "max_consecutive_failed_trials", "hyperparameters"),
+)
+
 
 class ResumableOracle(GrowingSpace):
     """What all oracles share: ids, storage, retries and failures, but not the order of values."""
@@ -42,13 +48,14 @@ class ResumableOracle(GrowingSpace):
     stop_rule: SuccessiveHalving | None = None
     # A proposal leaves out the results of so many trials before it; see `learning_oracle`.
     lag = 0
-    _has_tuner = False
-    _given: tuple[tuple[Any, ...], dict[str, Any]]
+    _arguments: tuple[tuple[Any, ...], dict[str, Any]]
+    # What it was set to before its first tuner; None until then.
+    _as_set: dict[str, Any] | None = None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Keep the arguments as they are given, for a second oracle of the same kind."""
+        """Keep the arguments, for a second oracle of the same kind."""
         oracle: Self = super().__new__(cls)
-        oracle._given = tuple(map(_own, args)), {name: _own(kwargs[name]) for name in kwargs}
+        oracle._arguments = args, kwargs
         return oracle
 
     def __init__(
@@ -64,10 +71,13 @@ class ResumableOracle(GrowingSpace):
         **kwargs: Any,
     ) -> None:
         """Keep the seed as it is given, 0 included; where it is None, the tuner draws one."""
+        if isinstance(hyperparameters, AskedHyperParameters):
+            # Those of a trial, such as the best one, would still follow the rule of that trial.
+            hyperparameters = keras_tuner.HyperParameters.copy(hyperparameters)
         super().__init__(
             objective=as_objective(objective),
             max_trials=max_trials,
-            hyperparameters=_own(hyperparameters),
+            hyperparameters=hyperparameters,
             allow_new_entries=allow_new_entries,
             tune_new_entries=tune_new_entries,
             max_retries_per_trial=max_retries_per_trial,
@@ -87,15 +97,21 @@ class ResumableOracle(GrowingSpace):
         self.end_order: list[str] = []
 
     def for_tuner(self) -> Self:
-        """This oracle for its first tuner; for each other one a new oracle of the same arguments.
+        """This oracle for its first tuner; for each other one a new oracle that is set alike.
 
         So that each search has trials and a space of its own.
         """
-        if not self._has_tuner:
-            self._has_tuner = True
+        if self._as_set is None:
+            self._as_set = {name: getattr(self, name) for name in _SETTINGS}
+            # The search adds to a copy, and the user may complete the space until here.
+            space: keras_tuner.HyperParameters = self._as_set["hyperparameters"]
+            self._as_set["hyperparameters"] = keras_tuner.HyperParameters.copy(space)
+            self.hyperparameters = keras_tuner.HyperParameters.copy(space)
             return self
-        args, kwargs = self._given
+        args, kwargs = self._arguments
         other = type(self)(*args, **kwargs)
+        for name, value in self._as_set.items():
+            setattr(other, name, value)
         other.max_trials = self.max_trials
         return other.for_tuner()
 
@@ -381,11 +397,3 @@ def require_count(number: Any, name: str, what: str) -> int:
     if not is_integer or int(number) < 1:
         raise SpaceError(f"{name}={number!r}; {what} needs an integer from 1")
     return int(number)
-
-
-def _own(value: Any) -> Any:
-    """A copy of hyperparameters, to which a search may add its own; anything else as it is."""
-    if not isinstance(value, keras_tuner.HyperParameters):
-        return value
-    # Those of a trial, such as the best one, would still follow the rule of that trial.
-    return keras_tuner.HyperParameters.copy(value)

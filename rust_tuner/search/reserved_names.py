@@ -33,11 +33,15 @@ def epochs_name(values: Mapping[str, Any]) -> str | None:
 
 def fewest_epochs(space: Sequence[Any], default: int) -> int:
     """The fewest epochs that a trial may have, by the hyperparameters of a search."""
-    setting = [hp for hp in space if hp.name in EPOCHS]
-    numbers_of = [[hp.min_value] if hasattr(hp, "min_value") else hp.values for hp in setting]
-    fewest = [n for each in numbers_of for n in each if isinstance(n, int)]
-    is_always_set = any(not hp.conditions for hp in setting)
-    return min(fewest if fewest and is_always_set else [*fewest, default])
+    fewest: list[int] = []
+    for name in EPOCHS:
+        for hp in (one for one in space if one.name == name):
+            values = [hp.min_value] if hasattr(hp, "min_value") else hp.values
+            # Others are refused with their value.
+            fewest += [n for n in values if isinstance(n, int) and n is not True and n > 0]
+            if not hp.conditions:
+                return min(fewest, default=default)
+    return min([*fewest, default])
 
 
 def epochs_of(values: Mapping[str, Any], default: int) -> int:

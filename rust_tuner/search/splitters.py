@@ -197,30 +197,7 @@ def _as_given(cv: Any, num_rows: int) -> Iterable[tuple[IntArray, IntArray]]:
         raise SearchError(
             f"cv={cv!r}; expected a number of folds, Folds or a scikit-learn splitter"
         )
-    return [_pair(fold, pair, num_rows) for fold, pair in enumerate(cv)]
-
-
-def _pair(fold: int, pair: Any, num_rows: int) -> tuple[IntArray, IntArray]:
-    try:
-        training, validation = pair
-    except (TypeError, ValueError) as error:
-        raise SearchError(
-            f"cv: item {fold} is not a pair of training and validation rows; give such pairs, a "
-            "number of folds, Folds or a scikit-learn splitter"
-        ) from error
-    return _rows(fold, training, num_rows), _rows(fold, validation, num_rows)
-
-
-def _rows(fold: int, side: Any, num_rows: int) -> IntArray:
-    rows = np.asarray(side)
-    if rows.dtype == np.bool_ and rows.shape == (num_rows,):
-        return np.flatnonzero(rows)
-    if rows.ndim != 1 or (rows.dtype.kind not in "iu" and rows.size):
-        raise SearchError(
-            f"fold {fold}: rows of type {rows.dtype} and shape {rows.shape}; expected integers, "
-            f"counted from 0, or {num_rows} Booleans"
-        )
-    return rows.astype(np.int64)
+    return list(cv)
 
 
 def _strata(targets: npt.NDArray[Any], num_folds: int) -> tuple[npt.NDArray[Any], str]:

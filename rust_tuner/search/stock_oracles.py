@@ -86,4 +86,4 @@ def resumable(
         "max_retries_per_trial": oracle.max_retries_per_trial,
         "max_consecutive_failed_trials": oracle.max_consecutive_failed_trials,
     }
-    return _TAKEN_OVER[kind](oracle, shared)
+    return _TAKEN_OVER[kind](oracle, shared).for_tuner()

@@ -91,7 +91,13 @@ def write_study_file(
         progress.say(Message(f"note: {marked(note)}"))
     if unscored := note_of_unscored(radiographs):
         progress.say(f"note: {unscored}")
-    if alike := sites_alike(radiographs):
+    alike = sites_alike(radiographs)
+    if alike and protocol.folds_by == "site":
+        raise SplitError(
+            f"{radiographs.source}: {alike}; one site would be on both sides of a fold, so write "
+            "its name in one way, or two names that differ in more than case and spaces"
+        )
+    if alike:
         progress.say(f"note: {alike}; they count as two sites, so write one site's name in one way")
     with progress.task("reading images", len(radiographs)) as task:
         surveyed = survey_content(

@@ -205,7 +205,10 @@ def holdout_note(radiographs: Radiographs, *, like: Radiographs) -> str:
             f"{size}{lacks}. Its AUROC will have no interval, which needs at least {MIN_PATIENTS} "
             "patients with and without a score: it will tell little about new patients"
         )
-    message = f"{size}{lacks}. Expect its AUROC of visible cortices to about {width:.2f} either way"
+    message = (
+        f"{size}{lacks}. Expect its AUROC of visible cortices to be known to about {width:.2f} "
+        "either way"
+    )
     if width > _PRECISE:
         wanted = patients_for(like.labels, like.visible, like.patient_ids, wanted=_PRECISE)
         message += f"; about {wanted} hold-out patients would give {_PRECISE:.2f}"

@@ -106,7 +106,7 @@ def _labels_table(
 ) -> Table:
     """Figures of the probabilities of the labels: the three of the published study, and more."""
     undecided = dict.fromkeys(item.reason for item in standings if item.gain is None)
-    counted = f": {_size(holdout)}"
+    size = f": {_size(holdout)}" if is_first else ""
     lines = [
         *([_ESTIMATE] if is_first else []),
         "As published: the three figures of the published study, over the 18 labels. At 0.5: a "
@@ -117,9 +117,7 @@ def _labels_table(
         *_brackets(figures, (ALL_LABELS, CORTEX_GROUP), (*_PUBLISHED, *_MORE_OF_LABELS)),
         *(f"Not decided: {reason}." for reason in undecided),
     ]
-    table = plain_table(
-        f"{title}: probabilities of the labels{counted if is_first else ''}", "\n".join(lines)
-    )
+    table = plain_table(f"{title}: probabilities of the labels{size}", "\n".join(lines))
     rows = []
     for name in (*_PUBLISHED, *_MORE_OF_LABELS):
         cells = {scope.key: _of_figure(figures, name, scope.key) for scope in SCOPES}
@@ -225,11 +223,11 @@ def _brackets(figures: pd.DataFrame, groups: Sequence[str], names: Sequence[str]
     # Reasons that differ in the number of patients only are one note.
     notes: dict[str, tuple[list[str], list[int]]] = {}
     for row in shown[shown["reason"].astype(bool)].to_dict("records"):
-        counted = _PATIENTS.fullmatch(row["reason"])
-        reason = counted["of_what"] if counted else row["reason"]
+        few = _PATIENTS.fullmatch(row["reason"])
+        reason = few["of_what"] if few else row["reason"]
         titles, counts = notes.setdefault(reason, ([], []))
         titles.append(_named(row["figure"]))
-        counts += [int(counted["number"])] if counted else []
+        counts += [int(few["number"])] if few else []
     for reason, (titles, counts) in notes.items():
         text = f"{_range(counts)} {reason}" if counts else reason
         lines.append(f"{_NO_INTERVAL} No interval for {', '.join(dict.fromkeys(titles))}: {text}.")

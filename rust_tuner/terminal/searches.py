@@ -8,6 +8,7 @@ from rich.table import Table
 
 from rust_tuner.analysis.against_view import standings
 from rust_tuner.analysis.columns import baseline_columns, trial_columns
+from rust_tuner.analysis.selection import chosen_by_score
 from rust_tuner.analysis.stopped import stopped_note
 from rust_tuner.analysis.tie_note import tie_note
 from rust_tuner.analysis.trained_on import trained_note
@@ -19,10 +20,16 @@ from rust_tuner.records.trial_tables import fixed_values, hyperparameter_columns
 from rust_tuner.scope import CORTEX_SCOPE, SCOPES
 from rust_tuner.steps.plan import PlannedStep
 from rust_tuner.terminal.table import WHOLE_FOLD, add_results, plain_table
-from rust_tuner.words import chooses_epoch, four_digits
+from rust_tuner.words import counted, four_digits
 
 _BEST_SHOWN = 5
 _SHORT = {scope.objective: scope.short for scope in SCOPES}
+
+_SELECTION = {
+    "trial": "The best of several trials is",
+    "hyperparameters": "Hyperparameters were chosen on the same folds before, so this is",
+    "epoch": "The score at the best epoch is",
+}
 
 
 def best_trials_table(project: Project, count: int = _BEST_SHOWN) -> Table:
@@ -64,7 +71,7 @@ def _title(project: Project, fixed: dict[str, object], *, num_best: int, num_tie
     note += f", {stopped} stopped" if stopped else ""
     # The best trial alone is not a tie.
     note += f", {num_tied} tied for the best" if num_tied > 1 else ""
-    lines = [f"{name}: best {num_best} of {len(project.trials)} trials{note}"]
+    lines = [f"{name}: best {num_best} of {counted(len(project.trials), 'trial')}{note}"]
     if fixed:
         values = (f"{key.replace('_', ' ')} {four_digits(value)}" for key, value in fixed.items())
         lines.append(f"in all of them: {', '.join(values)}")
@@ -73,7 +80,6 @@ def _title(project: Project, fixed: dict[str, object], *, num_best: int, num_tie
 
 def _caption(project: Project, metrics: list[str], *, with_ties: bool) -> str:
     folds = project.run.subject.num_folds
-    completed = [trial for trial in project.trials if trial.status == "COMPLETED"]
     lines = [f"Mean ± standard deviation over {folds} folds at the epoch of the score (from 0)."]
     if project.objective in metrics:
         lines.append("* marks the metric that the search maximises.")
@@ -86,7 +92,7 @@ def _caption(project: Project, metrics: list[str], *, with_ties: bool) -> str:
     if whole:
         lines.append(
             f"{WHOLE_FOLD} one step per epoch: the batch holds all that a fold trains on "
-            f"({whole} of {len(project.trials)} trials)."
+            f"({whole} of {counted(len(project.trials), 'trial')})."
         )
     alike = sum(trial.learned_nothing for trial in project.trials)
     if alike:
@@ -114,9 +120,8 @@ def _caption(project: Project, metrics: list[str], *, with_ties: bool) -> str:
         lines.append("Cortices: 16 labels, each only where its cortex is visible.")
     if project.run.view_only_baseline:
         lines.append("View only: a predictor that knows only the view.")
-    if len(completed) > 1 or chooses_epoch(project.run.score_epoch):
-        what = "The best of several trials" if len(completed) > 1 else "The score at the best epoch"
-        lines.append(f"{what} is a selection score, not an estimate for new patients.")
+    if chosen := chosen_by_score(project):
+        lines.append(f"{_SELECTION[chosen]} a selection score, not an estimate for new patients.")
     return "\n".join(lines)
 
 

@@ -98,6 +98,9 @@ def test_what_was_chosen_by_a_score_is_named(
         if chosen
         else []
     )
+    write_project(prepared / "regime_2", trials[:1], num_trials=1)
+    found_later = " ".join(answer(read_study(prepared)).reasons)
+    assert "Hyperparameters were chosen on the same folds, so the score is too high" in found_later
     assert ("the only one with a score" in str(found.best)) == (number == 1)
 
 

@@ -211,13 +211,25 @@ def test_data_that_do_not_fit_together_are_refused() -> None:
         ),
         ([([0, 1], [2]), ([0, 48], [1])], "fold 1 has rows 0 to 48, but the data have 48"),
         ([([0, -1], [2]), ([0, 2], [1])], "fold 0 has rows -1 to 2, but the data have 48"),
+        (3, "folds=3; expected Folds, or pairs of training and validation rows"),
+        ("ab", "folds='ab'; expected Folds"),
+        (GroupKFold(3), r"folds=GroupKFold\(.*; expected Folds"),
+        ([(1, 2), (3, 4)], r"fold 0: rows of type int64 and shape \(\); expected integers"),
+        ([([0.5], [2]), ([0], [1])], "fold 0: rows of type float64"),
+        ([3, 4], "fold 0 is not a pair of training and validation rows"),
     ],
 )
 def test_folds_that_cannot_be_trained_and_scored_apart_are_refused_by_number(
-    pairs: list[tuple[list[int], list[int]]], message: str
+    pairs: Any, message: str
 ) -> None:
     with pytest.raises(SearchError, match=f"^{message}"):
         run(pairs)
+
+
+def test_sides_may_be_booleans_of_all_rows() -> None:
+    masks = [(ASSIGNMENT != fold, ASSIGNMENT == fold) for fold in range(2)]
+    one, other = run(masks), run()
+    np.testing.assert_array_equal(one.out_of_fold(0, 48), other.out_of_fold(0, 48))
 
 
 def test_a_model_that_is_not_compiled_is_refused() -> None:

@@ -89,7 +89,7 @@ def test_the_epoch_of_the_score_is_one_of_the_trials(tmp_path: Path) -> None:
     oracle = RandomSearchOracle(OBJECTIVE, 1, seed=0)
     tuner = searched(tmp_path / "more", oracle, 4, 2, score_epoch=3)
     assert list(tuner.results()["epoch"]) == [3]
-    with pytest.raises(SearchError, match=r"score_epoch=3 with 2 epochs; expected best_mean"):
+    with pytest.raises(SearchError, match=r"=3 with 2 epochs \(the fewest that the hyperparameter"):
         searched(tmp_path / "fewer", oracle, 2, 20, score_epoch=3)
     assert not list((tmp_path / "fewer").rglob("*.json"))
 
@@ -101,5 +101,32 @@ def test_the_fewest_epochs_are_those_of_any_values() -> None:
     with hp.conditional_scope("long", [True]):
         hp.Choice("epochs", [40, 30])
     assert fewest_epochs(hp.space, 20) == 20
-    hp.Int("tuner/epochs", 8, 64, step=2, sampling="log")
-    assert fewest_epochs(hp.space, 20) == 8
+    hp.Int("tuner/epochs", 32, 64, step=2, sampling="log")
+    # KerasTuner's own name counts first, and is always there.
+    assert fewest_epochs(hp.space, 20) == 32
+    flags = keras_tuner.HyperParameters()
+    flags.Boolean("epochs")
+    assert fewest_epochs(flags.space, 20) == 20
+
+
+def test_epochs_of_one_branch_count_there_alone(tmp_path: Path) -> None:
+    class Branched(Model):
+        def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+            hp.Boolean("long")
+            with hp.conditional_scope("long", [True]):
+                hp.Choice("epochs", [6, 7])
+            return super().build(hp)
+
+    x, y, groups = arrays()
+    oracle = RandomSearchOracle(OBJECTIVE, 6, seed=0)
+    tuner = CrossValidationTuner(Branched(None), oracle, cv=2, directory=tmp_path)
+    tuner.search(x, y, groups, epochs=3, verbose=0)
+    lengths = tuner.history().groupby("trial")["epoch"].nunique()
+    assert {3, 6, 7} >= set(lengths) > {3}
+    run = tuner.project.run
+    assert run.epochs_hyperparameter == "epochs"
+    for trial in tuner.project.trials:
+        assert run.epochs_of(trial.values) == lengths[trial.trial]
+    # As an earlier version recorded it, whose trials read it as well.
+    older = run.of({k: v for k, v in run.to_json().items() if k != "epochs_hyperparameter"})
+    assert [older.epochs_of(t.values) for t in tuner.project.trials] == lengths.tolist()

@@ -104,6 +104,12 @@ def test_weights_of_rows_and_of_classes_are_multiplied(tmp_path: Path) -> None:
         ({"class_weight": {"setosa": 1.0}}, "class 'setosa'"),
         ({"class_weight": "balance"}, "'balance'; give a dict"),
         ({"class_weight": {0: -1}}, r"class_weight\[0\] is -1"),
+        ({"class_weight": {0: "x"}}, r"class_weight\[0\] is x"),
+        ({"class_weight": {0: None}}, r"class_weight\[0\] is None"),
+        (
+            {"class_weight": {0: 0, 1: 0, 2: 0}},
+            r"fold 0: class_weight, .* is 0 in all \d+ training",
+        ),
         ({"callbacks": ["early"]}, "callbacks is a list with 'early'"),
         ({"callbacks": [keras.callbacks.BackupAndRestore("x")]}, "resumes by itself"),
         ({"validation_batch_size": 0}, "validation_batch_size=0"),

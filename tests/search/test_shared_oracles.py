@@ -107,6 +107,22 @@ def test_a_space_that_is_given_to_two_oracles_is_not_changed_by_either(tmp_path:
     assert {hp.name for hp in other.oracle.hyperparameters.space} == {"units", "width"}
 
 
+def test_what_is_set_before_the_first_tuner_holds_for_each(tmp_path: Path) -> None:
+    space = keras_tuner.HyperParameters()
+    oracle = ORACLES["random"](hyperparameters=space)
+    # KerasTuner's oracles keep the user's object, which may be completed later.
+    space.Fixed("units", 3)
+    oracle.seed = 7
+    first = searched(begun(tmp_path, oracle))
+    assert first.results()["units"].tolist() == [3] * len(first.results())
+    assert [hp.name for hp in space.space] == ["units"]
+    again = searched(begun(tmp_path, oracle))
+    pd.testing.assert_frame_equal(first.results(), again.results())
+    other = searched(begun(tmp_path, oracle, cv=3))
+    assert other.results()["units"].tolist() == [3] * len(other.results())
+    assert other.oracle.seed == 7
+
+
 def test_a_second_tuner_takes_a_raised_number_of_trials(tmp_path: Path) -> None:
     oracle = ORACLES["random"]()
     searched(begun(tmp_path, oracle))

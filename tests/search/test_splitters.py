@@ -159,7 +159,7 @@ def test_pairs_of_rows_may_be_numbers_or_booleans_and_nothing_else() -> None:
     for cv, message in (
         ([([0.5, 1], [2]), ([2], [0])], "fold 0: rows of type float64"),
         ([(mask[:5], [5])], r"fold 0: rows of type bool and shape \(5,\)"),
-        ([[0, 1, 2], [3]], "cv: item 0 is not a pair"),
+        ([[0, 1, 2], [3]], "fold 0 is not a pair"),
         ("five", "cv='five'; expected a number"),
     ):
         with pytest.raises(SearchError, match=message):

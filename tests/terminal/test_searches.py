@@ -20,6 +20,7 @@ from rust_tuner.records.project import Project, read_project
 from rust_tuner.records.trial_tables import results_table
 from rust_tuner.records.trials import TrialRecord
 from rust_tuner.terminal.searches import best_trials_table
+from rust_tuner.words import counted
 
 FIGURE = re.compile(r"\d\.\d{3} ± \d\.\d{3}")
 
@@ -92,6 +93,15 @@ def test_a_trial_alone_is_tied_with_nothing_and_the_best_of_nothing(
     assert "yes" not in text.split()
     chosen = "The score at the best epoch is a selection score, not an estimate for new patients."
     assert (chosen in " ".join(text.split())) == (score_epoch == "best_mean")
+    # The second regime, or one whose other trials were stopped, is a selection on the same folds.
+    for name, trials in (("regime_2", 1), ("search", 2)):
+        later = write_project(tmp_path / name, [{"units": 4}] * trials)
+        name_of = later / "search.json"
+        write_json(name_of, read_json(name_of) | {"score_epoch": score_epoch})
+        if trials == 2:
+            state = later / "trial_0001" / "trial.json"
+            write_json(state, read_json(state) | {"status": "PRUNED", "score": None})
+        assert "a selection score" in " ".join(shown(read_project(later)).split())
 
 
 def test_a_batch_size_that_holds_the_whole_fold_is_marked(tmp_path: Path) -> None:
@@ -198,7 +208,7 @@ def test_a_search_without_a_completed_trial_is_shown_as_such(
         state = read_json(path / "trial.json")
         (path / "trial.json").write_text(json.dumps(state | {"status": "FAILED", "score": None}))
     text = shown(read_project(tmp_path / "regime_1"))
-    assert f"best 0 of {len(left)} trials" in text
+    assert f"best 0 of {counted(len(left), 'trial')}" in text
     assert rows_of(text) == []
 
 

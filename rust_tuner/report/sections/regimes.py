@@ -114,7 +114,7 @@ def regime_section(
         ended = sum(trial.has_ended for trial in project.trials)
         section.missing.append(
             f"{title} is not finished: {ended} of {counted(project.run.num_trials, 'trial')} "
-            f"{have(ended)} ended. Unless it is running, resume it: {step}"
+            f"{have(ended, project.run.num_trials)} ended. Unless it is running, resume it: {step}"
         )
     attempt(section, "The table of trials", lambda: _trials(section, room, project, name))
     if not table["score"].notna().any():
@@ -163,8 +163,8 @@ def _views(
 def _tell(section: Section, project: Project, table: pd.DataFrame, noise: float | None) -> None:
     run, best, scored = project.run, project.best, _count(table)
     section.lead.append(
-        f"{scored} of {counted(run.num_trials, 'trial')} {have(scored)} a score, each the mean of "
-        f"{run.subject.num_folds} folds of {counted(run.epochs, 'epoch')}."
+        f"{scored} of {counted(run.num_trials, 'trial')} {have(scored, run.num_trials)} a score, "
+        f"the mean of {run.subject.num_folds} folds of {counted(run.epochs, 'epoch')}."
     )
     notes = (stopped_note(project), trained_note(project))
     section.lead += [note for note in notes if note is not None]
