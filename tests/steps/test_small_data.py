@@ -148,7 +148,7 @@ def test_the_note_on_the_hold_out_set_gives_its_size_gaps_and_width() -> None:
     _, holdout = split_holdout(radiographs(70), 0.15, 0)
     text = holdout_note(holdout.radiographs, like=holdout.radiographs)
     assert text.startswith("the hold-out set has 10 patients (40 radiographs)")
-    assert "Expect its AUROC of visible cortices to about 0." in text
+    assert "Expect its AUROC of visible cortices to be known to about 0." in text
     assert "hold-out patients would give 0.05" in text
     without = radiographs(10).subset(
         np.flatnonzero(radiographs(10).table["posterior"].to_numpy() != 1)
