@@ -129,7 +129,7 @@ class LiveView:
         latest: the trials that began last, the newest first.
         is_evaluated: whether the hold-out set has been evaluated.
         is_running: whether a process works on the current search.
-        stopped: the last step, if it was killed or ended with an error, and nothing works now.
+        killed: the last step, if it was killed and nothing works now.
     """
 
     working: LastRun | None
@@ -144,7 +144,7 @@ class LiveView:
     latest: tuple[LiveTrial, ...]
     is_evaluated: bool
     is_running: bool
-    stopped: LastRun | None
+    killed: LastRun | None
 
 
 def live_view(directory: Path) -> LiveView:
@@ -192,7 +192,7 @@ def live_view(directory: Path) -> LiveView:
         latest=() if project is None else _latest(project, is_running=is_running),
         is_evaluated=(directory / FINAL / HOLDOUT_FILE).is_file(),
         is_running=is_running,
-        stopped=None if working is not None else _stopped(directory),
+        killed=None if working is not None else _killed(directory),
     )
 
 
@@ -203,14 +203,14 @@ def _noted(directory: Path) -> Iterator[Path]:
         yield directory / name
 
 
-def _stopped(directory: Path) -> LastRun | None:
+def _killed(directory: Path) -> LastRun | None:
     runs = [run for run in map(read_last_run, _noted(directory)) if run is not None]
     last = max(runs, key=lambda run: run.ended or run.since, default=None)
     if last is None:
         return None
     # Of a step and the search inside it, the step is noted first, and ends last.
     same = [run for run in runs if (run.host, run.process) == (last.host, last.process)]
-    return next((run for run in same if run.state in ("killed", "failed")), None)
+    return next((run for run in same if run.state == "killed"), None)
 
 
 def fingerprint(directory: Path) -> int:

@@ -100,8 +100,10 @@ def arrays_subject(
         if weights is not None and not isinstance(weights, np.ndarray):
             raise SearchError("class_weight with a sample_weight of several outputs; give only one")
         for fold, (training, _) in enumerate(pairs):
-            of_rows = class_weight.of_rows(training)[training]
-            if not np.any(of_rows if weights is None else of_rows * weights[training].ravel()):
+            counts = class_weight.of_rows(training)[training] > 0
+            if weights is not None:
+                counts &= weights[training].reshape(len(training), -1).any(axis=1)
+            if not counts.any():
                 raise SearchError(
                     f"fold {fold}: class_weight, with sample_weight if given, is 0 in all "
                     f"{len(training)} training rows, so nothing can be trained on them"

@@ -330,9 +330,15 @@ def _differences(old: Json, new: Json, free: tuple[str, ...]) -> list[tuple[str,
 def _as_texts(value: JsonValue) -> JsonValue:
     if isinstance(value, dict):
         return {name: _as_texts(item) for name, item in value.items()}
-    # A text that reads like a number is quoted.
-    is_plain = value is None or (isinstance(value, str) and not value[:1].isdigit())
-    return value if is_plain else json.dumps(value)
+    if value is None:
+        return None
+    if isinstance(value, str):
+        try:
+            json.loads(value)
+        except ValueError:
+            return value
+    # A text that reads like a number, true or false is quoted.
+    return json.dumps(value)
 
 
 def _listed(values: list[float]) -> str:

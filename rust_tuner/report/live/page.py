@@ -115,10 +115,10 @@ def _state(view: LiveView) -> str:
                 "cannot be seen from here, and it has not noted an end"
             )
         return f"Running: {about}, since {since}"
-    stopped = view.stopped
-    if stopped is not None and (step is None or step.is_finished):
-        how = "was killed" if stopped.state == "killed" else "ended with an error"
-        return f"Not running: {stopped.purpose} {how}; run the same command again to resume"
+    if view.killed is not None and (step is None or step.is_finished):
+        return (
+            f"Not running: {view.killed.purpose} was killed; run the same command again to resume"
+        )
     if view.is_evaluated and (step is None or step.is_finished):
         return "Finished: the final model has been evaluated"
     if step is None and view.steps:
