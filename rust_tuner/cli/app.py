@@ -29,7 +29,6 @@ from rust_tuner.errors import ResumeError
 from rust_tuner.folder_kinds import is_lone_search
 from rust_tuner.standard_error import drop_unwritten_output
 from rust_tuner.terminal.console import prepare_streams
-from rust_tuner.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -298,6 +297,7 @@ def predict(
         from rust_tuner.records.private import PREDICTED_FILE, PRIVATE
         from rust_tuner.steps.predict import NOTICE, model_file, predict_radiographs, written_names
         from rust_tuner.terminal.predictions import pairing_note, predictions_table
+        from rust_tuner.words import counted
 
         file = model_file(model)
         if not any(listed.boxes) and read_card(file).input.has_boxes:

@@ -50,7 +50,7 @@ def test_regime_1_on_a_fresh_folder_prepares_searches_and_shows_its_best(
     assert trial.status == "COMPLETED"
     assert 4 <= float(trial.values["batch_size"]) <= 16
     assert 0.1 <= float(trial.values["dropout_rate"]) <= 0.2
-    assert "Regime I: best 1 of 1 trials" in result.stdout
+    assert "Regime I: best 1 of 1 trial" in result.stdout
     assert f"{trial.score:.3f}" in result.stdout
     assert "view only" in result.stdout
     assert f"next: rust-tuner regime2 {study}" in result.stderr

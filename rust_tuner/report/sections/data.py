@@ -8,9 +8,6 @@ from rust_tuner.records.run import RunManifest
 from rust_tuner.report.page import PageTable, Section, facts_table, text, whole
 from rust_tuner.words import counted
 
-# Choices without effect where each fold leaves one site out.
-_NUMBERS_OF_FOLDS = ("num_folds", "final_folds", "outer_folds", "baseline_folds")
-
 
 def data_section(records: StudyRecords) -> Section:
     """Which radiographs, and how they are prepared."""
@@ -91,9 +88,10 @@ def provenance_section(records: StudyRecords) -> Section:
         section.tables.append(
             facts_table("Versions when the study was prepared", study.versions or {})
         )
-        by_site = study.protocol.get("folds_by") == "site"
-        unused = _NUMBERS_OF_FOLDS if by_site else ()
-        choices = {name: value for name, value in study.protocol.items() if name not in unused}
+        choices = dict(study.protocol)
+        if choices.get("folds_by") == "site":
+            # There are as many folds as sites; their numbers have no effect.
+            choices = {k: value for k, value in choices.items() if not k.endswith("_folds")}
         section.tables.append(facts_table("Protocol", choices))
         ran_on = {
             f"{step}{f', machine {number}' if number > 1 else ''}": {
