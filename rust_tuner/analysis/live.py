@@ -11,11 +11,9 @@ from rust_tuner.analysis.verdict import MODEL_NAMES, SEARCH_NAMES
 from rust_tuner.errors import RustTunerError, StorageError
 from rust_tuner.last_run import NOTE_FILE, LastRun, read_last_run
 from rust_tuner.records.baselines import BASELINES, BASELINES_FOLDER
-from rust_tuner.records.checks import CHECKS
 from rust_tuner.records.folder import CROSS_VALIDATION
 from rust_tuner.records.looks import FINAL, HOLDOUT_FILE
-from rust_tuner.records.nested import NESTED
-from rust_tuner.records.noise import NOISE
+from rust_tuner.records.noted_runs import last_of, noted_runs
 from rust_tuner.records.project import (
     REGIME_1,
     REGIME_2,
@@ -146,6 +144,11 @@ class LiveView:
     is_running: bool
     killed: LastRun | None
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether no search waits to be resumed."""
+        return self.current is None or self.current.is_finished
+
 
 def live_view(directory: Path) -> LiveView:
     """How far a study is; works while another process writes to it, and takes no lock.
@@ -167,10 +170,9 @@ def live_view(directory: Path) -> LiveView:
             steps.append(LiveStep(name, title, problem=str(error)))
     current = max(projects, key=lambda name: _written(directory / name), default=None)
     project = None if current is None else projects[current]
-    runs = (
-        read_last_run(folder) for folder in (directory, *(directory / name for name in projects))
-    )
-    working = next((run for run in runs if run is not None and run.may_go_on), None)
+    runs = [run for run, _ in noted_runs(directory)]
+    working = next((run for run in runs if run.may_go_on), None)
+    last = last_of(runs) if runs and working is None else None
     # Another step may work on the study while the current search stands still.
     run = None if current is None else read_last_run(directory / current)
     is_running = run is not None and run.may_go_on
@@ -192,25 +194,8 @@ def live_view(directory: Path) -> LiveView:
         latest=() if project is None else _latest(project, is_running=is_running),
         is_evaluated=(directory / FINAL / HOLDOUT_FILE).is_file(),
         is_running=is_running,
-        killed=None if working is not None else _killed(directory),
+        killed=last if last is not None and last.state == "killed" else None,
     )
-
-
-def _noted(directory: Path) -> Iterator[Path]:
-    """The folders that steps note their work in, the study itself first."""
-    yield directory
-    for name in (*_STEPS, NESTED, NOISE, CHECKS):
-        yield directory / name
-
-
-def _killed(directory: Path) -> LastRun | None:
-    runs = [run for run in map(read_last_run, _noted(directory)) if run is not None]
-    last = max(runs, key=lambda run: run.ended or run.since, default=None)
-    if last is None:
-        return None
-    # Of a step and the search inside it, the step is noted first, and ends last.
-    same = [run for run in runs if (run.host, run.process) == (last.host, last.process)]
-    return next((run for run in same if run.state == "killed"), None)
 
 
 def fingerprint(directory: Path) -> int:
@@ -228,8 +213,7 @@ def fingerprint(directory: Path) -> int:
             states.append((str(path), about))
         except OSError:
             states.append(str(path))
-    runs = map(read_last_run, _noted(directory))
-    states += [None if run is None else run.state for run in runs]
+    states += [run.state for run, _ in noted_runs(directory)]
     return hash(tuple(states))
 
 

@@ -6,22 +6,15 @@ A worker of a search has a line of its own: which trial it trains, and how far i
 import contextlib
 import datetime
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from rich.text import Text
 
 from rust_tuner.last_run import LastRun, read_last_run
 from rust_tuner.progress import duration
-from rust_tuner.records.baselines import BASELINES_FOLDER
-from rust_tuner.records.checks import CHECKS
-from rust_tuner.records.looks import FINAL
-from rust_tuner.records.nested import NESTED
-from rust_tuner.records.noise import NOISE
-from rust_tuner.records.project import REGIME_1, REGIME_2
+from rust_tuner.records.noted_runs import last_of, noted_runs
 from rust_tuner.records.worker_note import WorkerNote
 
-_PARTS = (REGIME_1, REGIME_2, NESTED, NOISE, CHECKS, f"{FINAL}/cross_validation")
 # A worker notes its epochs every few seconds, unless one takes longer.
 _SILENT = 60.0
 _RESUME = "run the same command again to resume"
@@ -29,7 +22,7 @@ _RESUME = "run the same command again to resume"
 
 def run_lines(folder: Path) -> list[Text]:
     """The processes that work on a study or search now; without any, how the last one ended."""
-    runs = [(run, path) for path in _folders(folder) if (run := read_last_run(path)) is not None]
+    runs = noted_runs(folder)
     current = [(run, path) for run, path in runs if run.may_go_on]
     if current:
         shown: dict[tuple[str, int], tuple[LastRun, Path]] = {}
@@ -39,11 +32,7 @@ def run_lines(folder: Path) -> list[Text]:
         return [_current_line(run) for run, _ in shown.values()]
     if not runs:
         return []
-    # Of a step and the search inside it, the step comes first here and ends last.
-    last = max((run for run, _ in runs), key=lambda run: run.ended or run.since)
-    same = [run for run, _ in runs if (run.host, run.process) == (last.host, last.process)]
-    last = next((run for run in same if run.state == "killed"), last)
-    return [_end_line(last, folder)]
+    return [_end_line(last_of([run for run, _ in runs]), folder)]
 
 
 def worker_line(note: WorkerNote) -> Text:
@@ -63,15 +52,6 @@ def is_at_work(folder: Path) -> bool:
     """Whether a process works in a folder now."""
     run = read_last_run(folder)
     return run is not None and run.is_running
-
-
-def _folders(folder: Path) -> Iterator[Path]:
-    """The folders that steps note their work in, the study itself first."""
-    yield folder
-    for name in _PARTS:
-        yield folder / name
-    with contextlib.suppress(OSError):
-        yield from sorted((folder / BASELINES_FOLDER).iterdir())
 
 
 def _current_line(run: LastRun) -> Text:

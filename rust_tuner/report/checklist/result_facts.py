@@ -181,7 +181,7 @@ def _failures(records: StudyRecords) -> list[str]:
 
 @fact
 def _limitations(records: StudyRecords) -> list[str]:
-    return [_of_any_study(text, records.directory) for text in warnings_of(records)[:_MOST_LIMITS]]
+    return [of_any_study(text, records.directory) for text in warnings_of(records)[:_MOST_LIMITS]]
 
 
 @fact
@@ -249,7 +249,7 @@ def _figure(figures: pd.DataFrame | None, name: str, of: str, title: str) -> str
     return text
 
 
-def _of_any_study(text: str, directory: Path) -> str:
+def of_any_study(text: str, directory: Path) -> str:
     """A text whose commands and paths name the study as `STUDY`; a paper has no folder of ours."""
     folder = str(directory)
     command = rf"(rust-tuner [\w-]+ ){re.escape(shlex.quote(folder))}(?![\w/-]|\.\w)"

@@ -115,11 +115,11 @@ def _state(view: LiveView) -> str:
                 "cannot be seen from here, and it has not noted an end"
             )
         return f"Running: {about}, since {since}"
-    if view.killed is not None and (step is None or step.is_finished):
+    if view.killed is not None and view.is_settled:
         return (
             f"Not running: {view.killed.purpose} was killed; run the same command again to resume"
         )
-    if view.is_evaluated and (step is None or step.is_finished):
+    if view.is_evaluated and view.is_settled:
         return "Finished: the final model has been evaluated"
     if step is None and view.steps:
         return "Not running: the records cannot be read"

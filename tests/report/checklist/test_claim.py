@@ -18,6 +18,7 @@ from rust_tuner.report.checklist.claim import checklists, write_claim
 from rust_tuner.report.checklist.facts import facts_of
 from rust_tuner.report.checklist.items import CLAIM_ITEMS, TRIPOD_ITEMS, Item
 from rust_tuner.report.checklist.registry import FACTS, one_line
+from rust_tuner.report.checklist.result_facts import of_any_study
 from rust_tuner.report.page import Room
 
 ITEMS = {"claim": CLAIM_ITEMS, "tripod": TRIPOD_ITEMS}
@@ -96,6 +97,16 @@ def test_limitations_do_not_depend_on_the_name_of_the_folder(
     assert any("rust-tuner " in line and " STUDY" in line for line in expected)
     assert str(study) not in " ".join(expected)
     assert limits_in(study, named, monkeypatch) == expected
+
+
+def test_a_folder_is_named_in_commands_and_paths_alone() -> None:
+    text = "begin/x in/split.json: rust-tuner check in. In all, in 0.506 in-depth"
+    expected = "begin/x STUDY/split.json: rust-tuner check STUDY. In all, in 0.506 in-depth"
+    assert of_any_study(text, Path("in")) == expected
+    longer = "/data/in2 /data/in/split.json, rust-tuner check /data/in"
+    assert of_any_study(longer, Path("/data/in")) == (
+        "/data/in2 STUDY/split.json, rust-tuner check STUDY"
+    )
 
 
 def test_the_figures_of_the_record_are_taken_where_it_has_them(study: Path) -> None:

@@ -16,13 +16,11 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 from begun_studies import end_trial, write_begun_study
-from lock_holders import other_holder
 from narrowing import not_none
 from report_searches import write_json, write_regime_2
 from report_studies import study_record
 
 from rust_tuner.errors import StorageError
-from rust_tuner.files import read_json
 from rust_tuner.locks import hold_lock
 from rust_tuner.report.live import server as live
 from rust_tuner.report.live.server import LiveServer
@@ -239,16 +237,6 @@ def test_a_trial_that_ends_is_sent_to_the_page(server: LiveServer, study: Path) 
     stream.close()
 
 
-def test_a_paused_search_is_not_to_be_resumed(server: LiveServer, study: Path) -> None:
-    with other_holder(study, "Regime I", noted=True) as process:
-        process.send_signal(signal.SIGSTOP)
-        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
-        page = ask(server)[2]
-        assert f"Paused: Regime I, process {process.pid}; fg or kill -CONT {process.pid}" in page
-        assert "Resume it" not in page
-        process.send_signal(signal.SIGCONT)
-
-
 def test_pages_that_were_closed_leave_room_at_once(
     server: LiveServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,79 +254,6 @@ def test_too_many_pages_at_once_are_refused(server: LiveServer) -> None:
     assert ask(server, "events")[0] == 503
     for stream in streams:
         stream.close()
-
-
-def test_a_running_search_is_said_with_its_process_and_does_not_count_down_once_it_ended(
-    server: LiveServer, study: Path
-) -> None:
-    search = other_holder(study / "regime_1", "searching hyperparameters", noted=True)
-    with other_holder(study, "Regime I", noted=True) as process, search:
-        page = ask(server)[2]
-        assert f"Running: Regime I, process {process.pid}, since " in page
-        assert "left</strong>" in page
-    page = ask(server)[2]
-    assert "Running" not in page
-    assert "left</strong>" not in page
-
-
-def test_another_step_does_not_make_a_search_run(server: LiveServer, study: Path) -> None:
-    with other_holder(study, "nested cross-validation", noted=True):
-        page = ask(server)[2]
-        assert "Running: nested cross-validation, process " in page
-        assert "left</strong>" not in page
-        assert "(running)" not in page
-
-
-def test_a_step_that_was_killed_is_said_where_all_searches_are_finished(
-    server: LiveServer, study: Path
-) -> None:
-    manifest = study / "regime_1" / "search.json"
-    ended = len(list((study / "regime_1").glob("trial_*")))
-    write_json(manifest, read_json(manifest) | {"num_trials": ended, "max_trials": ended})
-    assert "Not running: Regime I is finished" in ask(server)[2]
-    (study / "nested").mkdir()
-    with other_holder(study / "nested", "nested cross-validation", noted=True) as process:
-        process.kill()
-        process.wait()
-        page = ask(server)[2]
-    assert "Not running: nested cross-validation was killed; run the same command again" in page
-
-
-def test_a_search_that_stopped_is_said_after_the_final_model(
-    server: LiveServer, study: Path
-) -> None:
-    (study / "final").mkdir(exist_ok=True)
-    write_json(study / "final" / "holdout.json", {})
-    page = ask(server)[2]
-    assert "Finished" not in page
-    assert "Not running: Regime I stopped at" in page
-
-
-def test_a_search_without_a_study_around_it_is_running_too(server: LiveServer, study: Path) -> None:
-    with other_holder(study / "regime_1", "searching hyperparameters", noted=True) as process:
-        assert f"process {process.pid}, since " in ask(server)[2]
-
-
-def test_a_running_trial_has_its_finished_folds(server: LiveServer, study: Path) -> None:
-    path = study / "regime_1" / "trial_0002" / "trial.json"
-    running: dict[str, Any] = {
-        "status": "RUNNING",
-        "score": None,
-        "best_step": None,
-        "metrics": {"metrics": {}},
-    }
-    write_json(path, read_json(path) | running)
-    (path.parent / "fold_2.json").unlink()
-    page = ask(server)[2]
-    assert "Trial 0002 (unfinished): 2 of 3 folds" in page
-
-
-def test_damaged_records_are_said(server: LiveServer, study: Path) -> None:
-    (study / "regime_1" / "search.json").write_text("{")
-    page = ask(server)[2]
-    assert "Not running: the records cannot be read" in page
-    # Which is no reason to begin anew.
-    assert "rust-tuner regime1" not in page
 
 
 def digests(folder: Path) -> dict[str, tuple[str, int]]:
