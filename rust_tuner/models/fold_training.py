@@ -47,6 +47,7 @@ from rust_tuner.models.fold_state import (
     state_of_model,
 )
 from rust_tuner.models.metric_elements import by_element
+from rust_tuner.models.runtime import is_plain_variable
 
 
 class RunningPredictions(keras.metrics.Metric):  # type: ignore[misc]
@@ -60,15 +61,25 @@ class RunningPredictions(keras.metrics.Metric):  # type: ignore[misc]
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Append a batch."""
-        one_hot = [1] + [0] * (len(self.answers.shape) - 1)
-        start = ops.array(one_hot, dtype="int32") * self.position.value
-        answers = ops.cast(y_pred, self.answers.dtype)
-        self.answers.assign(ops.slice_update(self.answers.value, start, answers))
+        _write(self.answers, self.position.value, ops.cast(y_pred, self.answers.dtype))
         self.position.assign_add(ops.shape(y_pred)[0])
 
     def result(self) -> Any:
         """The number of rows predicted; the predictions are in `answers`."""
         return ops.cast(self.position, "float32")
+
+
+def _write(variable: keras.Variable, position: Any, rows: Any) -> None:
+    """Write rows to a variable from `position` on.
+
+    On TensorFlow, Keras's operation would copy the whole variable for each batch, by a function
+    that XLA compiles for each batch size.
+    """
+    if is_plain_variable(variable):
+        variable.value[position : position + ops.shape(rows)[0]].assign(rows)
+        return
+    start = ops.array([1] + [0] * (len(variable.shape) - 1), dtype="int32") * position
+    variable.assign(ops.slice_update(variable.value, start, rows))
 
 
 def running_of(model: keras.Model) -> RunningPredictions | None:

@@ -246,6 +246,16 @@ def variables_of(model: keras.Model) -> Iterator[keras.Variable]:
             yield from part.variables
 
 
+def is_plain_variable(variable: keras.Variable) -> bool:
+    """Whether the value is one variable of TensorFlow, not one of several devices."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    value = variable.value
+    return isinstance(value, tf.Variable) and not isinstance(value, tf.distribute.DistributedValues)
+
+
 def _empty(handles: Iterable[tuple[Any, Any]]) -> None:
     import tensorflow as tf
 
