@@ -3,7 +3,7 @@
 Activations are (F, rows, units); each fold has its own weights, statistics and dropout seed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -14,6 +14,8 @@ from rust_tuner.onednn import can_switch_onednn
 
 # In units; narrower kernels gain nothing.
 _WIDE = 512
+# Of each fold in a step.
+_MANY_ROWS = 128
 
 
 class GatherRows(keras.layers.Layer):  # type: ignore[misc]
@@ -93,7 +95,33 @@ class FoldDense(keras.layers.Layer):  # type: ignore[misc]
 
         # Keras's operation would transpose in memory; it converts integers, TensorFlow's does not.
         kernel = ops.convert_to_tensor(self.kernel)
-        return tf.matmul(ops.cast(rows, kernel.dtype), kernel, transpose_b=True)
+        return _product_with_units_first(ops.cast(rows, kernel.dtype), kernel)
+
+
+def _product_with_units_first(rows: Any, kernel: Any) -> Any:
+    """Rows (F, n, in) times kernels (F, units, in), on TensorFlow: (F, n, units).
+
+    oneDNN reorders its right factor before it multiplies. So few rows stand on the right, since
+    they are smaller than the kernel: for 6 folds of 16 rows, 2048 features and 1024 units this
+    takes 3.9 instead of 4.9 ms of processor time with AVX-512, and 5.9 instead of 7.8 with AVX2.
+    From 128 rows on both ways take as long. The gradients are the same in both.
+    """
+    import tensorflow as tf
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def product(rows: Any, kernel: Any) -> tuple[Any, Callable[[Any], tuple[Any, Any]]]:
+        outputs = tf.cond(
+            tf.shape(rows)[1] < _MANY_ROWS,
+            lambda: tf.transpose(tf.matmul(kernel, rows, transpose_b=True), (0, 2, 1)),
+            lambda: tf.matmul(rows, kernel, transpose_b=True),
+        )
+
+        def gradients(of_outputs: Any) -> tuple[Any, Any]:
+            return tf.matmul(of_outputs, kernel), tf.matmul(of_outputs, rows, transpose_a=True)
+
+        return outputs, gradients
+
+    return product(rows, kernel)
 
 
 def units_first(units: int) -> bool:
