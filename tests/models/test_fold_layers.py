@@ -41,10 +41,11 @@ def test_gathered_rows_are_those_of_each_fold_and_the_table_is_not_trained() -> 
 @pytest.mark.parametrize("use_bias", [True, False])
 @pytest.mark.parametrize("activation", ["relu", "sigmoid", "linear", None])
 @pytest.mark.parametrize("places", [(), (2,)])
+@pytest.mark.parametrize("num_rows", [NUM_ROWS, 100])
 def test_fold_dense_is_a_dense_layer_a_fold(
-    activation: str | None, use_bias: bool, units_first: bool, places: tuple[int]
+    activation: str | None, use_bias: bool, units_first: bool, places: tuple[int], num_rows: int
 ) -> None:
-    values = normal(NUM_FOLDS, NUM_ROWS, *places, NUM_INPUTS)
+    values = tf.constant(normal(NUM_FOLDS, num_rows, *places, NUM_INPUTS))
     stock = [keras.layers.Dense(4, activation=activation, use_bias=use_bias) for _ in values]
     for fold, one in enumerate(stock):
         one.build(values.shape[1:])
@@ -53,18 +54,22 @@ def test_fold_dense_is_a_dense_layer_a_fold(
     layer.build(values.shape)
     layer.take(stock)
     assert len(layer.trainable_variables) == 1 + use_bias
-    with tf.GradientTape() as tape:
-        answers = layer(values)
-        total = tf.reduce_sum(answers * answers)
-    kernels = as_numpy(tape.gradient(total, layer.kernel.value))
-    for fold, one in enumerate(stock):
+
+    def outputs_and_gradients(one: keras.Layer, inputs: tf.Tensor) -> list[npt.NDArray[Any]]:
         with tf.GradientTape() as tape:
-            expected = one(values[fold])
-            total = tf.reduce_sum(expected * expected)
-        kernel = as_numpy(tape.gradient(total, one.kernel.value))
+            tape.watch(inputs)
+            outputs = one(inputs)
+            total = tf.reduce_sum(outputs * outputs)
+        return [outputs.numpy(), *map(as_numpy, tape.gradient(total, [one.kernel.value, inputs]))]
+
+    answers, kernels, inputs = outputs_and_gradients(layer, values)
+    if units_first:
+        kernels = kernels.transpose(0, 2, 1)
+    for fold, one in enumerate(stock):
+        expected, kernel, of_inputs = outputs_and_gradients(one, values[fold])
         np.testing.assert_allclose(answers[fold], expected, rtol=1e-5, atol=1e-6)
-        found = kernels[fold].T if units_first else kernels[fold]
-        np.testing.assert_allclose(found, kernel, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(kernels[fold], kernel, rtol=1e-5, atol=1e-4)
+        np.testing.assert_allclose(inputs[fold], of_inputs, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("units_first", [False, True])
