@@ -1,6 +1,6 @@
 """The format of every state file, and the upgrade of files from earlier formats.
 
-Each file has the number of its format, `"format": 1`. If a file changes so that older files would
+Each file has the number of its format, such as `"format": 1`. If a file changes so that older files would
 be misread, its number here is raised by one, and a function that converts the content of the
 previous format is added to `UPGRADES`. Files are upgraded when they are read, and a reader never
 writes them back. A file of a later format is refused, since its meaning is not known.
@@ -28,7 +28,11 @@ FORMATS: dict[str, int] = {
     "checks.json": 1,
     "model.json": 1,
     "holdout.json": 1,
+    "split.json": 1,
+    "pixels.json": 1,
 }
+# Files whose number is called `version`, since the first release.
+_NAMED_VERSION = ("split.json", "pixels.json")
 # By the file's name and its format: a function from the content in it to that in the next one.
 UPGRADES: dict[tuple[str, int], Callable[[Content], Content]] = {}
 
@@ -58,7 +62,8 @@ def in_todays_format(
     Raises:
         RecordError: if the format is a later one, or missing.
     """
-    today, written = formats[file_name], content.get("format")
+    key = "version" if file_name in _NAMED_VERSION else "format"
+    today, written = formats[file_name], content.get(key)
     if isinstance(written, bool) or not isinstance(written, int) or written < 1:
         raise RecordError.of(path, _UNKNOWN, mend=mend)
     if written > today:
@@ -70,7 +75,7 @@ def in_todays_format(
         )
     try:
         for number in range(written, today):
-            content = upgrades[file_name, number](dict(content)) | {"format": number + 1}
+            content = upgrades[file_name, number](dict(content)) | {key: number + 1}
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         fault = f"is damaged (it has format {written} and cannot be upgraded: {error!r:.100})"
         raise RecordError.of(path, fault, mend=mend) from error

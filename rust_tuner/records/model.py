@@ -22,7 +22,7 @@ from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from rust_tuner.errors import RecordError
 from rust_tuner.files import read_json, sha256_of_json, write_json
-from rust_tuner.records.formats import in_todays_format
+from rust_tuner.records.formats import FORMATS, in_todays_format
 
 RESTORE = "restore or remove it"
 
@@ -182,7 +182,7 @@ def parse_record(
     """The content of a file as a record; see `read_record`."""
     if not isinstance(content, dict):
         raise RecordError.of(path, "is not a JSON object", mend=mend)
-    if "format" in kind.model_fields:
+    if kind.file_name in FORMATS:
         content = in_todays_format(content, kind.file_name, path=path, mend=mend)
     try:
         return kind.model_validate(content)

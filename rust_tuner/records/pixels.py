@@ -6,7 +6,7 @@ pixels. A study without it was prepared by a version that read 16-bit files as s
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -59,6 +59,8 @@ class PixelsOfImage(Record):
 
 class PixelsRecord(HashedRecord):
     """`pixels.json`: how each image file of a study became a picture."""
+
+    file_name: ClassVar[str] = PIXELS_FILE
 
     version: Literal[1]
     images: list[PixelsOfImage]

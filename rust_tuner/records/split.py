@@ -7,7 +7,7 @@ side follows from their ids.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, JsonValue
@@ -82,6 +82,8 @@ class SplitRecord(HashedRecord):
             patients in the order of their ids, or if it was not drawn from the seed.
         site_folds: those that leave one site out, if they were made.
     """
+
+    file_name: ClassVar[str] = SPLIT_FILE
 
     version: Literal[1]
     seed: int
