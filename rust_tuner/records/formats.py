@@ -1,7 +1,7 @@
 """The format of every state file, and the upgrade of files from earlier formats.
 
-Each file has the number of its format, such as `"format": 1`. If a file changes so that older files would
-be misread, its number here is raised by one, and a function that converts the content of the
+Each file has the number of its format, such as `"format": 1`. If a file changes so that older files
+would be misread, its number here is raised by one, and a function that converts the content of the
 previous format is added to `UPGRADES`. Files are upgraded when they are read, and a reader never
 writes them back. A file of a later format is refused, since its meaning is not known.
 """
