@@ -268,7 +268,7 @@ def predict(
             "--plain-ids",
             help="Name all images by their paths; otherwise the CSV file, and the table for images "
             "of folders and manifests, have new names, and STUDY/private/predicted.csv has the "
-            "image of each.",
+            "image of each. A model outside its study always names them by their paths.",
         ),
     ] = False,
 ) -> None:
@@ -280,7 +280,7 @@ def predict(
     with reporting():
         refuse_missing_files(model, *images)
         from rust_tuner.data.csv_output import csv_text
-        from rust_tuner.errors import StorageError, private
+        from rust_tuner.errors import Message, StorageError, marked, private
         from rust_tuner.files import refuse_other_content, write_text
         from rust_tuner.steps.image_list import PREDICTED, list_images
 
@@ -313,6 +313,7 @@ def predict(
                 pairs=pairs or listed.pairs,
                 boxes=listed.boxes,
                 bits=listed.bits,
+                say=lambda note: say(Message(f"note: {marked(note)}"), style="yellow"),
             )
         names = None if plain_ids else written_names(file, predictions["image"].tolist())
         written = predictions if names is None else predictions.assign(image=names)

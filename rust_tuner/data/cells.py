@@ -9,6 +9,7 @@ import pandas as pd
 from rust_tuner.data.csv_text import closest
 from rust_tuner.data.faults import Faults, value_shown
 from rust_tuner.data.reading import ALL_BITS
+from rust_tuner.errors import private
 from rust_tuner.labels import CORTICES, SCORES, VIEWS
 
 COLUMNS = ("image", "patient_id", "visit", "view", *CORTICES)
@@ -43,6 +44,9 @@ _WHOLE = re.compile(r"(\d{1,6})(?:\.0*)?")
 _SPREADSHEET_ERRORS = frozenset(
     "#N/A #NV #REF! #BEZUG! #VALUE! #WERT! #NAME? #DIV/0! #NULL! #NUM! #ZAHL!".split()
 )
+
+# Several values look alike in it: 1.23457E+11, or ####.
+_LOST = re.compile(r"\d([.,]\d+)?E\+\d+|#{2,}", re.IGNORECASE)
 
 _EMPTY_MENDS = {
     "image": "give the path of the radiograph",
@@ -178,6 +182,11 @@ def _fault_of_text(name: str, text: str) -> str | None:
         return f"{name} is empty; {_EMPTY_MENDS[name]}"
     if text.upper() in _SPREADSHEET_ERRORS:
         return f"{name}={text} is an error of a spreadsheet program; mend the formula of this cell"
+    if name in ("patient_id", "visit") and _LOST.fullmatch(text):
+        return (
+            f"{name}={private(text)} is what a spreadsheet program shows of a value too wide for "
+            "its column; format the column as text, and export it again"
+        )
     if name == "view" and text not in VIEWS:
         near = closest(text, VIEWS)
         hint = f", did you mean {near!r}?" if near else ""

@@ -232,25 +232,21 @@ def _resolve(folder: Path, image: str) -> Path:
 def _check_files(
     rows: Sequence[int], written: Sequence[str], images: Sequence[Path], *, faults: Faults
 ) -> None:
-    """Report images that are missing or named in two rows, however their paths are written."""
+    """Report images that are missing or named twice, however their paths are written."""
     first_rows: dict[Path, int] = {}
     for row, text, image in zip(rows, written, images, strict=True):
         if not text:
             continue
+        is_repeated = image in first_rows
         first = first_rows.setdefault(image, row)
-        if first != row:
-            faults.add(
-                f"image={private(text)}; the same file as in row {first}, keep one of the two rows",
-                row=row,
-                column="image",
-            )
+        if is_repeated:
+            mend = f"the same file as in row {first}, keep one of the two rows"
+            if first == row:
+                mend = "named twice in this row, name it for one view of one visit"
+            faults.add(f"image={private(text)}; {mend}", row=row, column="image")
         elif os.path.lexists(image) and not _is_file(image):
-            faults.add(
-                f"image={private(text)}; {private(image)} is not a file; give the path of the "
-                "image",
-                row=row,
-                column="image",
-            )
+            fault = f"{private(image)} is not a file; give the path of the image"
+            faults.add(f"image={private(text)}; {fault}", row=row, column="image")
         elif not _is_file(image):
             hint = " (with / between folders)" if "\\" in text else ""
             faults.add(

@@ -76,16 +76,22 @@ _FILLING = (
     *("kortikalis", "corticale", "vue", "wert", "punkte", "cortical", "puntuacion"),
 )
 # Words that say that a column holds files.
-_FILES = ("image", "file", "filename", "path", "bild", "datei", "fichier", "imagen", "archivo")
+_FILES = (
+    *("image", "images", "file", "filename", "path", "radiograph", "film", "xray", "picture"),
+    *("bild", "datei", "rontgenbild", "fichier", "imagen", "archivo"),
+)
 # A column with one of these words is a result, not a score of one cortex.
 _NOT_SCORES = (
     *("total", "sum", "mean", "comment", "comments", "note", "union", "reader", "rater"),
-    *("summe", "gesamt", "mittelwert", "kommentar", "bemerkung", "leser"),
-    *("somme", "moyenne", "commentaire", "remarque", "lecteur"),
-    *("suma", "media", "comentario", "nota", "lector"),
+    *("observer", "obs", "assessor", "examiner", "radiologist", "untersucher", "beobachter"),
+    *("summe", "gesamt", "mittelwert", "kommentar", "bemerkung", "leser", "beurteiler"),
+    *("somme", "moyenne", "commentaire", "remarque", "lecteur", "observateur", "examinateur"),
+    *("suma", "media", "comentario", "nota", "lector", "observador", "evaluador"),
 )
 # Words that say which leg, so they are not a visit.
 _LEGS = ("left", "right", "l", "r", "links", "rechts", "gauche", "droite", "izquierda", "derecha")
+# The range of a score, which is not a visit: "Medial (1-4)".
+_RANGE = re.compile(rf"\b{SCORES[0]}\s*([-\u2013]|to|bis)\s*{SCORES[-1]}\b", re.IGNORECASE)
 _SIMILARITY = 0.7
 _NAMES_SHOWN = 30
 
@@ -140,14 +146,8 @@ class Columns:
 
     def image_of(self, view: str, visit: str | None) -> str | None:
         """The column of the image of a view and a visit; None if there is none."""
-        return next(
-            (
-                column.name
-                for column in self.images
-                if column.view == view and column.visit in (visit, None)
-            ),
-            None,
-        )
+        names = {column.visit: column.name for column in self.images if column.view == view}
+        return names.get(visit) or (names.get(None) if len(names) == 1 else None)
 
     def lines(self) -> list[str]:
         """One line for each column, as people check it before anything is joined."""
@@ -295,8 +295,7 @@ def _check(columns: Columns, names: Sequence[str], source: str) -> None:
         raise ManifestError(
             f"{source}: {name_shown(columns.fields['visit'])} is the visit of a row, but "
             f"{name_shown(with_visit[0].name)} names visit {with_visit[0].visit} too; rename or "
-            "remove that "
-            "column, or the other"
+            "remove that column, or the other"
         )
     meanings: dict[tuple[str, str | None, str | None], str] = {}
     for column in columns.scores:
@@ -304,11 +303,17 @@ def _check(columns: Columns, names: Sequence[str], source: str) -> None:
         if key in meanings:
             raise ManifestError(
                 f"{source}: {name_shown(meanings[key])} and {name_shown(column.name)} may both be "
-                "the score of the "
-                f"{column.cortex} cortex; choose one with --column {column.cortex}="
-                f"{_quoted(column.name)} and rename the other"
+                f"the score of the {column.cortex} cortex; choose one with --column "
+                f"{column.cortex}={_quoted(column.name)} and rename the other"
             )
         meanings[key] = column.name
+    for column in columns.scores:
+        other = meanings.get((column.cortex, None, column.visit))
+        if column.view is not None and other is not None:
+            raise ManifestError(
+                f"{source}: {name_shown(other)} and {name_shown(column.name)}, which names a view, "
+                f"may both be the score of the {column.cortex} cortex; rename or remove one"
+            )
     files: dict[tuple[str, str | None], str] = {}
     for image in columns.images:
         first = files.setdefault((image.view, image.visit), image.name)
@@ -327,7 +332,8 @@ def _check(columns: Columns, names: Sequence[str], source: str) -> None:
 
 def _words(name: str) -> list[str]:
     """The words of a column's name in lower case, without accents: `apMédial_6w` has three."""
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", _RANGE.sub(" ", name))
+    spaced = re.sub(r"\bx-ray", "xray", spaced, flags=re.IGNORECASE)
     letters = unicodedata.normalize("NFKD", spaced.casefold())
     plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
     return re.findall(r"[^\W_]+", plain)

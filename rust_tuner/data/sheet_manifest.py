@@ -5,13 +5,14 @@ folder of images belongs to `rust-tuner manifest`.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rust_tuner.data.cells import PIXEL_COLUMNS
+from rust_tuner.data.faults import Faults
 from rust_tuner.data.sheet_columns import Columns, not_used, understand_columns
-from rust_tuner.data.sheet_scores import read_scored_views
+from rust_tuner.data.sheet_scores import ScoredView, read_scored_views
 from rust_tuner.data.sheets import QuotationError, Sheet, is_excel, read_sheet
 from rust_tuner.errors import ManifestError, Message, marked
 from rust_tuner.labels import CORTICES, VIEWS
@@ -79,6 +80,7 @@ def read_sheet_rows(
         scored = [entry for entry in scored if entry.image or entry.scores]
     if not scored:
         return ManifestError(f"{sheet.source}: no row has a patient and a score")
+    _refuse_empty_visits(scored, columns, source=sheet.source)
     numbers = _pixel_numbers(sheet, columns)
     cells: dict[str, list[object]] = {
         "image": [(entry.image or "").replace("\\", "/") for entry in scored],
@@ -93,7 +95,10 @@ def read_sheet_rows(
     }
     if "site" in columns.fields:
         cells["site"] = [entry.site or "" for entry in scored]
+    visits = {column.visit for column in columns.scores}
+    taken = {columns.image_of(view, visit) for view in VIEWS for visit in visits}
     unused = [name for name in columns.unused if name not in numbers]
+    unused += [column.name for column in columns.images if column.name not in taken]
     lines = [marked(line) for line in columns.lines() if not line.startswith("not used")]
     said = [Message(f"{sheet.source} was read as a manifest: {'; '.join(lines)}")]
     if not _has_visits(columns):
@@ -107,6 +112,29 @@ def read_sheet_rows(
     return SheetRows(
         sheet.source, [entry.row for entry in scored], cells, (*said, *sheet.notes, *notes)
     )
+
+
+def _refuse_empty_visits(scored: Sequence[ScoredView], columns: Columns, *, source: str) -> None:
+    """Refuse rows without a visit where others have one; their views would find no partner."""
+    field = next((name for name in ("visit", "date") if name in columns.fields), None)
+    if field is None:
+        return
+    empty = [
+        entry.row
+        for entry in scored
+        if not entry.visit and (field == "visit" or entry.date is None)
+    ]
+    if len(empty) == len(scored):
+        return
+    faults = Faults(source)
+    for row in sorted(set(empty)):
+        faults.add(
+            f"{field} is empty, but not in other rows; name it in every row, since of merged cells "
+            "only the first one has a value",
+            row=row,
+            column=columns.fields[field],
+        )
+    faults.raise_any()
 
 
 def _unclear(columns: Columns) -> str:

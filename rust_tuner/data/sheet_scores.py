@@ -118,7 +118,7 @@ def read_scored_views(
     if len(alone) > _ROWS_SHOWN:
         notes.append(f"and {len(alone) - _ROWS_SHOWN} more rows with one cell only")
     notes += [
-        f"{text!r} was read as not scored in {count} cells"
+        f"{text!r} was read as not scored in {count} {'cell' if count == 1 else 'cells'}"
         for text, count in empties.items()
         if text
     ]
@@ -169,10 +169,12 @@ def _entries_of_row(
 ) -> list[ScoredView]:
     columns, patient = row.columns, row.text("patient_id")
     if not patient:
-        if any(row.cells.get(column.name) for column in columns.scores):
+        has_scores = any(row.cells.get(column.name) for column in columns.scores)
+        images = [columns.fields.get("image", ""), *(column.name for column in columns.images)]
+        if has_scores or any(row.cells.get(name) for name in images):
             row.faults.add(
-                "scores without a patient; name it in every row, since of merged cells only the "
-                "first one has a value",
+                f"{'scores' if has_scores else 'an image'} without a patient; name it in every "
+                "row, since of merged cells only the first one has a value",
                 row=row.number,
                 column=columns.fields["patient_id"],
             )
@@ -186,6 +188,9 @@ def _entries_of_row(
     by_visit: dict[tuple[str | None, str], dict[str, int]] = {}
     for column in columns.scores:
         view = column.view or own_view or _view_of(column.cortex, view_cortices)
+        if own_view not in (None, view):
+            _refuse_other_view(row, column.name, own_view)
+            continue
         scores = by_visit.setdefault((column.visit, view), {})
         score = _read_score(row, column.name, empties)
         if score is not None:
@@ -196,7 +201,7 @@ def _entries_of_row(
         ScoredView(
             row=row.number,
             patient_id=patient,
-            visit=visit or row.text("visit") or None,
+            visit=_without_time(visit or row.text("visit")) or None,
             date=date or read_date(visit or row.text("visit")),
             view=view,
             side=side,
@@ -207,6 +212,24 @@ def _entries_of_row(
         for (visit, view), scores in by_visit.items()
         if visit in made
     ]
+
+
+def _refuse_other_view(row: _Row, column: str, own_view: str | None) -> None:
+    """A fault if the row of one view has a score of the other."""
+    text = row.cells.get(column, "")
+    if text.lower() not in _NOT_SCORED:
+        row.faults.add(
+            f"{column}={value_shown(text)} in a row of the {own_view} view; move the score to the "
+            "row of its view, or remove it",
+            row=row.number,
+            column=column,
+        )
+
+
+def _without_time(visit: str) -> str:
+    """The day of a visit that a table program wrote with the time, so that both views share it."""
+    day = read_date(visit) if _TIME_OF_DAY.search(visit) else None
+    return visit if day is None else day.isoformat()
 
 
 def _read_score(row: _Row, column: str, empties: Counter[str]) -> int | None:

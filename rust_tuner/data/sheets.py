@@ -210,7 +210,7 @@ def _excel_rows(path: Path, sheet: str | None) -> tuple[str, list[tuple[int, lis
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
         tables = {
             name: rows
-            for name in book.sheetnames
+            for name in (sheet.title for sheet in book.worksheets)
             if (rows := list(_cells(book[name]))) and any(any(cells) for _, cells in rows)
         }
         book.close()
@@ -259,6 +259,7 @@ def _uncalculated(path: Path, tables: Mapping[str, list[tuple[int, list[str]]]])
 
 
 def _cells(sheet: Any) -> Iterator[tuple[int, list[str]]]:
+    sheet.reset_dimensions()
     for number, cells in enumerate(sheet.iter_rows(values_only=True, max_row=_MAX_ROWS), 1):
         yield number, [_as_text(cell) for cell in cells]
 

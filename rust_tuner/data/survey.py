@@ -3,7 +3,7 @@
 It decodes each file once; what follows from the results belongs to `images` and `grey_bits`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +107,7 @@ def readings_of_new(
     known: Sequence[int] | None = (),
     given: Sequence[int | None] | None = None,
     framing: Framing = WHOLE,
+    say: Callable[[str], None] = lambda note: None,
 ) -> tuple[Reading, ...]:
     """How images are read that belong to no prepared study.
 
@@ -117,6 +118,7 @@ def readings_of_new(
         given: the bits of each image that a person has given, None for one without; used for 16-bit
             files alone, unless `known` is None.
         framing: which part of them is used.
+        say: called with each note on bits that were decided.
 
     Returns:
         The reading of each image. Reading one that cannot be decoded reports what is wrong.
@@ -126,8 +128,10 @@ def readings_of_new(
         deep = deep_images(paths)
         stated = {at: count for at, count in enumerate(given or ()) if at in deep and count}
         undecided = {at: image for at, image in deep.items() if at not in stated}
-        decided = grey_bits(list(undecided.values()), known=known).bits
-        for position, count in (stated | dict(zip(undecided, decided, strict=True))).items():
+        decided = grey_bits(list(undecided.values()), known=known)
+        for note in decided.notes:
+            say(note)
+        for position, count in (stated | dict(zip(undecided, decided.bits, strict=True))).items():
             bits[position] = count
     return framed([Reading(count) for count in bits], framing)
 

@@ -21,7 +21,7 @@ from rust_tuner.data.csv_output import csv_text, original_text
 from rust_tuner.data.pseudonyms import Pseudonyms, image_name, keyed_hash
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.splits import Development
-from rust_tuner.errors import ResumeError, RustTunerError, StorageError
+from rust_tuner.errors import LockedError, ResumeError, RustTunerError, StorageError
 from rust_tuner.files import atomic_write, json_text, sha256_of_text
 from rust_tuner.locks import hold_lock
 from rust_tuner.records.model import Record, read_record
@@ -268,13 +268,29 @@ def predicted_names(directory: Path, images: list[str]) -> list[str] | None:
         for number, path in enumerate(paths, 1)
     ]
     # The position identifies the image as well, so a read-only folder is not an error.
-    with contextlib.suppress(StorageError), hold_lock(directory / PRIVATE, "predictions", wait=60):
+    with (
+        contextlib.suppress(StorageError, LockedError),
+        hold_lock(directory / PRIVATE, "predictions", wait=60),
+    ):
         table = pd.DataFrame({"written_image": names, "image": paths})
         path = directory / PRIVATE / PREDICTED_FILE
         if path.is_file():
-            table = pd.concat([pd.read_csv(path, dtype="str", keep_default_na=False), table])
+            table = pd.concat([_predicted_before(path), table])
         _write(directory, PREDICTED_FILE, csv_text(table.drop_duplicates()))
     return names
+
+
+def _predicted_before(path: Path) -> pd.DataFrame:
+    """The images of earlier predictions; a file that another program has changed is set aside."""
+    with contextlib.suppress(OSError, ValueError):
+        table: pd.DataFrame = pd.read_csv(path, dtype="str", keep_default_na=False)
+        if list(table) == ["written_image", "image"]:
+            return table
+    number = 1
+    while (aside := path.with_name(f"{path.name}.{number}")).exists():
+        number += 1
+    path.rename(aside)
+    return pd.DataFrame(dtype="str")
 
 
 def manifest_of(directory: Path, study: StudyRecord) -> Path | None:

@@ -112,7 +112,7 @@ def list_images(given: Sequence[str | Path]) -> ImageList:
     by_visit = _pairs(visits)
     paired = {position for pair in by_visit for position in pair}
     others = [
-        None if position in paired or visits[position] else _name_and_view(path)
+        None if position in paired or visits[position] else _name_and_view(path.absolute())
         for position, path in enumerate(images)
     ]
     pairs = sorted([*by_visit, *_pairs(others)], key=min)
@@ -130,7 +130,10 @@ def _by_tags(image: FoundImage) -> tuple[str, ...] | None:
 
 def _images_of(manifest: Path) -> dict[Path, _Said]:
     """The images of a manifest, or of a table of another form, and what it says of each."""
-    if "image" in header_names(manifest):
+    names = header_names(manifest)
+    usual = {"image", *COLUMNS[1:], *OPTIONAL_COLUMNS, _DATE}
+    # Columns with other usual names, such as `Patient`, are understood as those of a sheet are.
+    if "image" in names and usual.issuperset((columns_of_images(sorted(names)) or {}).values()):
         faults = Faults(manifest.name)
         rows, cells = read_columns(
             manifest,

@@ -3,7 +3,7 @@
 Research use only: it is not a medical device, and no treatment may depend on it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ def predict_radiographs(
     pairs: bool | Sequence[tuple[int, int]] = False,
     boxes: Sequence[Box | None] | None = None,
     bits: Sequence[int | None] | None = None,
+    say: Callable[[str], None] = lambda note: None,
 ) -> pd.DataFrame:
     """Read RUST scores from radiographs.
 
@@ -52,6 +53,7 @@ def predict_radiographs(
             manifest's crop columns; whole images if None.
         bits: how many bits of each 16-bit image are used, as the manifest's column `bits`; what the
             images themselves tell if None.
+        say: called with each note on how 16-bit images were read.
 
     Returns:
         One row per image: `image`, `view` and `view_probability`; for each cortex its most likely
@@ -79,7 +81,7 @@ def predict_radiographs(
     _refuse_sealed(file, card.model_sha256, paths)
     novelty = read_novelty(file, card)
     readings = readings_of_new(
-        paths, known=card.input.grey_bits, given=bits, framing=card.input.framing
+        paths, known=card.input.grey_bits, given=bits, framing=card.input.framing, say=say
     )
     if boxes is not None:
         readings = tuple(replace(one, box=box) for one, box in zip(readings, boxes, strict=True))

@@ -88,6 +88,16 @@ def test_new_files_of_two_scanners_are_read_as_each_of_them_alone(tmp_path: Path
     assert [reading.bits for reading in together] == [12] * 2 + [16] * 8
 
 
+def test_how_new_files_are_read_is_said(tmp_path: Path) -> None:
+    paths = [deep(tmp_path, 900, name="x.png"), deep(tmp_path, 65535, name="y.png")]
+    notes: list[str] = []
+    readings = readings_of_new(paths, known=[12], say=notes.append)
+    assert [reading.bits for reading in readings] == [16, 16]
+    (note,) = notes
+    assert "at most 10 bits" in note
+    assert "read with 16 bits" in note
+
+
 def test_bits_that_a_person_gives_new_files_are_used(tmp_path: Path) -> None:
     paths = [deep(tmp_path, 900, name="x.png"), deep(tmp_path, 65535, name="y.png")]
     paths.append(save(tmp_path, np.zeros((9, 9), np.uint8), name="z.png"))

@@ -69,6 +69,22 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
         list_images([tmp_path])
 
 
+def test_views_are_paired_however_their_paths_are_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files(tmp_path, "x/1_ap.png", "x/1_lat.png")
+    monkeypatch.chdir(tmp_path)
+    assert list_images([Path("x/1_ap.png"), tmp_path / "x" / "1_lat.png"]).pairs == ((0, 1),)
+
+
+def test_other_usual_names_beside_a_column_called_image_are_understood(tmp_path: Path) -> None:
+    table = "image,Patient,Datum,Ansicht\nx.png,P1,2021-03-04,ap\ny.png,P1,2021-03-04,lateral\n"
+    (tmp_path / "m.csv").write_text(table)
+    listed = list_images([tmp_path / "m.csv"])
+    assert paired(listed) == {("x.png", "y.png")}
+    assert listed.by_visit == 1
+
+
 def test_a_manifest_names_images_and_pairs(tmp_path: Path) -> None:
     table = "image,patient_id,visit,view\nx.png,P1,1,lateral\ny.png,P1,1,ap\nz.png,P1,2,ap\n"
     (tmp_path / "m.csv").write_text(table)

@@ -1,0 +1,153 @@
+"""Tables whose rows would be read wrongly are refused, or read as people mean them."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from rust_tuner.data.manifest import load_manifest
+from rust_tuner.data.sheet_columns import understand_columns
+from rust_tuner.errors import ManifestError
+
+CORTICES = {"medial": 1, "lateral": 2, "anterior": 3, "posterior": 4}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for visit in ("0", "6"):
+        for view in ("ap", "lat"):
+            Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / f"a_{visit}_{view}.png")
+    return tmp_path
+
+
+def written(folder: Path, **columns: list[object]) -> Path:
+    path = folder / "scores.csv"
+    pd.DataFrame(columns).to_csv(path, index=False, sep=";")
+    return path
+
+
+def row_of_visit(visit: str = "6", rows: int = 1) -> dict[str, list[object]]:
+    """Columns of a table with one row for each visit."""
+    return {
+        "Patient": [f"P{row}" for row in range(rows)],
+        "AP image": [f"a_{visit}_ap.png"] * rows,
+        "Lateral image": [f"a_{visit}_lat.png"] * rows,
+    } | {f"{cortex} score": [score] * rows for cortex, score in CORTICES.items()}
+
+
+def test_scores_of_a_visit_are_never_those_of_images_without_one(folder: Path) -> None:
+    path = written(
+        folder,
+        Patient=["P1"],
+        **{
+            "AP image": ["a_0_ap.png"],
+            "Lateral image": ["a_0_lat.png"],
+            "AP image 6 weeks": ["a_6_ap.png"],
+            "Lateral image 6 weeks": ["a_6_lat.png"],
+        },
+        **{f"{cortex} 6 weeks": [score] for cortex, score in CORTICES.items()},
+    )
+    radiographs = load_manifest(path)
+    assert [image.name for image in radiographs.images] == ["a_6_ap.png", "a_6_lat.png"]
+    assert any("not used: 'AP image', 'Lateral image'" in note for note in radiographs.notes)
+
+
+def test_one_column_of_images_serves_the_only_visit() -> None:
+    columns = understand_columns(["id", "AP image", "medial 6w"], source="t")
+    assert columns.image_of("ap", "6w") == "AP image"
+    assert columns.image_of("lateral", "6w") is None
+
+
+def test_a_file_that_a_row_names_twice_is_refused(folder: Path) -> None:
+    table = row_of_visit() | {"Date": ["2021-03-04"], "Lateral image": ["a_6_ap.png"]}
+    with pytest.raises(ManifestError, match=r"row 2: image=.*named twice in this row"):
+        load_manifest(written(folder, **table))
+
+
+def film(folder: Path, view: str, **scores: int) -> Path:
+    names = {"AP medial": "", "AP lateral": "", "Lateral anterior": "", "Lateral posterior": ""}
+    cells: dict[str, list[object]] = {name: [value] for name, value in (names | scores).items()}
+    return written(folder, Patient=["P1"], Visit=["6w"], View=[view], File=["a_6_ap.png"], **cells)
+
+
+def test_a_row_of_one_view_is_one_film(folder: Path) -> None:
+    radiographs = load_manifest(film(folder, "ap", **{"AP medial": 3}))
+    assert len(radiographs) == 1
+    assert radiographs.table["medial"].tolist() == [3]
+    with pytest.raises(ManifestError, match=r"Lateral anterior=2 in a row of the ap view"):
+        load_manifest(film(folder, "ap", **{"Lateral anterior": 2}))
+
+
+@pytest.mark.parametrize("name", ["Visit", "Date"])
+def test_a_visit_that_a_merged_cell_leaves_empty_is_refused(folder: Path, name: str) -> None:
+    table = row_of_visit(rows=2) | {name: ["2021-03-04", ""]}
+    table["AP image"], table["Lateral image"] = ["a_0_ap.png", "a_6_ap.png"], ["", ""]
+    with pytest.raises(ManifestError, match=rf"row 3: {name.lower()} is empty, but not in other"):
+        load_manifest(written(folder, **table))
+
+
+@pytest.mark.parametrize("identifier", ["1.23457E+11", "1,23457e+11", "########"])
+def test_an_id_that_a_spreadsheet_program_cut_is_refused(folder: Path, identifier: str) -> None:
+    table = row_of_visit() | {"Patient": [identifier], "Date": ["2021-03-04"]}
+    with pytest.raises(ManifestError, match="too wide for its column; format the column as text"):
+        load_manifest(written(folder, **table))
+    plain = {"image": ["a_6_ap.png"], "patient_id": [identifier], "visit": ["1"], "view": ["ap"]}
+    path = folder / "manifest.csv"
+    pd.DataFrame(plain | {name: [1] for name in CORTICES}).to_csv(path, index=False)
+    with pytest.raises(ManifestError, match="too wide for its column; format the column as text"):
+        load_manifest(path)
+
+
+def test_an_image_without_a_patient_is_named(folder: Path) -> None:
+    table = row_of_visit(rows=2) | {"Date": ["2021-03-04"] * 2}
+    table |= {"Patient": ["P1", ""]} | {f"{cortex} score": [1, ""] for cortex in CORTICES}
+    table["AP image"], table["Lateral image"] = ["a_0_ap.png", "a_6_ap.png"], ["", ""]
+    with pytest.raises(ManifestError, match=r"row 3: an image without a patient"):
+        load_manifest(written(folder, **table))
+
+
+def test_the_views_of_a_day_are_one_visit_whatever_their_times(folder: Path) -> None:
+    table = {
+        "Patient": ["P1", "P1"],
+        "Visit": ["2021-03-04 10:02:00", "2021-03-04 10:05:00"],
+        "View": ["ap", "lateral"],
+        "File": ["a_6_ap.png", "a_6_lat.png"],
+    } | {cortex: [score, ""] for cortex, score in CORTICES.items()}
+    assert set(load_manifest(written(folder, **table)).table["visit"]) == {"2021-03-04"}
+
+
+def test_a_cortex_with_and_without_a_view_is_refused() -> None:
+    names = ["Patient", "AP medial", "Medial", "lateral cortex", "anterior", "posterior"]
+    with pytest.raises(ManifestError, match="may both be the score of the medial cortex"):
+        understand_columns(names, source="t")
+
+
+@pytest.mark.parametrize("reader", ["observer", "Untersucher", "radiologist", "observador"])
+def test_readers_are_no_visits(reader: str) -> None:
+    names = ["Patient", "Date", *(f"{cortex} {reader} 2" for cortex in CORTICES), *CORTICES]
+    columns = understand_columns(names, source="t")
+    assert [column.name for column in columns.scores] == list(CORTICES)
+
+
+@pytest.mark.parametrize("scale", ["(1-4)", "1 to 4", "[1\u20134]"])
+def test_the_range_of_a_score_is_no_visit(scale: str) -> None:
+    names = ["Patient", "Visit", *(f"{cortex.title()} {scale}" for cortex in CORTICES)]
+    assert {c.visit for c in understand_columns(names, source="t").scores} == {None}
+
+
+@pytest.mark.parametrize("name", ["AP radiograph", "X-ray AP", "film (ap)", "AP picture"])
+def test_usual_names_of_columns_of_images_are_understood(name: str) -> None:
+    (image,) = understand_columns(["Patient", name, "medial"], source="t").images
+    assert (image.view, image.visit) == ("ap", None)
+
+
+def test_a_workbook_may_have_a_sheet_of_charts(folder: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    path = folder / "scores.xlsx"
+    pd.DataFrame(row_of_visit() | {"Date": ["2021-03-04"]}).to_excel(path, index=False)
+    book = openpyxl.load_workbook(path)
+    book.create_chartsheet("chart").add_chart(openpyxl.chart.BarChart())
+    book.save(path)
+    assert len(load_manifest(path)) == 2
