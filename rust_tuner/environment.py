@@ -1,7 +1,7 @@
 """Describes the machine that a step of a study runs on: processor, memory and system.
 
-The last digits of a score depend on them, so anyone who repeats a study needs to know them. Host
-names are not recorded. TensorFlow's own state is described by `models.runtime`.
+The last digits of a score depend on them, so anyone who repeats a study needs to know them. The
+host's name is not part of it. TensorFlow's own state is described by `models.runtime`.
 """
 
 import contextlib
