@@ -1,5 +1,6 @@
 """Tables whose rows would be read wrongly are refused, or read as people mean them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +23,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def written(folder: Path, **columns: list[object]) -> Path:
+def written(folder: Path, **columns: Sequence[object]) -> Path:
     path = folder / "scores.csv"
     pd.DataFrame(columns).to_csv(path, index=False, sep=";")
     return path
 
 
-def row_of_visit(visit: str = "6", rows: int = 1) -> dict[str, list[object]]:
+def row_of_visit(visit: str = "6", rows: int = 1) -> dict[str, Sequence[object]]:
     """Columns of a table with one row for each visit."""
     return {
         "Patient": [f"P{row}" for row in range(rows)],
@@ -68,7 +69,7 @@ def test_a_file_that_a_row_names_twice_is_refused(folder: Path) -> None:
 
 def film(folder: Path, view: str, **scores: int) -> Path:
     names = {"AP medial": "", "AP lateral": "", "Lateral anterior": "", "Lateral posterior": ""}
-    cells: dict[str, list[object]] = {name: [value] for name, value in (names | scores).items()}
+    cells: dict[str, Sequence[object]] = {name: [value] for name, value in (names | scores).items()}
     return written(folder, Patient=["P1"], Visit=["6w"], View=[view], File=["a_6_ap.png"], **cells)
 
 
@@ -109,7 +110,7 @@ def test_an_image_without_a_patient_is_named(folder: Path) -> None:
 
 
 def test_the_views_of_a_day_are_one_visit_whatever_their_times(folder: Path) -> None:
-    table = {
+    table: dict[str, Sequence[object]] = {
         "Patient": ["P1", "P1"],
         "Visit": ["2021-03-04 10:02:00", "2021-03-04 10:05:00"],
         "View": ["ap", "lateral"],
