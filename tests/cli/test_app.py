@@ -6,7 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -227,7 +227,9 @@ def test_predict_prints_its_table_also_with_a_file(
         pairs: Sequence[tuple[int, int]],
         boxes: Sequence[tuple[int, int, int, int] | None] | None,
         bits: Sequence[int | None] | None,
+        say: Callable[[str], None],
     ) -> pd.DataFrame:
+        say("1 16-bit image uses 12 bits")
         assert boxes == bits == (None, None)
         assert [path.name for path in images] == ["017_ap.png", "017_lat.png"]
         assert list(pairs) == [(0, 1)]
@@ -246,6 +248,7 @@ def test_predict_prints_its_table_also_with_a_file(
     )
     assert "RUST scores" in result.stdout
     assert "Pairs of views: 1 by name; such as 017_ap.png with 017_lat.png." in result.stdout
+    assert "note: 1 16-bit image uses 12 bits" in result.stderr
     table = pd.read_csv(tmp_path / "scores.csv")
     assert table["rust_total"].tolist() == [10, 10]
     assert table.columns[-1] == "total_missing"
