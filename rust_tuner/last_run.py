@@ -39,8 +39,6 @@ _RECENT = 60.0
 _DAMAGE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 _log = logging.getLogger(RUN_LOGGER)
 _working: list[Path] = []
-# What only tells whether a process still works.
-_OF_MACHINE = ("host", "started", "processes")
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class LastRun:
     Attributes:
         purpose: what was done, such as `Regime I`.
         process: the number of the process.
-        host: the machine's name; empty once the work has ended.
+        host: the machine's name.
         since: when it began.
         ended: when it ended; None if it has not, or nobody knows.
         state: `running`; `paused`, if the process is stopped (Ctrl-Z); `finished`; `out of time`,
@@ -105,9 +103,7 @@ def note_end(folder: Path, how: How, message: str | None = None) -> None:
         if isinstance(note, dict) and note.get("process") == os.getpid():
             text = None if message is None else message[:_LONGEST_MESSAGE]
             ended = {"at": _now(), "how": how, "message": text}
-            # A study that is shared does not say on which machine it was computed.
-            kept = {name: value for name, value in note.items() if name not in _OF_MACHINE}
-            _write_end(folder / NOTE_FILE, kept | {"ended": ended})
+            _write_end(folder / NOTE_FILE, note | {"ended": ended})
             _log.info("%s: %s", how, note.get("purpose"), extra={"folder": folder})
 
 
@@ -129,7 +125,7 @@ def read_last_run(folder: Path) -> LastRun | None:
         run = LastRun(
             purpose=str(note["purpose"]),
             process=int(note["process"]),
-            host=str(note.get("host", "")),
+            host=str(note["host"]),
             since=datetime.datetime.fromisoformat(note["since"]),
             ended=None if ended is None else datetime.datetime.fromisoformat(ended["at"]),
             state=_state(folder, note) if ended is None else _HOWS[_HOWS.index(ended["how"])],

@@ -19,7 +19,6 @@ from rust_tuner.data.pseudonyms import Pseudonyms
 from rust_tuner.data.row_record import radiographs_sha256, row_digests
 from rust_tuner.errors import ManifestError, ResumeError
 from rust_tuner.files import read_json
-from rust_tuner.last_run import NOTE_FILE
 from rust_tuner.records.folder import read_study
 from rust_tuner.records.private import (
     IMAGES_FILE,
@@ -275,9 +274,6 @@ def test_a_whole_study_names_nobody(
     kept = pd.read_csv(folder / PRIVATE / "predicted.csv", dtype=str)
     assert set(new) == set(kept["written_image"])
     assert FOLDERS[0] in kept["image"][0]
-    notes = [path.read_text() for path in folder.rglob(NOTE_FILE)]
-    assert notes
-    assert not any('"host"' in note for note in notes)
     # A file that a table program has saved is set aside, and the predictions are not lost.
     changed = "Bild;Größe\n".encode("cp1252")
     (folder / PRIVATE / "predicted.csv").write_bytes(changed)

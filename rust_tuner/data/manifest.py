@@ -242,7 +242,7 @@ def _check_files(
         if is_repeated:
             mend = f"the same file as in row {first}, keep one of the two rows"
             if first == row:
-                mend = "named twice in this row, name it for one view of one visit"
+                mend = "named twice in this row, but each view of each visit is a file of its own"
             faults.add(f"image={private(text)}; {mend}", row=row, column="image")
         elif os.path.lexists(image) and not _is_file(image):
             fault = f"{private(image)} is not a file; give the path of the image"

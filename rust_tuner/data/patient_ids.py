@@ -56,7 +56,7 @@ _LOOK_ALIKES = {
 _LATIN = {int(code, 16): letter for letter, codes in _LOOK_ALIKES.items() for code in codes.split()}
 
 # Table programs write a column of whole numbers with gaps as 7.0, in some languages 7,0.
-_WHOLE_NUMBER = re.compile(r"(\d+)[.,]0{1,2}")
+_WHOLE_NUMBER = re.compile(r"(\d+)[.,]0+")
 _ROWS_SHOWN = 5
 
 

@@ -76,22 +76,21 @@ _FILLING = (
     *("kortikalis", "corticale", "vue", "wert", "punkte", "cortical", "puntuacion"),
 )
 # Words that say that a column holds files.
-_FILES = (
-    *("image", "images", "file", "filename", "path", "radiograph", "film", "xray", "picture"),
-    *("bild", "datei", "rontgenbild", "fichier", "imagen", "archivo"),
-)
+_FILES = ("image", "file", "filename", "path", "bild", "datei", "fichier", "imagen", "archivo")
 # A column with one of these words is a result, not a score of one cortex.
 _NOT_SCORES = (
     *("total", "sum", "mean", "comment", "comments", "note", "union", "reader", "rater"),
-    *("observer", "obs", "assessor", "examiner", "radiologist", "untersucher", "beobachter"),
+    *("observer", "assessor", "examiner", "radiologist", "untersucher", "beobachter"),
     *("summe", "gesamt", "mittelwert", "kommentar", "bemerkung", "leser", "beurteiler"),
     *("somme", "moyenne", "commentaire", "remarque", "lecteur", "observateur", "examinateur"),
     *("suma", "media", "comentario", "nota", "lector", "observador", "evaluador"),
 )
 # Words that say which leg, so they are not a visit.
 _LEGS = ("left", "right", "l", "r", "links", "rechts", "gauche", "droite", "izquierda", "derecha")
-# The range of a score, which is not a visit: "Medial (1-4)".
-_RANGE = re.compile(rf"\b{SCORES[0]}\s*([-\u2013]|to|bis)\s*{SCORES[-1]}\b", re.IGNORECASE)
+# The range of a score in brackets, which is not a visit: "Medial (1-4)".
+_RANGE = re.compile(
+    rf"[(\[]\s*{SCORES[0]}\s*([-\u2013]|to|bis|à|a)\s*{SCORES[-1]}\s*[)\]]", re.IGNORECASE
+)
 _SIMILARITY = 0.7
 _NAMES_SHOWN = 30
 
@@ -333,7 +332,6 @@ def _check(columns: Columns, names: Sequence[str], source: str) -> None:
 def _words(name: str) -> list[str]:
     """The words of a column's name in lower case, without accents: `apMédial_6w` has three."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", _RANGE.sub(" ", name))
-    spaced = re.sub(r"\bx-ray", "xray", spaced, flags=re.IGNORECASE)
     letters = unicodedata.normalize("NFKD", spaced.casefold())
     plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
     return re.findall(r"[^\W_]+", plain)

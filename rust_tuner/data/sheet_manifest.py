@@ -115,25 +115,23 @@ def read_sheet_rows(
 
 
 def _refuse_empty_visits(scored: Sequence[ScoredView], columns: Columns, *, source: str) -> None:
-    """Refuse rows without a visit where others have one; their views would find no partner."""
+    """Refuse radiographs without a visit whose patient has others with one.
+
+    Of merged cells only the first has a value, so the other view would be of another visit.
+    """
     field = next((name for name in ("visit", "date") if name in columns.fields), None)
-    if field is None:
+    if field is None or "view" not in columns.fields:
         return
-    empty = [
-        entry.row
-        for entry in scored
-        if not entry.visit and (field == "visit" or entry.date is None)
-    ]
-    if len(empty) == len(scored):
-        return
+    named = {entry.patient_id for entry in scored if getattr(entry, field)}
     faults = Faults(source)
-    for row in sorted(set(empty)):
-        faults.add(
-            f"{field} is empty, but not in other rows; name it in every row, since of merged cells "
-            "only the first one has a value",
-            row=row,
-            column=columns.fields[field],
-        )
+    for entry in scored:
+        if entry.patient_id in named and not getattr(entry, field):
+            faults.add(
+                f"{field} is empty, but not in other rows of this patient; name it in every row, "
+                "since of merged cells only the first one has a value",
+                row=entry.row,
+                column=columns.fields[field],
+            )
     faults.raise_any()
 
 

@@ -126,9 +126,10 @@ def read_scored_views(
 
 
 def _is_remark(cells: Mapping[str, str], columns: Columns) -> bool:
-    """Whether a row has one cell, which is not a score, such as a legend below the table."""
+    """Whether a row has one cell, no score or image, such as a legend below the table."""
     filled = [name for name, cell in cells.items() if cell]
-    return len(filled) == 1 and filled[0] not in {column.name for column in columns.scores}
+    meant = {column.name for column in (*columns.scores, *columns.images)}
+    return len(filled) == 1 and filled[0] not in {*meant, columns.fields.get("image")}
 
 
 @dataclass(frozen=True)
@@ -201,7 +202,7 @@ def _entries_of_row(
         ScoredView(
             row=row.number,
             patient_id=patient,
-            visit=_without_time(visit or row.text("visit")) or None,
+            visit=visit or row.text("visit") or None,
             date=date or read_date(visit or row.text("visit")),
             view=view,
             side=side,
@@ -224,12 +225,6 @@ def _refuse_other_view(row: _Row, column: str, own_view: str | None) -> None:
             row=row.number,
             column=column,
         )
-
-
-def _without_time(visit: str) -> str:
-    """The day of a visit that a table program wrote with the time, so that both views share it."""
-    day = read_date(visit) if _TIME_OF_DAY.search(visit) else None
-    return visit if day is None else day.isoformat()
 
 
 def _read_score(row: _Row, column: str, empties: Counter[str]) -> int | None:

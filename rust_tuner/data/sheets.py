@@ -246,6 +246,7 @@ def _uncalculated(path: Path, tables: Mapping[str, list[tuple[int, list[str]]]])
     book = openpyxl.load_workbook(path, read_only=True)
     encodings = set()
     for name, rows in tables.items():
+        book[name].reset_dimensions()
         values = [
             rows[row][1][column]
             for row, cells in enumerate(book[name].iter_rows(max_row=_MAX_ROWS))
@@ -259,6 +260,7 @@ def _uncalculated(path: Path, tables: Mapping[str, list[tuple[int, list[str]]]])
 
 
 def _cells(sheet: Any) -> Iterator[tuple[int, list[str]]]:
+    # Some programs note a smaller range than the sheet has.
     sheet.reset_dimensions()
     for number, cells in enumerate(sheet.iter_rows(values_only=True, max_row=_MAX_ROWS), 1):
         yield number, [_as_text(cell) for cell in cells]

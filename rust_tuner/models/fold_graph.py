@@ -176,10 +176,13 @@ def _refuse_kind(model: keras.Model) -> None:
         raise MixedFolds(f"{kind.__name__} is a class of your own")
     if model.run_eagerly:
         raise MixedFolds("the model is compiled with run_eagerly")
-    draws = any(getattr(layer, "seed_generator", None) is not None for layer in model.layers)
-    if keras.backend.backend() == "tensorflow" and draws and model.jit_compile:
+    has_dropout = any(type(layer).__name__ == "Dropout" for layer in model.layers)
+    if keras.backend.backend() == "tensorflow" and has_dropout and model.jit_compile:
         # The common model is not compiled with XLA, which draws other masks.
-        raise MixedFolds("the model has dropout and is compiled with jit_compile")
+        raise MixedFolds(
+            "the model has dropout and is compiled with XLA; jit_compile=False lets folds train "
+            "together"
+        )
     strategy = getattr(model, "distribute_strategy", None)
     if strategy is not None and strategy.num_replicas_in_sync > 1:
         raise MixedFolds("the model is shared by several devices")

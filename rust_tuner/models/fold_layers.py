@@ -94,6 +94,7 @@ class FoldDense(keras.layers.Layer):  # type: ignore[misc]
         import tensorflow as tf
 
         # Keras's operation would transpose in memory; it converts integers, TensorFlow's does not.
+        # Keras's conversion returns the variable, which `tf.custom_gradient` does not take.
         kernel = tf.convert_to_tensor(ops.convert_to_tensor(self.kernel))
         return _product_with_units_first(ops.cast(rows, kernel.dtype), kernel)
 

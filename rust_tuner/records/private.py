@@ -269,7 +269,7 @@ def predicted_names(directory: Path, images: list[str]) -> list[str] | None:
     ]
     # The position identifies the image as well, so a read-only folder is not an error.
     with (
-        contextlib.suppress(StorageError, LockedError),
+        contextlib.suppress(StorageError, LockedError, OSError),
         hold_lock(directory / PRIVATE, "predictions", wait=60),
     ):
         table = pd.DataFrame({"written_image": names, "image": paths})
@@ -282,7 +282,7 @@ def predicted_names(directory: Path, images: list[str]) -> list[str] | None:
 
 def _predicted_before(path: Path) -> pd.DataFrame:
     """The images of earlier predictions; a file that another program has changed is set aside."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(ValueError):
         table: pd.DataFrame = pd.read_csv(path, dtype="str", keep_default_na=False)
         if list(table) == ["written_image", "image"]:
             return table

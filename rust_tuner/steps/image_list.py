@@ -1,6 +1,7 @@
 """The images that a person names: files, folders or manifests, and which of them are one visit."""
 
 import contextlib
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -112,7 +113,9 @@ def list_images(given: Sequence[str | Path]) -> ImageList:
     by_visit = _pairs(visits)
     paired = {position for pair in by_visit for position in pair}
     others = [
-        None if position in paired or visits[position] else _name_and_view(path.absolute())
+        None
+        if position in paired or visits[position]
+        else _name_and_view(Path(os.path.abspath(path)))
         for position, path in enumerate(images)
     ]
     pairs = sorted([*by_visit, *_pairs(others)], key=min)
@@ -131,7 +134,8 @@ def _by_tags(image: FoundImage) -> tuple[str, ...] | None:
 def _images_of(manifest: Path) -> dict[Path, _Said]:
     """The images of a manifest, or of a table of another form, and what it says of each."""
     names = header_names(manifest)
-    usual = {"image", *COLUMNS[1:], *OPTIONAL_COLUMNS, _DATE}
+    # `id` may be the number of a row.
+    usual = {"image", *COLUMNS[1:], *OPTIONAL_COLUMNS, _DATE, "id"}
     # Columns with other usual names, such as `Patient`, are understood as those of a sheet are.
     if "image" in names and usual.issuperset((columns_of_images(sorted(names)) or {}).values()):
         faults = Faults(manifest.name)

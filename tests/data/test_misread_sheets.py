@@ -1,5 +1,7 @@
 """Tables whose rows would be read wrongly are refused, or read as people mean them."""
 
+import re
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -81,12 +83,37 @@ def test_a_row_of_one_view_is_one_film(folder: Path) -> None:
         load_manifest(film(folder, "ap", **{"Lateral anterior": 2}))
 
 
+def films(**columns: Sequence[object]) -> dict[str, Sequence[object]]:
+    """Columns of a table with one row for each film of one visit."""
+    table: dict[str, Sequence[object]] = {
+        "Patient": ["P1", "P1"],
+        "View": ["ap", "lateral"],
+        "File": ["a_6_ap.png", "a_6_lat.png"],
+    }
+    return table | {cortex: [score, ""] for cortex, score in CORTICES.items()} | columns
+
+
 @pytest.mark.parametrize("name", ["Visit", "Date"])
 def test_a_visit_that_a_merged_cell_leaves_empty_is_refused(folder: Path, name: str) -> None:
-    table = row_of_visit(rows=2) | {name: ["2021-03-04", ""]}
-    table["AP image"], table["Lateral image"] = ["a_0_ap.png", "a_6_ap.png"], ["", ""]
+    table = films(**{name: ["2021-03-04", ""]})
     with pytest.raises(ManifestError, match=rf"row 3: {name.lower()} is empty, but not in other"):
         load_manifest(written(folder, **table))
+
+
+def test_a_patient_whose_visits_have_no_name_has_one_visit(folder: Path) -> None:
+    table = films(Visit=["6w", ""], Patient=["P1", "P2"])
+    assert load_manifest(written(folder, **table)).table["visit"].tolist() == ["6w", "1"]
+
+
+def test_a_visit_without_a_name_may_have_a_date(folder: Path) -> None:
+    table = row_of_visit(rows=2) | {"Patient": ["P1", "P1"]}
+    table |= {"Visit": ["6w", ""], "Date": ["2021-03-04", "2021-05-05"]}
+    table["AP image"], table["Lateral image"] = (
+        ["a_0_ap.png", "a_6_ap.png"],
+        ["a_0_lat.png", "a_6_lat.png"],
+    )
+    radiographs = load_manifest(written(folder, **table))
+    assert set(radiographs.table["visit"]) == {"6w", "2021-05-05"}
 
 
 @pytest.mark.parametrize("identifier", ["1.23457E+11", "1,23457e+11", "########"])
@@ -109,16 +136,6 @@ def test_an_image_without_a_patient_is_named(folder: Path) -> None:
         load_manifest(written(folder, **table))
 
 
-def test_the_views_of_a_day_are_one_visit_whatever_their_times(folder: Path) -> None:
-    table: dict[str, Sequence[object]] = {
-        "Patient": ["P1", "P1"],
-        "Visit": ["2021-03-04 10:02:00", "2021-03-04 10:05:00"],
-        "View": ["ap", "lateral"],
-        "File": ["a_6_ap.png", "a_6_lat.png"],
-    } | {cortex: [score, ""] for cortex, score in CORTICES.items()}
-    assert set(load_manifest(written(folder, **table)).table["visit"]) == {"2021-03-04"}
-
-
 def test_a_cortex_with_and_without_a_view_is_refused() -> None:
     names = ["Patient", "AP medial", "Medial", "lateral cortex", "anterior", "posterior"]
     with pytest.raises(ManifestError, match="may both be the score of the medial cortex"):
@@ -132,16 +149,45 @@ def test_readers_are_no_visits(reader: str) -> None:
     assert [column.name for column in columns.scores] == list(CORTICES)
 
 
-@pytest.mark.parametrize("scale", ["(1-4)", "1 to 4", "[1\u20134]"])
+@pytest.mark.parametrize("scale", ["(1-4)", "(1 to 4)", "[1\u20134]", "(1 à 4)"])
 def test_the_range_of_a_score_is_no_visit(scale: str) -> None:
     names = ["Patient", "Visit", *(f"{cortex.title()} {scale}" for cortex in CORTICES)]
     assert {c.visit for c in understand_columns(names, source="t").scores} == {None}
 
 
-@pytest.mark.parametrize("name", ["AP radiograph", "X-ray AP", "film (ap)", "AP picture"])
-def test_usual_names_of_columns_of_images_are_understood(name: str) -> None:
-    (image,) = understand_columns(["Patient", name, "medial"], source="t").images
-    assert (image.view, image.visit) == ("ap", None)
+@pytest.mark.parametrize(("name", "visit"), [("week 1-4", "week 1 4"), ("2021-1-4", "2021 1 4")])
+def test_what_looks_like_a_range_may_be_a_visit(name: str, visit: str) -> None:
+    (column,) = understand_columns(["Patient", f"medial {name}"], source="t").scores
+    assert column.visit == visit
+
+
+@pytest.mark.parametrize("name", ["AP film quality", "Date of AP X-ray", "AP radiograph"])
+def test_remarks_on_films_are_not_their_files(folder: Path, name: str) -> None:
+    table = row_of_visit() | {"Visit": ["6w"], name: ["yes"]}
+    radiographs = load_manifest(written(folder, **table))
+    assert any(f"not used: '{name}'" in note for note in radiographs.notes)
+
+
+def test_an_image_alone_in_its_row_is_no_remark(folder: Path) -> None:
+    cells = {cortex: [1, ""] for cortex in CORTICES}
+    table = films(Patient=["P1", ""], View=["ap", ""], Visit=["6w", ""], **cells)
+    with pytest.raises(ManifestError, match="row 3: an image without a patient"):
+        load_manifest(written(folder, **table))
+
+
+def test_a_sheet_may_note_a_smaller_range_than_it_has(folder: Path) -> None:
+    pytest.importorskip("openpyxl")
+    path = folder / "scores.xlsx"
+    pd.DataFrame(row_of_visit() | {"Date": ["2021-03-04"]}).to_excel(path, index=False)
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    sheet = "xl/worksheets/sheet1.xml"
+    parts[sheet] = re.sub(rb'<dimension ref="[^"]*"', b'<dimension ref="A1:B1"', parts[sheet])
+    assert b"A1:B1" in parts[sheet]
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    assert len(load_manifest(path)) == 2
 
 
 def test_a_workbook_may_have_a_sheet_of_charts(folder: Path) -> None:

@@ -80,13 +80,6 @@ def test_numbers_are_one_id_only_where_they_are_equal(number: int, zeros: int) -
     assert normal_form(str(number)) != normal_form(str(number + 1))
 
 
-@pytest.mark.parametrize("number", ["1.000", "1,000", "12.000"])
-def test_a_thousands_separator_is_no_decimal_point(number: str) -> None:
-    plain = number.partition(number[-4])[0]
-    assert normal_form(number) != normal_form(plain)
-    assert normal_form(f"{plain}.0") == normal_form(f"{plain},00") == normal_form(plain)
-
-
 def test_each_further_spelling_is_found_with_its_positions() -> None:
     identifiers = ["P1", "p1", "P2", "P1", "p-1", "p1"]
     assert two_spellings(identifiers) == (

@@ -78,7 +78,7 @@ def used_twice() -> keras.Model:
         (lambda: model(run_eagerly=True), "compiled with run_eagerly"),
         (
             lambda: model(layers.Dropout(0.1), jit_compile=True),
-            "dropout and is compiled with jit_compile",
+            "has dropout and is compiled with XLA",
         ),
         (lambda: model(loss_weights=[2.0]), "compiled with loss_weights"),
         (lambda: model(OwnDense(3, name="mine")), "layer mine is a OwnDense"),

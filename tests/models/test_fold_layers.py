@@ -72,6 +72,17 @@ def test_fold_dense_is_a_dense_layer_a_fold(
         np.testing.assert_allclose(inputs[fold], of_inputs, rtol=1e-5, atol=1e-5)
 
 
+def test_one_graph_multiplies_few_rows_and_many() -> None:
+    layer = FoldDense(NUM_FOLDS, 4, None, True, units_first=True)
+    layer.build((NUM_FOLDS, None, NUM_INPUTS))
+    layer.kernel.assign(normal(NUM_FOLDS, 4, NUM_INPUTS))
+    graph = tf.function(layer.call, input_signature=[tf.TensorSpec((NUM_FOLDS, None, NUM_INPUTS))])
+    for num_rows in (1, 64, 65, 200):
+        values = normal(NUM_FOLDS, num_rows, NUM_INPUTS, seed=1)
+        expected = values @ as_numpy(layer.kernel).transpose(0, 2, 1)
+        np.testing.assert_allclose(graph(values), expected, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("units_first", [False, True])
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "bool", "float16"])
 def test_inputs_of_any_type_are_converted_as_keras_does(dtype: str, units_first: bool) -> None:
