@@ -1,7 +1,8 @@
 """Describes the machine that a step of a study runs on: processor, memory and system.
 
 The last digits of a score depend on them, so anyone who repeats a study needs to know them. The
-host's name is not part of it; `last_run` notes it. TensorFlow's own state is described by `models.runtime`.
+host's name is not part of it; `last_run` notes it. TensorFlow's own state is described by
+`models.runtime`.
 """
 
 import contextlib

@@ -128,8 +128,9 @@ def read_scored_views(
 def _is_remark(cells: Mapping[str, str], columns: Columns) -> bool:
     """Whether a row has one cell, no score or image, such as a legend below the table."""
     filled = [name for name, cell in cells.items() if cell]
-    meant = {column.name for column in (*columns.scores, *columns.images)}
-    return len(filled) == 1 and filled[0] not in {*meant, columns.fields.get("image")}
+    meant = {column.name for column in columns.scores}
+    meant |= {column.name for column in columns.images} | {columns.fields.get("image", "")}
+    return len(filled) == 1 and filled[0] not in meant
 
 
 @dataclass(frozen=True)
