@@ -197,6 +197,9 @@ def _entries_of_row(
         score = _read_score(row, column.name, empties)
         if score is not None:
             scores[column.cortex] = score
+    if own_view is not None and not by_visit:
+        # A film of the view that has no column of scores is a film all the same.
+        by_visit[None, own_view] = {}
     # A table of one row per patient has columns for visits that a patient never made.
     made = {visit for (visit, _), scores in by_visit.items() if scores or visit is None}
     return [

@@ -93,6 +93,16 @@ def films(**columns: Sequence[object]) -> dict[str, Sequence[object]]:
     return table | {cortex: [score, ""] for cortex, score in CORTICES.items()} | columns
 
 
+def test_a_film_of_a_view_without_columns_of_scores_is_kept(folder: Path) -> None:
+    table = {f"AP {name}": values for name, values in films().items() if name in CORTICES}
+    fields = {
+        name: values for name, values in films(Visit=["6w"] * 2).items() if name not in CORTICES
+    }
+    radiographs = load_manifest(written(folder, **fields, **table))
+    assert radiographs.table["view"].tolist() == ["ap", "lateral"]
+    assert radiographs.table["posterior"].isna().tolist() == [False, True]
+
+
 @pytest.mark.parametrize("name", ["Visit", "Date"])
 def test_a_visit_that_a_merged_cell_leaves_empty_is_refused(folder: Path, name: str) -> None:
     table = films(**{name: ["2021-03-04", ""]})
