@@ -61,6 +61,8 @@ def test_one_column_of_images_serves_the_only_visit() -> None:
     columns = understand_columns(["id", "AP image", "medial 6w"], source="t")
     assert columns.image_of("ap", "6w") == "AP image"
     assert columns.image_of("lateral", "6w") is None
+    columns = understand_columns(["id", "AP image", "AP image 6w", "medial 12w"], source="t")
+    assert columns.image_of("ap", "12w") is None
 
 
 def test_a_file_that_a_row_names_twice_is_refused(folder: Path) -> None:
