@@ -268,10 +268,8 @@ def predicted_names(directory: Path, images: list[str]) -> list[str] | None:
         for number, path in enumerate(paths, 1)
     ]
     # The position identifies the image as well, so a read-only folder is not an error.
-    with (
-        contextlib.suppress(StorageError, LockedError, OSError),
-        hold_lock(directory / PRIVATE, "predictions", wait=60),
-    ):
+    unwritten = contextlib.suppress(OSError, LockedError)
+    with unwritten, hold_lock(directory / PRIVATE, "predictions", wait=60):
         table = pd.DataFrame({"written_image": names, "image": paths})
         path = directory / PRIVATE / PREDICTED_FILE
         if path.is_file():

@@ -43,8 +43,14 @@ def test_gathered_rows_are_those_of_each_fold_and_the_table_is_not_trained() -> 
 @pytest.mark.parametrize("places", [(), (2,)])
 @pytest.mark.parametrize("num_rows", [NUM_ROWS, 100])
 def test_fold_dense_is_a_dense_layer_a_fold(
-    activation: str | None, use_bias: bool, units_first: bool, places: tuple[int], num_rows: int
+    activation: str | None,
+    use_bias: bool,
+    units_first: bool,
+    places: tuple[int],
+    num_rows: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(fold_layers, "_MANY_INPUTS", NUM_INPUTS)
     values = tf.constant(normal(NUM_FOLDS, num_rows, *places, NUM_INPUTS))
     stock = [keras.layers.Dense(4, activation=activation, use_bias=use_bias) for _ in values]
     for fold, one in enumerate(stock):
@@ -72,13 +78,14 @@ def test_fold_dense_is_a_dense_layer_a_fold(
         np.testing.assert_allclose(inputs[fold], of_inputs, rtol=1e-5, atol=1e-5)
 
 
-def test_one_graph_multiplies_few_rows_and_many() -> None:
+@pytest.mark.parametrize("num_inputs", [2047, 2048])
+def test_one_graph_multiplies_few_rows_and_many(num_inputs: int) -> None:
     layer = FoldDense(NUM_FOLDS, 4, None, True, units_first=True)
-    layer.build((NUM_FOLDS, None, NUM_INPUTS))
-    layer.kernel.assign(normal(NUM_FOLDS, 4, NUM_INPUTS))
-    graph = tf.function(layer.call, input_signature=[tf.TensorSpec((NUM_FOLDS, None, NUM_INPUTS))])
+    layer.build((NUM_FOLDS, None, num_inputs))
+    layer.kernel.assign(normal(NUM_FOLDS, 4, num_inputs) / num_inputs)
+    graph = tf.function(layer.call, input_signature=[tf.TensorSpec((NUM_FOLDS, None, num_inputs))])
     for num_rows in (1, 64, 65, 200):
-        values = normal(NUM_FOLDS, num_rows, NUM_INPUTS, seed=1)
+        values = normal(NUM_FOLDS, num_rows, num_inputs, seed=1)
         expected = values @ as_numpy(layer.kernel).transpose(0, 2, 1)
         np.testing.assert_allclose(graph(values), expected, rtol=1e-5, atol=1e-5)
 

@@ -139,15 +139,6 @@ def test_running_predictions_are_the_answers_in_the_order_of_training(
         running.reset_state()
 
 
-def test_predictions_that_were_read_stay_when_later_ones_are_written() -> None:
-    running = RunningPredictions((2, 3))
-    running.update_state(None, keras.ops.ones((2, 3)))
-    read = as_numpy(running.answers)
-    running.reset_state()
-    running.update_state(None, keras.ops.full((2, 3), 2.0))
-    np.testing.assert_array_equal(read, np.ones((2, 3)))
-
-
 def test_running_predictions_are_what_the_model_answered_in_training() -> None:
     data = problem()
     running = RunningPredictions((len(TRAINING), 2))

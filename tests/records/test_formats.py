@@ -159,6 +159,14 @@ def test_what_is_no_format_is_refused(written: str | float | None) -> None:
         in_todays_format({"format": written}, "noise.json", path=Path("noise.json"), mend="x")
 
 
+@pytest.mark.parametrize("name", ["split.json", "pixels.json"])
+def test_the_number_of_some_files_is_called_version(name: str) -> None:
+    own = {"version": FORMATS[name], "format": 9}
+    assert in_todays_format(own, name, path=Path(name), mend="x") is own
+    with pytest.raises(RecordError, match="belongs to a later version"):
+        in_todays_format({"version": FORMATS[name] + 1}, name, path=Path(name), mend="x")
+
+
 def upgraded(content: dict[str, Any], upgrades: dict[tuple[str, int], Any]) -> dict[str, Any]:
     return in_todays_format(
         content,
